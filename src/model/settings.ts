@@ -1,0 +1,102 @@
+/**
+ * What the two configuration files say, after inheritance and for one node.
+ * Made by src/config, read by everybody.
+ */
+import type { ChecksumKind, CompressionKind, NodeName, PolicyKind, ReplicationMode } from './roles.ts';
+import type { Timing } from './timing.ts';
+
+/** One resource of hast.conf as it is on this node. @see hast.conf(5), protocols: hast section 1 */
+export interface ResourceSettings {
+  readonly name: string;
+  /** Device name under /dev/hast; defaults to `name`. */
+  readonly provname: string;
+  /** Path of the local component. */
+  readonly local: string;
+  /** Address of the peer as written, or null for `remote none`. */
+  readonly remote: string | null;
+  /** Address to connect from, or null. */
+  readonly source: string | null;
+  readonly replication: ReplicationMode;
+  readonly checksum: ChecksumKind;
+  readonly compression: CompressionKind;
+  /** ms (hast.conf has seconds). */
+  readonly timeoutMs: number;
+  readonly exec: string | null;
+  readonly metaflush: boolean;
+  /** The other node's name: the other `on` section. Null when there is none. */
+  readonly peer: NodeName | null;
+}
+
+export interface HastSettings {
+  readonly node: NodeName;
+  /** Path of the control socket. */
+  readonly control: string;
+  readonly pidfile: string;
+  /** Addresses as written; never empty. */
+  readonly listen: readonly string[];
+  readonly resources: readonly ResourceSettings[];
+}
+
+export type AddressProtocol = 'carp' | 'vrrp2' | 'vrrp3' | 'kernel-carp' | 'keepalived' | 'external';
+/** How adverts travel: `raw` is IP protocol 112; `udp` works without root, between hastate nodes only. */
+export type AdvertTransport = 'auto' | 'raw' | 'udp';
+/** Who puts the address on the interface. `simulated` only says so in log and status. */
+export type AddressDriver = 'auto' | 'ip' | 'ifconfig' | 'simulated';
+
+export interface AddressSettings {
+  readonly protocol: AddressProtocol;
+  /** Interface on this node. */
+  readonly interface: string;
+  readonly vhid: number;
+  /** Whole seconds, 0..255; 0 means that advskew/256 s is the interval. */
+  readonly advbase: number;
+  /** 0..254 on this node. */
+  readonly advskew: number;
+  readonly passwordFile: string | null;
+  /** CIDR, e.g. 10.0.0.1/24. */
+  readonly addresses: readonly string[];
+  readonly transport: AdvertTransport;
+  readonly driver: AddressDriver;
+  readonly preempt: boolean;
+}
+
+export interface GroupSettings {
+  readonly name: string;
+  readonly policy: PolicyKind;
+  readonly prefer: NodeName | null;
+  readonly failback: 'never' | 'when-synced' | 'auto';
+  readonly allowLoss: boolean;
+  readonly peerKind: 'hastate' | 'hastd';
+  readonly resources: readonly string[];
+  /** Hook file name -> its parameters, which reach the hook as HASTATE_PARAM_<NAME>. */
+  readonly hooks: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** `auto`: attach the device when the group has hooks that need one; `none`: only export it. */
+  readonly device: 'auto' | 'none' | 'nbdfuse-loop' | 'nbd-client';
+  readonly address: AddressSettings | null;
+}
+
+export interface PeerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface HastateSettings {
+  readonly node: NodeName;
+  /** The other node, null when hastate.yaml names none. */
+  readonly peer: { readonly name: NodeName; readonly addresses: readonly PeerAddress[] } | null;
+  /** Where this node's peer channel listens. */
+  readonly peerListen: readonly PeerAddress[];
+  /** UDP port for adverts without raw sockets. */
+  readonly advertPort: number;
+  readonly secretFile: string | null;
+  readonly insecure: boolean;
+  readonly references: readonly string[];
+  readonly timing: Timing;
+  readonly hooksDir: string | null;
+  readonly groups: readonly GroupSettings[];
+  readonly visualizer: { readonly host: string; readonly port: number } | null;
+  readonly log: {
+    readonly level: 'error' | 'warn' | 'info' | 'debug';
+    readonly syslog: { readonly facility: string; readonly tag: string } | null;
+  };
+}

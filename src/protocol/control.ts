@@ -1,0 +1,163 @@
+/**
+ * hastate's own control protocol: one JSON object per line on the control socket,
+ * over which the command line and the page learn everything they show. A first byte
+ * `{` tells it from hastctl's frames. Also the types of what is shown.
+ */
+import type { Evidence } from '../model/evidence.ts';
+import type { ResourceRecord, Freshness } from '../model/record.ts';
+import type { CarpState, ChecksumKind, CompressionKind, HastRole, NodeName, PathName, PolicyKind, ReplicationMode } from '../model/roles.ts';
+import type { Verdict } from '../model/verdict.ts';
+
+export type ControlCommand =
+  | 'status'
+  | 'role'
+  | 'groups'
+  | 'switchover'
+  | 'promote'
+  | 'why-not'
+  | 'events'
+  | 'stop';
+
+export interface ControlRequest {
+  readonly id: number;
+  readonly command: ControlCommand;
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
+export type ControlReply =
+  | { readonly id: number; readonly ok: true; readonly result: unknown }
+  | { readonly id: number; readonly ok: false; readonly error: { readonly code: string; readonly message: string } }
+  /** Only after `events`: one per journal entry. */
+  | { readonly id: number; readonly event: JournalEvent };
+
+/** One line of the journal. `kind` is a stable dotted word, e.g. `group.state`, `engine.sync-progress`. */
+export interface JournalEvent {
+  readonly seq: number;
+  /** ISO 8601, wall clock: for people. */
+  readonly time: string;
+  /** ms on the node's monotonic clock: for intervals. */
+  readonly at: number;
+  readonly node: NodeName;
+  readonly kind: string;
+  readonly level: 'error' | 'warn' | 'info' | 'debug';
+  /** The sentence for the operator. */
+  readonly message: string;
+  readonly resource?: string;
+  readonly group?: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+/** A running chart, for the page. `value` is XState's state value. */
+export interface ChartSnapshot {
+  /** e.g. `group.storage`. */
+  readonly id: string;
+  /** Name of the machine definition: advertiser, resource, link, group, hook-run, node. */
+  readonly machine: string;
+  readonly value: unknown;
+  /** ms ago that the value last changed. */
+  readonly sinceMs: number;
+  readonly lastEvent: string | null;
+}
+
+export interface SyncProgress {
+  readonly direction: 'toPeer' | 'fromPeer';
+  readonly totalBytes: number;
+  readonly doneBytes: number;
+  readonly startedMsAgo: number;
+}
+
+/** Counters of one resource, named as hastctl lists them. */
+export interface ResourceCounters {
+  readonly reads: number;
+  readonly writes: number;
+  readonly deletes: number;
+  readonly flushes: number;
+  readonly activemapUpdates: number;
+  readonly readErrors: number;
+  readonly writeErrors: number;
+  readonly deleteErrors: number;
+  readonly flushErrors: number;
+}
+
+export interface ResourceStatus {
+  readonly name: string;
+  readonly provname: string;
+  readonly role: HastRole;
+  /** `complete`, `degraded`, or `-` where hastctl prints a dash. */
+  readonly status: 'complete' | 'degraded' | '-';
+  readonly localpath: string;
+  readonly remoteaddr: string;
+  readonly sourceaddr: string | null;
+  readonly replication: ReplicationMode;
+  readonly checksum: ChecksumKind;
+  readonly compression: CompressionKind;
+  readonly extentsize: number;
+  readonly keepdirty: number;
+  readonly datasize: number;
+  readonly dirtyBytes: number;
+  readonly record: ResourceRecord | null;
+  readonly freshness: Freshness;
+  readonly sync: SyncProgress | null;
+  /** Why I/O is held or frozen, or null. */
+  readonly held: string | null;
+  /** NBD export of a primary, or null. */
+  readonly export: { readonly socket: string; readonly name: string } | null;
+  /** Device path where one is attached. */
+  readonly device: string | null;
+  readonly counters: ResourceCounters;
+  /** Why the resource cannot be used, or null. */
+  readonly error: string | null;
+}
+
+export interface GroupStatus {
+  readonly name: string;
+  readonly policy: PolicyKind;
+  /** State of the group's chart as a dotted path, e.g. `primary` or `promoting.hooks`. */
+  readonly state: string;
+  readonly role: 'primary' | 'secondary' | 'changing' | 'stuck';
+  readonly resources: readonly string[];
+  readonly address: {
+    readonly state: CarpState;
+    readonly vhid: number;
+    readonly addresses: readonly string[];
+    readonly up: boolean;
+    readonly transport: string;
+  } | null;
+  readonly badge: string;
+  readonly lastTransition: string | null;
+}
+
+export interface NodeStatus {
+  readonly node: NodeName;
+  readonly version: string;
+  readonly pid: number;
+  readonly boot: string;
+  readonly uptimeMs: number;
+  readonly warnings: readonly string[];
+  readonly peer: {
+    readonly name: NodeName;
+    readonly heardMsAgo: Readonly<Record<PathName, number | null>>;
+    readonly channel: 'up' | 'down';
+  } | null;
+  readonly resources: readonly ResourceStatus[];
+  readonly groups: readonly GroupStatus[];
+  readonly charts: readonly ChartSnapshot[];
+  readonly lastEvent: JournalEvent | null;
+}
+
+export interface WhyNotResult {
+  readonly group: string;
+  readonly verdict: Verdict;
+  readonly evidence: Evidence;
+}
+
+export interface SwitchoverResult {
+  readonly group: string;
+  readonly from: NodeName;
+  readonly to: NodeName;
+  readonly dryRun: boolean;
+  readonly verdict: Verdict;
+  readonly plan: readonly string[];
+  /** ms; null for a dry run. */
+  readonly tookMs: number | null;
+}

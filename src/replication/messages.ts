@@ -1,0 +1,114 @@
+/**
+ * What the main thread and an engine worker say to each other. Plain, structured-clonable data.
+ * Block I/O never passes here.
+ */
+import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
+import type { HastRole, NodeName } from '../model/roles.ts';
+import type { ResourceSettings } from '../model/settings.ts';
+import type { Timing } from '../model/timing.ts';
+import type { ResourceCounters, SyncProgress } from '../protocol/control.ts';
+
+export interface EngineSetup {
+  readonly resource: ResourceSettings;
+  readonly node: NodeName;
+  readonly boot: string;
+  readonly timing: Timing;
+  readonly peerKind: 'hastate' | 'hastd';
+  /** Directory of state files: sidecar copies and NBD sockets. */
+  readonly stateDir: string;
+  /** See src/daemon/lease-memory.ts. */
+  readonly leaseMemory: SharedArrayBuffer;
+}
+
+/** Commands that are answered by exactly one `reply` with the same id. */
+export type EngineCommand =
+  /** Accept a primary. From `init` or `secondary`. */
+  | { readonly type: 'become-secondary' }
+  /**
+   * B7 first half: read the data link to its end, apply, flush, write the record
+   * {epoch, primary=self, inSync}. No I/O is served yet; the data link is closed.
+   */
+  | { readonly type: 'prepare-primary'; readonly epoch: Epoch; readonly inSync: readonly NodeName[] }
+  /** Serve I/O and connect to the peer. After `prepare-primary` of the same epoch, or by hand (`hastctl role primary` with no group). */
+  | { readonly type: 'become-primary'; readonly epoch: Epoch }
+  /**
+   * Demotion: close the export, finish what runs, flush both sides, record `released` when
+   * `handover` is true, drop the data link, role `init`. Idempotent.
+   */
+  | { readonly type: 'release'; readonly handover: boolean }
+  /** Take back a `released` that nobody took up (durable abort of D4). */
+  | { readonly type: 'unrelease' }
+  /** As secondary or init: record `outdated` durably (A3, B3). `epoch` is the asking primary's. */
+  | { readonly type: 'outdate'; readonly epoch: Epoch }
+  /** As primary: the peer confirmed that it recorded `outdated` (A3). */
+  | { readonly type: 'peer-outdated'; readonly epoch: Epoch }
+  /** Records were compared on the peer channel while nobody was primary (B4). */
+  | { readonly type: 'set-freshness'; readonly freshness: Freshness }
+  /** Any path showed this epoch of the peer (A5). */
+  | { readonly type: 'peer-epoch'; readonly epoch: Epoch }
+  | { readonly type: 'snapshot' }
+  | { readonly type: 'stop' };
+
+/** A connection that the main thread accepted: `fd` is a duplicate that now belongs to the worker. */
+export interface AdoptConnection {
+  readonly type: 'adopt';
+  readonly fd: number;
+  /** Bytes read so far, starting with the first frame. */
+  readonly head: Uint8Array;
+  readonly remoteAddress: string;
+}
+
+export type ToEngine = { readonly id: number; readonly command: EngineCommand } | AdoptConnection;
+
+export type FromEngine =
+  | { readonly type: 'reply'; readonly id: number; readonly ok: true; readonly snapshot: EngineSnapshot }
+  | { readonly type: 'reply'; readonly id: number; readonly ok: false; readonly code: string; readonly message: string }
+  | { readonly type: 'event'; readonly event: EngineEvent };
+
+export interface EngineSnapshot {
+  readonly role: HastRole;
+  readonly status: 'complete' | 'degraded' | '-';
+  readonly record: ResourceRecord;
+  readonly freshness: Freshness;
+  readonly resuid: string;
+  readonly extentsize: number;
+  readonly keepdirty: number;
+  readonly datasize: number;
+  readonly dirtyBytes: number;
+  readonly sync: SyncProgress | null;
+  readonly held: string | null;
+  readonly export: { readonly socket: string; readonly name: string } | null;
+  /** A write probe failed or is late: the primary is not healthy (B5). */
+  readonly diskError: string | null;
+  readonly dataLinkUp: boolean;
+  readonly dataLinkDownAt: number | null;
+  readonly counters: ResourceCounters;
+}
+
+/** Every event carries the snapshot after it, so that nobody has to ask. */
+export interface EngineEvent {
+  readonly kind:
+    | 'opened'
+    | 'role'
+    | 'connected'
+    | 'disconnected'
+    | 'refused'
+    | 'sync-started'
+    | 'sync-progress'
+    | 'sync-done'
+    | 'sync-interrupted'
+    | 'record'
+    | 'held'
+    | 'resumed'
+    | 'frozen'
+    | 'thawed'
+    /** A3: somebody must ask the peer, on any path, to record `outdated` in `epoch`. */
+    | 'want-outdate'
+    | 'split-brain'
+    | 'disk-error'
+    | 'failed';
+  readonly level: 'error' | 'warn' | 'info' | 'debug';
+  readonly message: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+  readonly snapshot: EngineSnapshot | null;
+}

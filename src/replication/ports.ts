@@ -1,0 +1,104 @@
+/**
+ * What the engine needs of the world. The daemon's worker binds these to files and
+ * sockets, the simulator to its own. Everything is non-blocking and calls back;
+ * a port never throws for an I/O failure, it reports one.
+ */
+import type { NodeName } from '../model/roles.ts';
+
+/** Monotonic clock that counts suspended time. */
+export interface ClockPort {
+  /** ms since an arbitrary start, fractions allowed. */
+  now(): number;
+  /** Calls back once after `ms`; the result cancels. */
+  after(ms: number, callback: () => void): () => void;
+}
+
+export interface RandomPort {
+  /** 16 hex digits, never all zero. */
+  id(): string;
+  bytes(length: number): Buffer;
+}
+
+/** POSIX name of what failed (`EIO`, `ENOSPC`...) or null for success. */
+export type IoResult = string | null;
+
+/** The local component. Offsets and lengths in bytes from the start of the component. */
+export interface DiskPort {
+  readonly sizeBytes: number;
+  readonly sectorBytes: number;
+  /** Fills `into`. The call may complete before it returns. */
+  read(offset: number, into: Buffer, done: (error: IoResult) => void): void;
+  /** Not durable until flush(). The call may complete before it returns. */
+  write(offset: number, data: Buffer, done: (error: IoResult) => void): void;
+  /** Durable when it calls back without error: for metadata and the activemap. */
+  writeDurable(offset: number, data: Buffer, done: (error: IoResult) => void): void;
+  /** fdatasync: everything written before the call is durable. */
+  flush(done: (error: IoResult) => void): void;
+  close(): Promise<void>;
+}
+
+/** The third copy of a resource's metadata, outside the disk. */
+export interface SidecarPort {
+  load(): Promise<Buffer | null>;
+  /** Resolves when durable. */
+  store(content: Buffer): Promise<void>;
+}
+
+/** One TCP connection of the data link. */
+export interface ConnectionPort {
+  readonly remoteAddress: string;
+  /** Takes ownership of the buffers. Returns the bytes now waiting to be sent. */
+  send(...parts: Buffer[]): number;
+  /** Bytes waiting to be sent. */
+  readonly pendingBytes: number;
+  /** At most one listener each; `onData` is called with what arrived, in order. */
+  onData(listener: (chunk: Buffer) => void): void;
+  /** Called once. `reason` is for the log. */
+  onClose(listener: (reason: string) => void): void;
+  /** Called when pendingBytes fell below the low-water mark. */
+  onDrain(listener: () => void): void;
+  pause(): void;
+  resume(): void;
+  /** Reads what already arrived, synchronously delivers it through onData, and resolves at end or after one empty turn (SAFETY B7). */
+  drain(): Promise<void>;
+  close(reason: string): void;
+}
+
+export interface ConnectorPort {
+  /** Connects to the resource's `remote` from its `source`. Rejects with NetError. */
+  connect(timeoutMs: number, signal: AbortSignal): Promise<ConnectionPort>;
+}
+
+/**
+ * Evidence memory shared by all threads of the daemon (SAFETY A4, A5). Times are ms of ClockPort.
+ * A thread that froze cannot keep a lease alive: the value is the time at which *we sent*
+ * what the peer has echoed, so buffered messages renew nothing.
+ */
+export interface LeasePort {
+  /** Peer was alive and heard us at this time of our clock; -Infinity = never in this boot. */
+  aliveAt(): number;
+  /** Last valid message of the peer on any path. */
+  heardAt(): number;
+  /** Data link evidence, kept as a maximum. */
+  renew(aliveAt: number): void;
+  heard(at: number): void;
+  /** Highest epoch number that any path has shown of the peer. */
+  peerEpochNumber(): number;
+}
+
+export interface EnginePorts {
+  readonly clock: ClockPort;
+  readonly random: RandomPort;
+  readonly disk: DiskPort;
+  readonly sidecar: SidecarPort;
+  readonly connector: ConnectorPort | null;
+  readonly lease: LeasePort;
+}
+
+/** Who we are on the data link. */
+export interface EngineIdentity {
+  readonly node: NodeName;
+  readonly peer: NodeName | null;
+  /** Random per daemon start, 16 hex digits. */
+  readonly boot: string;
+}
