@@ -3,13 +3,26 @@ const only = (from, allowed, extra = '') => ({
   name: `${from.replace(/[\\^/]/g, '-')}-knows-only`,
   severity: 'error',
   from: { path: `^${from}/` },
-  to: { path: '^(machines|src|node_modules)/', pathNot: [`^${from}/`, ...allowed.map((a) => `^${a}`), ...(extra ? [extra] : [])] },
+  to: {
+    path: '^(machines|src|node_modules)/',
+    pathNot: [`^${from}/`, ...allowed.map((a) => `^${a}`), ...(extra ? [extra] : [])],
+  },
 });
 
 module.exports = {
   forbidden: [
-    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
-    { name: 'no-unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true, pathNot: '^(raw-socket|koffi|@ronomon/direct-io)$' } },
+    {
+      name: 'no-circular',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'no-unresolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true, pathNot: '^(raw-socket|koffi|@ronomon/direct-io)$' },
+    },
     {
       name: 'pure-code-knows-no-node',
       severity: 'error',
@@ -33,7 +46,12 @@ module.exports = {
     only('src/config', ['src/model/', 'node_modules/']),
     only('src/keeper', ['src/model/', 'src/net/', 'src/device/', 'node_modules/']),
     only('src/visualizer', ['src/model/', 'src/protocol/', 'machines/', 'node_modules/']),
-    only('src/visualizer/page', ['src/protocol/control', 'src/model/', 'src/visualizer/graph', 'node_modules/']),
+    only('src/visualizer/page', [
+      'src/protocol/control',
+      'src/model/',
+      'src/visualizer/graph',
+      'node_modules/',
+    ]),
     {
       name: 'replication-runs-anywhere',
       comment: 'The engine gets disk, link, clock and random number as ports, so the simulator can run it.',
@@ -53,6 +71,9 @@ module.exports = {
     exclude: { path: '^(dist|coverage)/' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types', 'node', 'default'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'types', 'node', 'default'],
+    },
   },
 };

@@ -6,6 +6,11 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
-    coverage: { provider: 'v8', include: ['machines/**', 'src/**'], exclude: ['src/visualizer/page/**'], reporter: ['text-summary', 'html'] },
+    coverage: {
+      provider: 'v8',
+      include: ['machines/**', 'src/**'],
+      exclude: ['src/visualizer/page/**'],
+      reporter: ['text-summary', 'html'],
+    },
   },
 });

@@ -93,12 +93,20 @@ export function compareHistories(ours: Generations, theirs: Generations): Histor
 }
 
 /** B7: the record of a node that becomes primary in a new epoch. */
-export function promoted(record: ResourceRecord, self: NodeName, epoch: Epoch, inSync: readonly NodeName[]): ResourceRecord {
+export function promoted(
+  record: ResourceRecord,
+  self: NodeName,
+  epoch: Epoch,
+  inSync: readonly NodeName[],
+): ResourceRecord {
   const alone = inSync.length === 1;
   const wasShared = record.state === 'virgin' || record.inSync.some((name) => name !== self);
   return {
     epoch,
-    generations: alone && wasShared ? forked(record.generations, epoch.id) : firstGeneration(record.generations, epoch.id),
+    generations:
+      alone && wasShared
+        ? forked(record.generations, epoch.id)
+        : firstGeneration(record.generations, epoch.id),
     state: 'clean',
     primary: self,
     inSync: [...inSync],

@@ -17,7 +17,13 @@ export interface Timing {
   readonly holdMs: number;
 }
 
-export const DEFAULT_TIMING: Timing = { heartbeatMs: 100, promotionDelayMs: 500, slackMs: 50, leaseMs: 400, holdMs: 600 };
+export const DEFAULT_TIMING: Timing = {
+  heartbeatMs: 100,
+  promotionDelayMs: 500,
+  slackMs: 50,
+  leaseMs: 400,
+  holdMs: 600,
+};
 
 /** @throws ConfigError `timing-unsafe`, explaining the inequality that does not hold with its numbers */
 export function checkTiming(timing: Timing): void {

@@ -5,18 +5,20 @@
  */
 import type { Evidence } from '../model/evidence.ts';
 import type { ResourceRecord, Freshness } from '../model/record.ts';
-import type { CarpState, ChecksumKind, CompressionKind, HastRole, NodeName, PathName, PolicyKind, ReplicationMode } from '../model/roles.ts';
+import type {
+  CarpState,
+  ChecksumKind,
+  CompressionKind,
+  HastRole,
+  NodeName,
+  PathName,
+  PolicyKind,
+  ReplicationMode,
+} from '../model/roles.ts';
 import type { Verdict } from '../model/verdict.ts';
 
 export type ControlCommand =
-  | 'status'
-  | 'role'
-  | 'groups'
-  | 'switchover'
-  | 'promote'
-  | 'why-not'
-  | 'events'
-  | 'stop';
+  'status' | 'role' | 'groups' | 'switchover' | 'promote' | 'why-not' | 'events' | 'stop';
 
 export interface ControlRequest {
   readonly id: number;
@@ -26,7 +28,11 @@ export interface ControlRequest {
 
 export type ControlReply =
   | { readonly id: number; readonly ok: true; readonly result: unknown }
-  | { readonly id: number; readonly ok: false; readonly error: { readonly code: string; readonly message: string } }
+  | {
+      readonly id: number;
+      readonly ok: false;
+      readonly error: { readonly code: string; readonly message: string };
+    }
   /** Only after `events`: one per journal entry. */
   | { readonly id: number; readonly event: JournalEvent };
 

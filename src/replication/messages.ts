@@ -62,7 +62,13 @@ export type ToEngine = { readonly id: number; readonly command: EngineCommand } 
 
 export type FromEngine =
   | { readonly type: 'reply'; readonly id: number; readonly ok: true; readonly snapshot: EngineSnapshot }
-  | { readonly type: 'reply'; readonly id: number; readonly ok: false; readonly code: string; readonly message: string }
+  | {
+      readonly type: 'reply';
+      readonly id: number;
+      readonly ok: false;
+      readonly code: string;
+      readonly message: string;
+    }
   | { readonly type: 'event'; readonly event: EngineEvent };
 
 export interface EngineSnapshot {

@@ -3,6 +3,8 @@
  * sockets, the simulator to its own. Everything is non-blocking and calls back;
  * a port never throws for an I/O failure, it reports one.
  */
+import type { BlockDevice } from '../model/block-device.ts';
+import type { Epoch } from '../model/record.ts';
 import type { NodeName } from '../model/roles.ts';
 
 /** Monotonic clock that counts suspended time. */
@@ -86,6 +88,14 @@ export interface LeasePort {
   peerEpochNumber(): number;
 }
 
+/** How a primary's disk is offered to this machine. */
+export interface ExportPort {
+  /** The export belongs to this epoch (SAFETY D3). Rejects with DiskError. */
+  open(device: BlockDevice, epoch: Epoch): Promise<{ socket: string; name: string }>;
+  /** Ends every client connection. Idempotent. */
+  close(): Promise<void>;
+}
+
 export interface EnginePorts {
   readonly clock: ClockPort;
   readonly random: RandomPort;
@@ -93,6 +103,7 @@ export interface EnginePorts {
   readonly sidecar: SidecarPort;
   readonly connector: ConnectorPort | null;
   readonly lease: LeasePort;
+  readonly exporter: ExportPort;
 }
 
 /** Who we are on the data link. */
