@@ -22,11 +22,14 @@ export function port<Output = undefined, Input = undefined>(name: string): Promi
   return fromPromise<Output, Input>(() => Promise.reject(unbound('port', name)));
 }
 
+/** A fire-and-forget action; the first argument is XState's and of no use to whom it is bound to. */
+export type Effect<Params> = (args: unknown, params: Params) => void;
+
 /**
  * A fire-and-forget action with `Params`. Until it is provided it throws `port-unbound`,
  * which ends the actor with an error.
  */
-export function effectPort<Params = undefined>(name: string): (args: unknown, params: Params) => void {
+export function effectPort<Params = undefined>(name: string): Effect<Params> {
   return () => {
     throw unbound('effect', name);
   };
