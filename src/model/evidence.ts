@@ -40,6 +40,8 @@ export interface PeerReport {
   readonly healthy: boolean;
   readonly epoch: Epoch;
   readonly virgin: boolean;
+  /** Its own decision would not refuse. */
+  readonly candidate: boolean;
   /** It agreed that we may become primary and will not try itself, until this time. */
   readonly consentUntil: number | null;
 }
@@ -58,7 +60,6 @@ export interface Evidence {
   /** B6: reset on the authenticated channel, then its host refused a new connection. */
   readonly certainDeathAt: number | null;
   readonly report: PeerReport | null;
-  /** The peer's last report said primary: its silence is what promotion waits for. */
   readonly references: { readonly configured: number; readonly reached: number };
   /** D1, C3: what is in the way on this machine, in words. */
   readonly obstacles: readonly string[];
