@@ -1,0 +1,468 @@
+/**
+ * One failover group: resources, devices, hooks and an address that move as one.
+ * Up: epoch durable, resources primary, devices, hooks ascending, address.
+ * Down: address, hooks descending, devices, resources released.
+ * @see SAFETY B1, B5, C1-C5, D4
+ */
+import { and, assign, setup } from 'xstate';
+
+import { mayPromote } from '../src/model/decision.ts';
+import type { Evidence } from '../src/model/evidence.ts';
+import { wantsPrimary, type Wishes } from '../src/model/intent.ts';
+import type { Epoch } from '../src/model/record.ts';
+import type { NodeName } from '../src/model/roles.ts';
+import type { Verdict } from '../src/model/verdict.ts';
+import { effectPort, port } from './port.ts';
+
+export interface GroupContext {
+  readonly group: string;
+  /** Verdict of the last evaluation. */
+  readonly verdict: Verdict | null;
+  /** Why the group goes up or down now. */
+  readonly reason: string;
+  readonly epoch: Epoch | null;
+  readonly handover: boolean;
+  readonly handoverTo: NodeName | null;
+  readonly evidence: Evidence | null;
+  /** Failed promotions in a row: each doubles the hold. */
+  readonly failures: number;
+  readonly holdBaseMs: number;
+  readonly retryMs: number;
+  readonly error: string | null;
+  readonly stopping: boolean;
+  /** The roles are a person's business: nothing is done to them at start (a resource outside any group). */
+  readonly byHand: boolean;
+}
+
+export interface GroupInput {
+  readonly group: string;
+  readonly holdBaseMs: number;
+  readonly retryMs: number;
+  readonly byHand: boolean;
+}
+
+export type GroupEvent =
+  | { readonly type: 'EVALUATE'; readonly evidence: Evidence; readonly wishes: Wishes }
+  | { readonly type: 'DEMOTE'; readonly reason: string; readonly handoverTo: NodeName | null }
+  | { readonly type: 'SECONDARY' }
+  | { readonly type: 'RETRY' }
+  | { readonly type: 'STOP'; readonly handoverTo: NodeName | null };
+
+/** What a run of hooks came to. */
+export interface HooksResult {
+  readonly ok: boolean;
+  readonly stuck: boolean;
+  readonly summary: string;
+}
+
+interface Scope {
+  readonly group: string;
+  readonly reason: string;
+}
+
+const MAX_HOLD_MS = 60_000;
+
+function needsOnlyConsent(verdict: Verdict): boolean {
+  return (
+    verdict.answer === 'wait' && verdict.reasons.length === 1 && verdict.reasons[0]?.code === 'needs-consent'
+  );
+}
+
+export const groupMachine = setup({
+  types: { context: {} as GroupContext, input: {} as GroupInput, events: {} as GroupEvent },
+  actors: {
+    settleSecondary: port<undefined, Scope>('settle-secondary'),
+    claimConsent: port<undefined, Scope>('claim-consent'),
+    prepareMembers: port<Epoch, Scope & { evidence: Evidence | null }>('prepare-members'),
+    promoteMembers: port<undefined, Scope>('promote-members'),
+    attachDevices: port<undefined, Scope>('attach-devices'),
+    startHooks: port<HooksResult, Scope>('start-hooks'),
+    raiseAddress: port<undefined, Scope>('raise-address'),
+    lowerAddress: port<undefined, Scope>('lower-address'),
+    stopHooks: port<HooksResult, Scope>('stop-hooks'),
+    detachDevices: port<undefined, Scope>('detach-devices'),
+    releaseMembers: port<undefined, Scope & { handover: boolean }>('release-members'),
+    handOver: port<undefined, Scope & { to: NodeName | null }>('hand-over'),
+    takeBack: port<undefined, Scope>('take-back'),
+  },
+  guards: {
+    wanted: ({ event }) => event.type === 'EVALUATE' && wantsPrimary(event.evidence, event.wishes) !== null,
+    allowed: ({ event }) => event.type === 'EVALUATE' && mayPromote(event.evidence).answer === 'promote',
+    onlyConsentMissing: ({ event }) =>
+      event.type === 'EVALUATE' && needsOnlyConsent(mayPromote(event.evidence)),
+    stopping: ({ context }) => context.stopping,
+    handingOver: ({ context }) => context.handover,
+    failing: ({ context }) => context.failures > 0,
+    byHand: ({ context }) => context.byHand,
+    hooksOk: (_, params: { result: HooksResult }) => params.result.ok,
+    hooksStuck: (_, params: { result: HooksResult }) => params.result.stuck,
+  },
+  delays: {
+    hold: ({ context }) => Math.min(MAX_HOLD_MS, context.holdBaseMs * 2 ** Math.max(0, context.failures - 1)),
+    retry: ({ context }) => context.retryMs,
+  },
+  actions: {
+    judge: assign({
+      verdict: ({ event, context }) =>
+        event.type === 'EVALUATE' ? mayPromote(event.evidence) : context.verdict,
+      evidence: ({ event, context }) => (event.type === 'EVALUATE' ? event.evidence : context.evidence),
+    }),
+    noteWish: assign({
+      reason: ({ event, context }) =>
+        event.type === 'EVALUATE'
+          ? (wantsPrimary(event.evidence, event.wishes) ?? context.reason)
+          : context.reason,
+    }),
+    noteFailure: assign({
+      failures: ({ context }) => context.failures + 1,
+      error: (_, params: { error: unknown }) =>
+        params.error instanceof Error ? params.error.message : String(params.error),
+      reason: (_, params: { error: unknown }) =>
+        `promotion failed: ${params.error instanceof Error ? params.error.message : String(params.error)}`,
+      handover: false,
+      handoverTo: null,
+    }),
+    noteError: assign({
+      error: (_, params: { error: unknown }) =>
+        params.error instanceof Error ? params.error.message : String(params.error),
+    }),
+    noteDemotion: assign({
+      reason: ({ event, context }) =>
+        event.type === 'DEMOTE' ? event.reason : event.type === 'STOP' ? 'the daemon stops' : context.reason,
+      handoverTo: ({ event }) => (event.type === 'DEMOTE' || event.type === 'STOP' ? event.handoverTo : null),
+      handover: ({ event }) =>
+        (event.type === 'DEMOTE' || event.type === 'STOP') && event.handoverTo !== null,
+      stopping: ({ event, context }) => context.stopping || event.type === 'STOP',
+    }),
+    noteStop: assign({ stopping: true }),
+    forgetFailures: assign({ failures: 0, error: null }),
+    forgetHandover: assign({ handover: false, handoverTo: null }),
+    reportBlocked: effectPort<{ error: string | null }>('report-blocked'),
+  },
+}).createMachine({
+  id: 'group',
+  description: 'A failover group: everything up in order, down in reverse, all or nothing',
+  context: ({ input }) => ({
+    group: input.group,
+    verdict: null,
+    reason: 'start',
+    epoch: null,
+    handover: false,
+    handoverTo: null,
+    evidence: null,
+    failures: 0,
+    holdBaseMs: input.holdBaseMs,
+    retryMs: input.retryMs,
+    error: null,
+    stopping: false,
+    byHand: input.byHand,
+  }),
+  initial: 'starting',
+  states: {
+    starting: { always: [{ guard: 'byHand', target: 'idle' }, { target: 'standby' }] },
+    idle: {
+      description: 'Outside any group: a person gives the roles',
+      on: {
+        SECONDARY: 'standby',
+        EVALUATE: [
+          { guard: and(['wanted', 'allowed']), target: 'promoting', actions: ['judge', 'noteWish'] },
+          { actions: 'judge' },
+        ],
+        STOP: { target: 'stopped', actions: 'noteStop' },
+      },
+    },
+    standby: {
+      description: 'Secondary: follows the primary, ready to take over',
+      initial: 'settling',
+      on: { STOP: { target: 'stopped', actions: 'noteStop' } },
+      states: {
+        settling: {
+          invoke: {
+            id: 'settleSecondary',
+            src: 'settleSecondary',
+            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            onDone: 'waiting',
+            onError: {
+              target: 'unsettled',
+              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+        },
+        unsettled: {
+          description: 'Some member cannot be secondary; tried again',
+          entry: { type: 'reportBlocked', params: ({ context }) => ({ error: context.error }) },
+          after: { retry: 'settling' },
+          on: { EVALUATE: { actions: 'judge' } },
+        },
+        waiting: {
+          on: {
+            EVALUATE: [
+              {
+                guard: and(['wanted', 'allowed']),
+                target: '#group.promoting',
+                actions: ['judge', 'noteWish'],
+              },
+              {
+                guard: and(['wanted', 'onlyConsentMissing']),
+                target: 'claiming',
+                actions: ['judge', 'noteWish'],
+              },
+              { actions: 'judge' },
+            ],
+            DEMOTE: { guard: 'byHand', target: '#group.demoting.releasing', actions: 'noteDemotion' },
+          },
+        },
+        claiming: {
+          description: 'The peer lives and is not primary: asks for its consent',
+          invoke: {
+            id: 'claimConsent',
+            src: 'claimConsent',
+            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            onDone: 'waiting',
+            onError: {
+              target: 'refused',
+              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+        },
+        refused: { after: { retry: 'waiting' }, on: { EVALUATE: { actions: 'judge' } } },
+      },
+    },
+    promoting: {
+      initial: 'recording',
+      on: { STOP: { actions: 'noteStop' } },
+      states: {
+        recording: {
+          description: 'Reads the data link to its end, then every member records the new epoch',
+          invoke: {
+            id: 'prepareMembers',
+            src: 'prepareMembers',
+            input: ({ context }) => ({
+              group: context.group,
+              reason: context.reason,
+              evidence: context.evidence,
+            }),
+            onDone: { target: 'opening', actions: assign({ epoch: ({ event }) => event.output }) },
+            onError: {
+              target: '#group.demoting.releasing',
+              actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+        },
+        opening: {
+          invoke: {
+            id: 'promoteMembers',
+            src: 'promoteMembers',
+            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            onDone: 'attaching',
+            onError: {
+              target: '#group.demoting.detaching',
+              actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+        },
+        attaching: {
+          description: 'The device appears',
+          invoke: {
+            id: 'attachDevices',
+            src: 'attachDevices',
+            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            onDone: 'startingHooks',
+            onError: {
+              target: '#group.demoting.detaching',
+              actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+        },
+        startingHooks: {
+          invoke: {
+            id: 'startHooks',
+            src: 'startHooks',
+            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            onDone: [
+              {
+                guard: { type: 'hooksOk', params: ({ event }) => ({ result: event.output }) },
+                target: '#group.primary',
+              },
+              {
+                target: '#group.demoting.stoppingHooks',
+                actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.output.summary }) },
+              },
+            ],
+            onError: {
+              target: '#group.demoting.stoppingHooks',
+              actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+        },
+      },
+    },
+    primary: {
+      initial: 'raisingAddress',
+      on: {
+        DEMOTE: { target: 'demoting', actions: 'noteDemotion' },
+        STOP: { target: 'demoting', actions: 'noteDemotion' },
+        EVALUATE: { actions: 'judge' },
+      },
+      always: { guard: 'stopping', target: 'demoting' },
+      states: {
+        raisingAddress: {
+          description: 'Last of all the shared address',
+          invoke: {
+            id: 'raiseAddress',
+            src: 'raiseAddress',
+            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            onDone: 'serving',
+            onError: {
+              target: '#group.demoting',
+              actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+        },
+        serving: { entry: 'forgetFailures' },
+      },
+    },
+    demoting: {
+      initial: 'loweringAddress',
+      on: { STOP: { actions: 'noteStop' } },
+      states: {
+        loweringAddress: {
+          description: 'First of all the shared address',
+          invoke: {
+            id: 'lowerAddress',
+            src: 'lowerAddress',
+            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            onDone: 'stoppingHooks',
+            onError: {
+              target: 'stoppingHooks',
+              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+        },
+        stoppingHooks: {
+          invoke: {
+            id: 'stopHooks',
+            src: 'stopHooks',
+            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            onDone: [
+              {
+                guard: { type: 'hooksStuck', params: ({ event }) => ({ result: event.output }) },
+                target: '#group.stuck',
+                actions: { type: 'noteError', params: ({ event }) => ({ error: event.output.summary }) },
+              },
+              {
+                guard: { type: 'hooksOk', params: ({ event }) => ({ result: event.output }) },
+                target: 'detaching',
+              },
+              {
+                target: 'detaching',
+                actions: { type: 'noteError', params: ({ event }) => ({ error: event.output.summary }) },
+              },
+            ],
+            onError: {
+              target: 'detaching',
+              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+        },
+        detaching: {
+          description: 'Unmounts and removes the device, by force in the end',
+          invoke: {
+            id: 'detachDevices',
+            src: 'detachDevices',
+            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            onDone: 'releasing',
+            onError: {
+              target: '#group.stuck',
+              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+        },
+        releasing: {
+          description: 'Exports closed, both sides flushed, roles given up',
+          invoke: {
+            id: 'releaseMembers',
+            src: 'releaseMembers',
+            input: ({ context }) => ({
+              group: context.group,
+              reason: context.reason,
+              handover: context.handover,
+            }),
+            onDone: [
+              { guard: 'handingOver', target: 'handingOver' },
+              { guard: 'stopping', target: '#group.stopped' },
+              { guard: 'failing', target: '#group.holding' },
+              { target: '#group.starting' },
+            ],
+            onError: {
+              target: '#group.stuck',
+              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+        },
+        handingOver: {
+          description: 'The other node promotes; this one may not until they have met',
+          invoke: {
+            id: 'handOver',
+            src: 'handOver',
+            input: ({ context }) => ({
+              group: context.group,
+              reason: context.reason,
+              to: context.handoverTo,
+            }),
+            onDone: [
+              { guard: 'stopping', target: '#group.stopped' },
+              { target: '#group.standby', actions: 'forgetHandover' },
+            ],
+            onError: {
+              target: 'takingBack',
+              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+        },
+        takingBack: {
+          description: 'Nobody took the epoch: asks for the durable word that nobody will',
+          invoke: {
+            id: 'takeBack',
+            src: 'takeBack',
+            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            onDone: [
+              { guard: 'stopping', target: '#group.stopped' },
+              { target: '#group.standby', actions: 'forgetHandover' },
+            ],
+            onError: [
+              { guard: 'stopping', target: '#group.stopped' },
+              {
+                target: '#group.standby',
+                actions: [
+                  'forgetHandover',
+                  { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+                ],
+              },
+            ],
+          },
+        },
+      },
+    },
+    holding: {
+      description: 'A promotion failed: waits, longer each time, before it tries again',
+      entry: { type: 'reportBlocked', params: ({ context }) => ({ error: context.error }) },
+      after: { hold: 'standby' },
+      on: {
+        RETRY: 'standby',
+        EVALUATE: { actions: 'judge' },
+        STOP: { target: 'stopped', actions: 'noteStop' },
+      },
+    },
+    stuck: {
+      description: 'Something of an earlier epoch cannot be removed: never primary until it is gone',
+      entry: { type: 'reportBlocked', params: ({ context }) => ({ error: context.error }) },
+      on: {
+        RETRY: 'demoting.stoppingHooks',
+        EVALUATE: { actions: 'judge' },
+        STOP: { target: 'stopped', actions: 'noteStop' },
+      },
+    },
+    stopped: { type: 'final' },
+  },
+});

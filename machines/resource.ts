@@ -1,0 +1,233 @@
+/**
+ * The HAST role of one resource on this node. Commands change the role through the
+ * engine's ports; what the engine tells of itself moves the nested states.
+ */
+import { assign, setup } from 'xstate';
+
+import type { Epoch } from '../src/model/record.ts';
+import type { NodeName } from '../src/model/roles.ts';
+import { port } from './port.ts';
+
+export interface ResourceContext {
+  readonly resource: string;
+  readonly epoch: Epoch | null;
+  readonly inSync: readonly NodeName[];
+  readonly handover: boolean;
+  /** Why the last command failed, or null. */
+  readonly error: string | null;
+}
+
+export interface ResourceInput {
+  readonly resource: string;
+}
+
+export type ResourceMachineEvent =
+  | { readonly type: 'SECONDARY' }
+  | { readonly type: 'PREPARE'; readonly epoch: Epoch; readonly inSync: readonly NodeName[] }
+  | { readonly type: 'PROMOTE' }
+  | { readonly type: 'RELEASE'; readonly handover: boolean }
+  | { readonly type: 'REOPEN' }
+  | { readonly type: 'ENGINE.CONNECTED' }
+  | { readonly type: 'ENGINE.DISCONNECTED' }
+  | { readonly type: 'ENGINE.SYNC_STARTED' }
+  | { readonly type: 'ENGINE.SYNC_DONE' }
+  | { readonly type: 'ENGINE.SYNC_INTERRUPTED' }
+  | { readonly type: 'ENGINE.HELD' }
+  | { readonly type: 'ENGINE.RESUMED' }
+  | { readonly type: 'ENGINE.FROZEN' }
+  | { readonly type: 'ENGINE.THAWED' }
+  | { readonly type: 'ENGINE.SPLIT_BRAIN' }
+  | { readonly type: 'ENGINE.DIED'; readonly reason: string };
+
+export const resourceMachine = setup({
+  types: {
+    context: {} as ResourceContext,
+    input: {} as ResourceInput,
+    events: {} as ResourceMachineEvent,
+  },
+  actors: {
+    openEngine: port<undefined, { resource: string }>('open-engine'),
+    becomeSecondary: port<undefined, { resource: string }>('become-secondary'),
+    preparePrimary: port<undefined, { resource: string; epoch: Epoch | null; inSync: readonly NodeName[] }>(
+      'prepare-primary',
+    ),
+    becomePrimary: port<undefined, { resource: string; epoch: Epoch | null }>('become-primary'),
+    releaseEngine: port<undefined, { resource: string; handover: boolean }>('release-engine'),
+  },
+  actions: {
+    noteError: assign({
+      error: (_, params: { error: unknown }) =>
+        params.error instanceof Error ? params.error.message : String(params.error),
+    }),
+    clearError: assign({ error: null }),
+  },
+}).createMachine({
+  id: 'resource',
+  description: 'HAST role of one resource: init, secondary or primary',
+  context: ({ input }) => ({
+    resource: input.resource,
+    epoch: null,
+    inSync: [],
+    handover: false,
+    error: null,
+  }),
+  initial: 'opening',
+  on: {
+    'ENGINE.DIED': {
+      target: '.failed',
+      actions: { type: 'noteError', params: ({ event }) => ({ error: event.reason }) },
+    },
+  },
+  states: {
+    opening: {
+      description: 'The disk is locked, its metadata and activemap are read',
+      invoke: {
+        id: 'openEngine',
+        src: 'openEngine',
+        input: ({ context }) => ({ resource: context.resource }),
+        onDone: { target: 'init', actions: 'clearError' },
+        onError: {
+          target: 'failed',
+          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+        },
+      },
+    },
+    init: {
+      description: 'No role: neither serves nor replicates',
+      on: {
+        SECONDARY: 'becomingSecondary',
+        PREPARE: {
+          target: 'preparing',
+          actions: assign({ epoch: ({ event }) => event.epoch, inSync: ({ event }) => event.inSync }),
+        },
+        RELEASE: { target: 'releasing', actions: assign({ handover: ({ event }) => event.handover }) },
+      },
+    },
+    becomingSecondary: {
+      invoke: {
+        id: 'becomeSecondary',
+        src: 'becomeSecondary',
+        input: ({ context }) => ({ resource: context.resource }),
+        onDone: { target: 'secondary', actions: 'clearError' },
+        onError: {
+          target: 'failed',
+          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+        },
+      },
+    },
+    secondary: {
+      description: 'Waits for a primary, then receives its writes',
+      initial: 'waiting',
+      states: {
+        waiting: { on: { 'ENGINE.CONNECTED': 'connected' } },
+        connected: { on: { 'ENGINE.DISCONNECTED': 'waiting', 'ENGINE.SYNC_STARTED': 'syncing' } },
+        syncing: {
+          on: {
+            'ENGINE.DISCONNECTED': 'waiting',
+            'ENGINE.SYNC_DONE': 'connected',
+            'ENGINE.SYNC_INTERRUPTED': 'connected',
+          },
+        },
+        splitBrain: { on: { 'ENGINE.CONNECTED': 'connected' } },
+      },
+      on: {
+        'ENGINE.SPLIT_BRAIN': '.splitBrain',
+        SECONDARY: 'becomingSecondary',
+        PREPARE: {
+          target: 'preparing',
+          actions: assign({ epoch: ({ event }) => event.epoch, inSync: ({ event }) => event.inSync }),
+        },
+        RELEASE: { target: 'releasing', actions: assign({ handover: ({ event }) => event.handover }) },
+      },
+    },
+    preparing: {
+      description: 'Reads the data link to its end, flushes, records the new epoch',
+      invoke: {
+        id: 'preparePrimary',
+        src: 'preparePrimary',
+        input: ({ context }) => ({
+          resource: context.resource,
+          epoch: context.epoch,
+          inSync: context.inSync,
+        }),
+        onDone: { target: 'prepared', actions: 'clearError' },
+        onError: {
+          target: 'failed',
+          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+        },
+      },
+    },
+    prepared: {
+      description: 'The record names this node; nothing is served yet',
+      on: {
+        PROMOTE: 'promoting',
+        SECONDARY: 'becomingSecondary',
+        RELEASE: { target: 'releasing', actions: assign({ handover: ({ event }) => event.handover }) },
+      },
+    },
+    promoting: {
+      invoke: {
+        id: 'becomePrimary',
+        src: 'becomePrimary',
+        input: ({ context }) => ({ resource: context.resource, epoch: context.epoch }),
+        onDone: { target: 'primary', actions: 'clearError' },
+        onError: {
+          target: 'failed',
+          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+        },
+      },
+    },
+    primary: {
+      description: 'Serves the device and replicates',
+      type: 'parallel',
+      states: {
+        peer: {
+          initial: 'degraded',
+          states: {
+            degraded: { on: { 'ENGINE.CONNECTED': 'complete' } },
+            complete: { on: { 'ENGINE.DISCONNECTED': 'degraded', 'ENGINE.SYNC_STARTED': 'syncing' } },
+            syncing: {
+              on: {
+                'ENGINE.DISCONNECTED': 'degraded',
+                'ENGINE.SYNC_DONE': 'complete',
+                'ENGINE.SYNC_INTERRUPTED': 'complete',
+              },
+            },
+            splitBrain: { on: { 'ENGINE.CONNECTED': 'complete' } },
+          },
+          on: { 'ENGINE.SPLIT_BRAIN': '.splitBrain' },
+        },
+        io: {
+          initial: 'serving',
+          states: {
+            serving: { on: { 'ENGINE.HELD': 'held', 'ENGINE.FROZEN': 'frozen' } },
+            held: { on: { 'ENGINE.RESUMED': 'serving', 'ENGINE.FROZEN': 'frozen' } },
+            frozen: { on: { 'ENGINE.THAWED': 'serving' } },
+          },
+        },
+      },
+      on: { RELEASE: { target: 'releasing', actions: assign({ handover: ({ event }) => event.handover }) } },
+    },
+    releasing: {
+      description: 'Closes the export, finishes what runs, flushes both sides',
+      invoke: {
+        id: 'releaseEngine',
+        src: 'releaseEngine',
+        input: ({ context }) => ({ resource: context.resource, handover: context.handover }),
+        onDone: { target: 'init', actions: 'clearError' },
+        onError: {
+          target: 'failed',
+          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+        },
+      },
+    },
+    failed: {
+      description: 'The engine refused or died; says why in its context',
+      on: {
+        REOPEN: 'opening',
+        SECONDARY: 'becomingSecondary',
+        RELEASE: { target: 'releasing', actions: assign({ handover: ({ event }) => event.handover }) },
+      },
+    },
+  },
+});
