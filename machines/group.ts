@@ -8,59 +8,23 @@ import { and, assign, setup } from 'xstate';
 
 import { mayPromote } from '../src/model/decision.ts';
 import type { Evidence } from '../src/model/evidence.ts';
-import { wantsPrimary, type Wishes } from '../src/model/intent.ts';
+import { wantsPrimary } from '../src/model/intent.ts';
 import type { Epoch } from '../src/model/record.ts';
 import type { NodeName } from '../src/model/roles.ts';
 import type { Verdict } from '../src/model/verdict.ts';
+import type { GroupContext, GroupEvent, GroupInput, HooksResult, Scope } from './group-context.ts';
 import { effectPort, port } from './port.ts';
 
-export interface GroupContext {
-  readonly group: string;
-  /** Verdict of the last evaluation. */
-  readonly verdict: Verdict | null;
-  /** Why the group goes up or down now. */
-  readonly reason: string;
-  readonly epoch: Epoch | null;
-  readonly handover: boolean;
-  readonly handoverTo: NodeName | null;
-  readonly evidence: Evidence | null;
-  /** Failed promotions in a row: each doubles the hold. */
-  readonly failures: number;
-  readonly holdBaseMs: number;
-  readonly retryMs: number;
-  readonly error: string | null;
-  readonly stopping: boolean;
-  /** The roles are a person's business: nothing is done to them at start (a resource outside any group). */
-  readonly byHand: boolean;
-}
-
-export interface GroupInput {
-  readonly group: string;
-  readonly holdBaseMs: number;
-  readonly retryMs: number;
-  readonly byHand: boolean;
-}
-
-export type GroupEvent =
-  | { readonly type: 'EVALUATE'; readonly evidence: Evidence; readonly wishes: Wishes }
-  | { readonly type: 'DEMOTE'; readonly reason: string; readonly handoverTo: NodeName | null }
-  | { readonly type: 'SECONDARY' }
-  | { readonly type: 'RETRY' }
-  | { readonly type: 'STOP'; readonly handoverTo: NodeName | null };
-
-/** What a run of hooks came to. */
-export interface HooksResult {
-  readonly ok: boolean;
-  readonly stuck: boolean;
-  readonly summary: string;
-}
-
-interface Scope {
-  readonly group: string;
-  readonly reason: string;
-}
+export type * from './group-context.ts';
 
 const MAX_HOLD_MS = 60_000;
+
+const scope = ({ context }: { context: GroupContext }): Scope => ({
+  group: context.group,
+  reason: context.reason,
+});
+const thrown = ({ event }: { event: { error: unknown } }) => ({ error: event.error });
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function needsOnlyConsent(verdict: Verdict): boolean {
   return (
@@ -115,16 +79,13 @@ export const groupMachine = setup({
     }),
     noteFailure: assign({
       failures: ({ context }) => context.failures + 1,
-      error: (_, params: { error: unknown }) =>
-        params.error instanceof Error ? params.error.message : String(params.error),
-      reason: (_, params: { error: unknown }) =>
-        `promotion failed: ${params.error instanceof Error ? params.error.message : String(params.error)}`,
+      error: (_, params: { error: unknown }) => textOf(params.error),
+      reason: (_, params: { error: unknown }) => `promotion failed: ${textOf(params.error)}`,
       handover: false,
       handoverTo: null,
     }),
     noteError: assign({
-      error: (_, params: { error: unknown }) =>
-        params.error instanceof Error ? params.error.message : String(params.error),
+      error: (_, params: { error: unknown }) => textOf(params.error),
     }),
     noteDemotion: assign({
       reason: ({ event, context }) =>
@@ -180,11 +141,11 @@ export const groupMachine = setup({
           invoke: {
             id: 'settleSecondary',
             src: 'settleSecondary',
-            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            input: scope,
             onDone: 'waiting',
             onError: {
               target: 'unsettled',
-              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+              actions: { type: 'noteError', params: thrown },
             },
           },
         },
@@ -217,11 +178,11 @@ export const groupMachine = setup({
           invoke: {
             id: 'claimConsent',
             src: 'claimConsent',
-            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            input: scope,
             onDone: 'waiting',
             onError: {
               target: 'refused',
-              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+              actions: { type: 'noteError', params: thrown },
             },
           },
         },
@@ -245,7 +206,7 @@ export const groupMachine = setup({
             onDone: { target: 'opening', actions: assign({ epoch: ({ event }) => event.output }) },
             onError: {
               target: '#group.demoting.releasing',
-              actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.error }) },
+              actions: { type: 'noteFailure', params: thrown },
             },
           },
         },
@@ -253,11 +214,11 @@ export const groupMachine = setup({
           invoke: {
             id: 'promoteMembers',
             src: 'promoteMembers',
-            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            input: scope,
             onDone: 'attaching',
             onError: {
               target: '#group.demoting.detaching',
-              actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.error }) },
+              actions: { type: 'noteFailure', params: thrown },
             },
           },
         },
@@ -266,11 +227,11 @@ export const groupMachine = setup({
           invoke: {
             id: 'attachDevices',
             src: 'attachDevices',
-            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            input: scope,
             onDone: 'startingHooks',
             onError: {
               target: '#group.demoting.detaching',
-              actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.error }) },
+              actions: { type: 'noteFailure', params: thrown },
             },
           },
         },
@@ -278,7 +239,7 @@ export const groupMachine = setup({
           invoke: {
             id: 'startHooks',
             src: 'startHooks',
-            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            input: scope,
             onDone: [
               {
                 guard: { type: 'hooksOk', params: ({ event }) => ({ result: event.output }) },
@@ -291,7 +252,7 @@ export const groupMachine = setup({
             ],
             onError: {
               target: '#group.demoting.stoppingHooks',
-              actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.error }) },
+              actions: { type: 'noteFailure', params: thrown },
             },
           },
         },
@@ -311,11 +272,11 @@ export const groupMachine = setup({
           invoke: {
             id: 'raiseAddress',
             src: 'raiseAddress',
-            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            input: scope,
             onDone: 'serving',
             onError: {
               target: '#group.demoting',
-              actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.error }) },
+              actions: { type: 'noteFailure', params: thrown },
             },
           },
         },
@@ -331,11 +292,11 @@ export const groupMachine = setup({
           invoke: {
             id: 'lowerAddress',
             src: 'lowerAddress',
-            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            input: scope,
             onDone: 'stoppingHooks',
             onError: {
               target: 'stoppingHooks',
-              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+              actions: { type: 'noteError', params: thrown },
             },
           },
         },
@@ -343,7 +304,7 @@ export const groupMachine = setup({
           invoke: {
             id: 'stopHooks',
             src: 'stopHooks',
-            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            input: scope,
             onDone: [
               {
                 guard: { type: 'hooksStuck', params: ({ event }) => ({ result: event.output }) },
@@ -361,7 +322,7 @@ export const groupMachine = setup({
             ],
             onError: {
               target: 'detaching',
-              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+              actions: { type: 'noteError', params: thrown },
             },
           },
         },
@@ -370,11 +331,11 @@ export const groupMachine = setup({
           invoke: {
             id: 'detachDevices',
             src: 'detachDevices',
-            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            input: scope,
             onDone: 'releasing',
             onError: {
               target: '#group.stuck',
-              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+              actions: { type: 'noteError', params: thrown },
             },
           },
         },
@@ -396,7 +357,7 @@ export const groupMachine = setup({
             ],
             onError: {
               target: '#group.stuck',
-              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+              actions: { type: 'noteError', params: thrown },
             },
           },
         },
@@ -416,7 +377,7 @@ export const groupMachine = setup({
             ],
             onError: {
               target: 'takingBack',
-              actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+              actions: { type: 'noteError', params: thrown },
             },
           },
         },
@@ -425,7 +386,7 @@ export const groupMachine = setup({
           invoke: {
             id: 'takeBack',
             src: 'takeBack',
-            input: ({ context }) => ({ group: context.group, reason: context.reason }),
+            input: scope,
             onDone: [
               { guard: 'stopping', target: '#group.stopped' },
               { target: '#group.standby', actions: 'forgetHandover' },
@@ -434,10 +395,7 @@ export const groupMachine = setup({
               { guard: 'stopping', target: '#group.stopped' },
               {
                 target: '#group.standby',
-                actions: [
-                  'forgetHandover',
-                  { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
-                ],
+                actions: ['forgetHandover', { type: 'noteError', params: thrown }],
               },
             ],
           },

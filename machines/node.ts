@@ -14,6 +14,8 @@ export interface NodeInput {
 
 export type NodeEvent = { readonly type: 'STOP' };
 
+const thrown = ({ event }: { event: { error: unknown } }) => ({ error: event.error });
+
 export const nodeMachine = setup({
   types: { context: {} as NodeContext, input: {} as NodeInput, events: {} as NodeEvent },
   actors: {
@@ -44,7 +46,7 @@ export const nodeMachine = setup({
         onDone: 'opening',
         onError: {
           target: 'opening',
-          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+          actions: { type: 'noteError', params: thrown },
         },
       },
     },
@@ -56,7 +58,7 @@ export const nodeMachine = setup({
         onDone: 'linking',
         onError: {
           target: 'linking',
-          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+          actions: { type: 'noteError', params: thrown },
         },
       },
     },
@@ -68,7 +70,7 @@ export const nodeMachine = setup({
         onDone: 'starting',
         onError: {
           target: 'failed',
-          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+          actions: { type: 'noteError', params: thrown },
         },
       },
     },
@@ -79,7 +81,7 @@ export const nodeMachine = setup({
         onDone: 'running',
         onError: {
           target: 'failed',
-          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+          actions: { type: 'noteError', params: thrown },
         },
       },
     },
@@ -92,7 +94,7 @@ export const nodeMachine = setup({
         onDone: 'closing',
         onError: {
           target: 'closing',
-          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+          actions: { type: 'noteError', params: thrown },
         },
       },
     },
@@ -104,7 +106,7 @@ export const nodeMachine = setup({
         onDone: 'stopped',
         onError: {
           target: 'stopped',
-          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+          actions: { type: 'noteError', params: thrown },
         },
       },
     },

@@ -39,6 +39,8 @@ export type ResourceMachineEvent =
   | { readonly type: 'ENGINE.SPLIT_BRAIN' }
   | { readonly type: 'ENGINE.DIED'; readonly reason: string };
 
+const thrown = ({ event }: { event: { error: unknown } }) => ({ error: event.error });
+
 export const resourceMachine = setup({
   types: {
     context: {} as ResourceContext,
@@ -88,7 +90,7 @@ export const resourceMachine = setup({
         onDone: { target: 'init', actions: 'clearError' },
         onError: {
           target: 'failed',
-          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+          actions: { type: 'noteError', params: thrown },
         },
       },
     },
@@ -111,7 +113,7 @@ export const resourceMachine = setup({
         onDone: { target: 'secondary', actions: 'clearError' },
         onError: {
           target: 'failed',
-          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+          actions: { type: 'noteError', params: thrown },
         },
       },
     },
@@ -153,7 +155,7 @@ export const resourceMachine = setup({
         onDone: { target: 'prepared', actions: 'clearError' },
         onError: {
           target: 'failed',
-          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+          actions: { type: 'noteError', params: thrown },
         },
       },
     },
@@ -173,7 +175,7 @@ export const resourceMachine = setup({
         onDone: { target: 'primary', actions: 'clearError' },
         onError: {
           target: 'failed',
-          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+          actions: { type: 'noteError', params: thrown },
         },
       },
     },
@@ -217,7 +219,7 @@ export const resourceMachine = setup({
         onDone: { target: 'init', actions: 'clearError' },
         onError: {
           target: 'failed',
-          actions: { type: 'noteError', params: ({ event }) => ({ error: event.error }) },
+          actions: { type: 'noteError', params: thrown },
         },
       },
     },

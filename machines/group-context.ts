@@ -1,0 +1,52 @@
+/** What the group's chart remembers and is told. Plain data. */
+import type { Evidence } from '../src/model/evidence.ts';
+import type { Wishes } from '../src/model/intent.ts';
+import type { Epoch } from '../src/model/record.ts';
+import type { NodeName } from '../src/model/roles.ts';
+import type { Verdict } from '../src/model/verdict.ts';
+
+export interface GroupContext {
+  readonly group: string;
+  /** Verdict of the last evaluation. */
+  readonly verdict: Verdict | null;
+  /** Why the group goes up or down now. */
+  readonly reason: string;
+  readonly epoch: Epoch | null;
+  readonly handover: boolean;
+  readonly handoverTo: NodeName | null;
+  readonly evidence: Evidence | null;
+  /** Failed promotions in a row: each doubles the hold. */
+  readonly failures: number;
+  readonly holdBaseMs: number;
+  readonly retryMs: number;
+  readonly error: string | null;
+  readonly stopping: boolean;
+  /** The roles are a person's business: nothing is done to them at start (a resource outside any group). */
+  readonly byHand: boolean;
+}
+
+export interface GroupInput {
+  readonly group: string;
+  readonly holdBaseMs: number;
+  readonly retryMs: number;
+  readonly byHand: boolean;
+}
+
+export type GroupEvent =
+  | { readonly type: 'EVALUATE'; readonly evidence: Evidence; readonly wishes: Wishes }
+  | { readonly type: 'DEMOTE'; readonly reason: string; readonly handoverTo: NodeName | null }
+  | { readonly type: 'SECONDARY' }
+  | { readonly type: 'RETRY' }
+  | { readonly type: 'STOP'; readonly handoverTo: NodeName | null };
+
+/** What a run of hooks came to. */
+export interface HooksResult {
+  readonly ok: boolean;
+  readonly stuck: boolean;
+  readonly summary: string;
+}
+
+export interface Scope {
+  readonly group: string;
+  readonly reason: string;
+}
