@@ -4,103 +4,20 @@
  * Down: address, hooks descending, devices, resources released.
  * @see SAFETY B1, B5, C1-C5, D4
  */
-import { and, assign, setup } from 'xstate';
+import { and, assign } from 'xstate';
 
-import { mayPromote } from '../src/model/decision.ts';
-import type { Evidence } from '../src/model/evidence.ts';
-import { wantsPrimary } from '../src/model/intent.ts';
-import type { Epoch } from '../src/model/record.ts';
-import type { NodeName } from '../src/model/roles.ts';
-import type { Verdict } from '../src/model/verdict.ts';
-import type { GroupContext, GroupEvent, GroupInput, HooksResult, Scope } from './group-context.ts';
-import { effectPort, port } from './port.ts';
+import type { GroupContext, Scope } from './group-context.ts';
+import { groupSetup } from './group-setup.ts';
+import { thrown } from './thrown.ts';
 
 export type * from './group-context.ts';
-
-const MAX_HOLD_MS = 60_000;
 
 const scope = ({ context }: { context: GroupContext }): Scope => ({
   group: context.group,
   reason: context.reason,
 });
-const thrown = ({ event }: { event: { error: unknown } }) => ({ error: event.error });
-const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-function needsOnlyConsent(verdict: Verdict): boolean {
-  return (
-    verdict.answer === 'wait' && verdict.reasons.length === 1 && verdict.reasons[0]?.code === 'needs-consent'
-  );
-}
-
-export const groupMachine = setup({
-  types: { context: {} as GroupContext, input: {} as GroupInput, events: {} as GroupEvent },
-  actors: {
-    settleSecondary: port<undefined, Scope>('settle-secondary'),
-    claimConsent: port<undefined, Scope>('claim-consent'),
-    prepareMembers: port<Epoch, Scope & { evidence: Evidence | null }>('prepare-members'),
-    promoteMembers: port<undefined, Scope>('promote-members'),
-    attachDevices: port<undefined, Scope>('attach-devices'),
-    startHooks: port<HooksResult, Scope>('start-hooks'),
-    raiseAddress: port<undefined, Scope>('raise-address'),
-    lowerAddress: port<undefined, Scope>('lower-address'),
-    stopHooks: port<HooksResult, Scope>('stop-hooks'),
-    detachDevices: port<undefined, Scope>('detach-devices'),
-    releaseMembers: port<undefined, Scope & { handover: boolean }>('release-members'),
-    handOver: port<undefined, Scope & { to: NodeName | null }>('hand-over'),
-    takeBack: port<undefined, Scope>('take-back'),
-  },
-  guards: {
-    wanted: ({ event }) => event.type === 'EVALUATE' && wantsPrimary(event.evidence, event.wishes) !== null,
-    allowed: ({ event }) => event.type === 'EVALUATE' && mayPromote(event.evidence).answer === 'promote',
-    onlyConsentMissing: ({ event }) =>
-      event.type === 'EVALUATE' && needsOnlyConsent(mayPromote(event.evidence)),
-    stopping: ({ context }) => context.stopping,
-    handingOver: ({ context }) => context.handover,
-    failing: ({ context }) => context.failures > 0,
-    byHand: ({ context }) => context.byHand,
-    hooksOk: (_, params: { result: HooksResult }) => params.result.ok,
-    hooksStuck: (_, params: { result: HooksResult }) => params.result.stuck,
-  },
-  delays: {
-    hold: ({ context }) => Math.min(MAX_HOLD_MS, context.holdBaseMs * 2 ** Math.max(0, context.failures - 1)),
-    retry: ({ context }) => context.retryMs,
-  },
-  actions: {
-    judge: assign({
-      verdict: ({ event, context }) =>
-        event.type === 'EVALUATE' ? mayPromote(event.evidence) : context.verdict,
-      evidence: ({ event, context }) => (event.type === 'EVALUATE' ? event.evidence : context.evidence),
-    }),
-    noteWish: assign({
-      reason: ({ event, context }) =>
-        event.type === 'EVALUATE'
-          ? (wantsPrimary(event.evidence, event.wishes) ?? context.reason)
-          : context.reason,
-    }),
-    noteFailure: assign({
-      failures: ({ context }) => context.failures + 1,
-      error: (_, params: { error: unknown }) => textOf(params.error),
-      reason: (_, params: { error: unknown }) => `promotion failed: ${textOf(params.error)}`,
-      handover: false,
-      handoverTo: null,
-    }),
-    noteError: assign({
-      error: (_, params: { error: unknown }) => textOf(params.error),
-    }),
-    noteDemotion: assign({
-      reason: ({ event, context }) =>
-        event.type === 'DEMOTE' ? event.reason : event.type === 'STOP' ? 'the daemon stops' : context.reason,
-      handoverTo: ({ event }) => (event.type === 'DEMOTE' || event.type === 'STOP' ? event.handoverTo : null),
-      handover: ({ event }) =>
-        (event.type === 'DEMOTE' || event.type === 'STOP') && event.handoverTo !== null,
-      stopping: ({ event, context }) => context.stopping || event.type === 'STOP',
-    }),
-    noteStop: assign({ stopping: true }),
-    forgetFailures: assign({ failures: 0, error: null }),
-    forgetHandover: assign({ handover: false, handoverTo: null }),
-    reportBlocked: effectPort<{ error: string | null }>('report-blocked'),
-  },
-}).createMachine({
+export const groupMachine = groupSetup.createMachine({
   id: 'group',
   description: 'A failover group: everything up in order, down in reverse, all or nothing',
   context: ({ input }) => ({

@@ -2,6 +2,7 @@
 import { assign, setup } from 'xstate';
 
 import { port } from './port.ts';
+import { textOf, thrown } from './thrown.ts';
 
 export interface NodeContext {
   readonly node: string;
@@ -13,8 +14,6 @@ export interface NodeInput {
 }
 
 export type NodeEvent = { readonly type: 'STOP' };
-
-const thrown = ({ event }: { event: { error: unknown } }) => ({ error: event.error });
 
 export const nodeMachine = setup({
   types: { context: {} as NodeContext, input: {} as NodeInput, events: {} as NodeEvent },
@@ -28,8 +27,7 @@ export const nodeMachine = setup({
   },
   actions: {
     noteError: assign({
-      error: (_, params: { error: unknown }) =>
-        params.error instanceof Error ? params.error.message : String(params.error),
+      error: (_, params: { error: unknown }) => textOf(params.error),
     }),
   },
 }).createMachine({

@@ -7,6 +7,7 @@ import { assign, setup } from 'xstate';
 import type { Epoch } from '../src/model/record.ts';
 import type { NodeName } from '../src/model/roles.ts';
 import { port } from './port.ts';
+import { textOf, thrown } from './thrown.ts';
 
 export interface ResourceContext {
   readonly resource: string;
@@ -39,8 +40,6 @@ export type ResourceMachineEvent =
   | { readonly type: 'ENGINE.SPLIT_BRAIN' }
   | { readonly type: 'ENGINE.DIED'; readonly reason: string };
 
-const thrown = ({ event }: { event: { error: unknown } }) => ({ error: event.error });
-
 export const resourceMachine = setup({
   types: {
     context: {} as ResourceContext,
@@ -58,8 +57,7 @@ export const resourceMachine = setup({
   },
   actions: {
     noteError: assign({
-      error: (_, params: { error: unknown }) =>
-        params.error instanceof Error ? params.error.message : String(params.error),
+      error: (_, params: { error: unknown }) => textOf(params.error),
     }),
     clearError: assign({ error: null }),
   },
