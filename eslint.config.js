@@ -12,6 +12,21 @@ const clocksAndTimers = [
   'Date',
 ].map((name) => ({ name, message: 'Pure code: the outside world comes in through ports.' }));
 
+const nodeGlobals = [
+  'AbortController',
+  'AbortSignal',
+  'Buffer',
+  'URL',
+  'clearInterval',
+  'clearTimeout',
+  'console',
+  'fetch',
+  'performance',
+  'process',
+  'setInterval',
+  'setTimeout',
+];
+
 export default tseslint.config(
   { ignores: ['dist/', 'coverage/', 'node_modules/'] },
   js.configs.recommended,
@@ -19,14 +34,7 @@ export default tseslint.config(
   {
     languageOptions: {
       parserOptions: {
-        projectService: {
-          allowDefaultProject: [
-            'eslint.config.js',
-            'vitest.config.ts',
-            '.dependency-cruiser.cjs',
-            'scripts/*.mjs',
-          ],
-        },
+        projectService: true,
         tsconfigRootDir: import.meta.dirname,
       },
     },
@@ -43,6 +51,7 @@ export default tseslint.config(
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
       'no-console': 'error',
+      'max-lines': ['error', 400],
     },
   },
   {
@@ -55,12 +64,16 @@ export default tseslint.config(
       ],
     },
   },
-  { files: ['src/cli/**/*.ts', 'bench/**/*.ts', 'scripts/*.mjs'], rules: { 'no-console': 'off' } },
+  { files: ['src/cli/**/*.ts', 'bench/**/*.ts', '**/*.mjs'], rules: { 'no-console': 'off' } },
   {
-    files: ['scripts/*.mjs', '*.js', '*.cjs', '*.config.ts'],
+    files: ['**/*.mjs', '**/*.js', '**/*.cjs', '*.config.ts'],
     ...tseslint.configs.disableTypeChecked,
     languageOptions: {
-      globals: { console: 'readonly', process: 'readonly', module: 'writable', URL: 'readonly' },
+      ...tseslint.configs.disableTypeChecked.languageOptions,
+      globals: {
+        ...Object.fromEntries(nodeGlobals.map((name) => [name, 'readonly'])),
+        module: 'writable',
+      },
     },
   },
 );
