@@ -1,0 +1,167 @@
+/**
+ * Frames of HAST connections and of hastctl's socket:
+ *   u8 version | u32 nv_size | nv | as many bytes of data as the nv's `size` says
+ * @see hast.md section 4
+ */
+import { WireError } from '../model/errors.ts';
+import { decodeNv, encodeNv } from './nv.ts';
+import type { NvField, NvMap } from './nv.ts';
+
+/** Highest version of the protocol. */
+export const HAST_VERSION = 2;
+export const FRAME_HEADER_BYTES = 5;
+
+export interface Frame {
+  readonly version: number;
+  readonly nv: NvMap;
+  readonly data: Buffer | null;
+}
+
+export interface FrameLimits {
+  readonly maxNvBytes: number;
+  readonly maxDataBytes: number;
+}
+
+/** @returns header with nv, and the data when there is some; `size` is appended here */
+export function encodeFrame(version: number, fields: readonly NvField[], data?: Buffer): Buffer[] {
+  const nv = encodeNv(
+    data === undefined ? fields : [...fields, { name: 'size', type: 'uint32', value: data.length }],
+  );
+  const head = Buffer.allocUnsafe(FRAME_HEADER_BYTES + nv.length);
+  head[0] = version;
+  head.writeUInt32LE(nv.length, 1);
+  head.set(nv, FRAME_HEADER_BYTES);
+  return data === undefined ? [head] : [head, data];
+}
+
+/**
+ * Cuts a byte stream into frames. What a chunk holds whole is returned in place, so a frame is
+ * valid only as long as its chunk; only a message that spans chunks is copied.
+ */
+export class FrameReader {
+  readonly #limits: FrameLimits;
+  #fault: WireError | null = null;
+  /** Bytes of frames already returned: offsets in errors count from the start of the stream. */
+  #consumed = 0;
+  #header = Buffer.alloc(FRAME_HEADER_BYTES);
+  #headerHas = 0;
+  #nvBytes = 0;
+  #nv: Fill | null = null;
+  #map: NvMap | null = null;
+  #data: Fill | null = null;
+
+  constructor(limits: FrameLimits) {
+    this.#limits = limits;
+  }
+
+  /** The stream ended inside a message if this is true at its end. */
+  get partial(): boolean {
+    return this.#headerHas > 0;
+  }
+
+  /**
+   * @throws WireError `frame-version`, `frame-nv-size`, `frame-data-size` or what decodeNv throws.
+   * The frames of this chunk are lost then, nothing of them was answered; the reader stays broken.
+   */
+  push(chunk: Buffer): Frame[] {
+    if (this.#fault !== null) throw this.#fault;
+    try {
+      return this.#read(chunk);
+    } catch (error) {
+      if (error instanceof WireError) this.#fault = error;
+      throw error;
+    }
+  }
+
+  #read(chunk: Buffer): Frame[] {
+    const frames: Frame[] = [];
+    let at = 0;
+    for (;;) {
+      if (this.#map === null) {
+        at = this.#readHeader(chunk, at);
+        if (this.#headerHas < FRAME_HEADER_BYTES) return frames;
+        this.#nv ??= new Fill(this.#nvBytes);
+        at = this.#nv.take(chunk, at);
+        if (this.#nv.whole === null) return frames;
+        this.#map = decodeNv(this.#nv.whole);
+        const size = this.#map.number('size', 'uint32');
+        if (size !== undefined) this.#expectData(size);
+      }
+      if (this.#data !== null) {
+        at = this.#data.take(chunk, at);
+        if (this.#data.whole === null) return frames;
+      }
+      frames.push({ version: this.#header[0] ?? 0, nv: this.#map, data: this.#data?.whole ?? null });
+      this.#consumed += FRAME_HEADER_BYTES + this.#nvBytes + (this.#data?.whole?.length ?? 0);
+      this.#headerHas = 0;
+      this.#nv = this.#map = this.#data = null;
+    }
+  }
+
+  #readHeader(chunk: Buffer, from: number): number {
+    if (this.#headerHas === FRAME_HEADER_BYTES) return from;
+    const taken = chunk.copy(this.#header, this.#headerHas, from);
+    this.#headerHas += taken;
+    const version = this.#header[0] ?? 0;
+    if (this.#headerHas > 0 && version > HAST_VERSION) {
+      throw new WireError(
+        'frame-version',
+        this.#consumed,
+        'version',
+        `the peer speaks version ${version} of HAST`,
+      );
+    }
+    if (this.#headerHas === FRAME_HEADER_BYTES) {
+      this.#nvBytes = this.#header.readUInt32LE(1);
+      if (this.#nvBytes > this.#limits.maxNvBytes) {
+        throw new WireError(
+          'frame-nv-size',
+          this.#consumed + 1,
+          'nv_size',
+          `a message announces ${this.#nvBytes} bytes of fields, at most ${this.#limits.maxNvBytes} are taken`,
+        );
+      }
+    }
+    return from + taken;
+  }
+
+  #expectData(size: number): void {
+    if (size === 0 || size > this.#limits.maxDataBytes) {
+      throw new WireError(
+        'frame-data-size',
+        this.#consumed,
+        'size',
+        `a message announces ${size} bytes of data, 1 to ${this.#limits.maxDataBytes} are taken`,
+      );
+    }
+    this.#data = new Fill(size);
+  }
+}
+
+/** Some bytes of the stream: a view where one chunk holds them whole, else a copy. */
+class Fill {
+  whole: Buffer | null = null;
+  readonly #length: number;
+  #copy: Buffer | null = null;
+  #has = 0;
+
+  constructor(length: number) {
+    this.#length = length;
+  }
+
+  /** @returns where in the chunk it stopped */
+  take(chunk: Buffer, at: number): number {
+    if (this.whole !== null) return at;
+    const wanted = this.#length - this.#has;
+    if (this.#copy === null && chunk.length - at >= wanted) {
+      this.whole = chunk.subarray(at, at + wanted);
+      return at + wanted;
+    }
+    if (chunk.length === at) return at;
+    this.#copy ??= Buffer.allocUnsafeSlow(this.#length);
+    const taken = chunk.copy(this.#copy, this.#has, at, Math.min(chunk.length, at + wanted));
+    this.#has += taken;
+    if (this.#has === this.#length) this.whole = this.#copy;
+    return at + taken;
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Requests and replies of the replication protocol, built from templates: the header and
+ * the fixed fields are copied, only numbers are written.
+ * @see hast.md section 6
+ */
+import { encodeFrame, FRAME_HEADER_BYTES } from './hast-frame.ts';
+import { encodeNv } from './nv.ts';
+import type { NvField } from './nv.ts';
+
+export { errnoFromWire, errnoToWire } from './hast-errno.ts';
+export { encodeFrame, FrameReader, HAST_VERSION } from './hast-frame.ts';
+export type { Frame, FrameLimits } from './hast-frame.ts';
+export { packPayload, unpackPayload } from './hast-payload.ts';
+
+export const HAST_CMD = { READ: 1, WRITE: 2, DELETE: 3, FLUSH: 4, KEEPALIVE: 5 } as const;
+export type HastCommand = (typeof HAST_CMD)[keyof typeof HAST_CMD];
+
+export interface RequestOptions {
+  /** Ask for `received` before the final reply. */
+  readonly memsync?: boolean;
+  /** Further fields, which a plain hastd ignores. */
+  readonly extra?: readonly NvField[];
+  /** What packPayload returned. */
+  readonly dataFields?: readonly NvField[];
+  /** Bytes of data that will follow, as packed. */
+  readonly size?: number;
+}
+
+export interface ReplyOptions {
+  /** The memsync answer that comes before the final one. */
+  readonly received?: boolean;
+  /** A FreeBSD errno; absent or 0 is success. */
+  readonly error?: number;
+  readonly extra?: readonly NvField[];
+  readonly dataFields?: readonly NvField[];
+  readonly size?: number;
+}
+
+const u64 = (name: string): NvField => ({ name, type: 'uint64', value: 0 });
+const u8 = (name: string, value: number): NvField => ({ name, type: 'uint8', value });
+
+/** Every number below stands this many bytes after the start of its 22-byte entry. */
+const VALUE_AT = 14;
+const ENTRY_BYTES = 22;
+const CMD_AT = FRAME_HEADER_BYTES + VALUE_AT;
+const SEQ_AT = CMD_AT + ENTRY_BYTES;
+const OFFSET_AT = SEQ_AT + ENTRY_BYTES;
+const LENGTH_AT = OFFSET_AT + ENTRY_BYTES;
+const REPLY_SEQ_AT = CMD_AT;
+
+const KEEPALIVE = template([u8('cmd', HAST_CMD.KEEPALIVE)]);
+const REQUEST = template([u8('cmd', 0), u64('seq'), u64('offset'), u64('length')]);
+const MEMSYNC_REQUEST = template([u8('cmd', 0), u64('seq'), u64('offset'), u64('length'), u8('memsync', 1)]);
+const REPLY = template([u64('seq')]);
+const RECEIVED_REPLY = template([u64('seq'), { name: 'received', type: 'int8', value: 1 }]);
+const ERROR = encodeNv([{ name: 'error', type: 'int16', value: 0 }]);
+const SIZE = encodeNv([{ name: 'size', type: 'uint32', value: 0 }]);
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * @param version of the frame header, as negotiated
+ * @param offset bytes from the start of the user data
+ * @param length bytes of user data; the data itself is sent behind the result
+ */
+export function encodeRequest(
+  version: number,
+  cmd: HastCommand,
+  seq: bigint,
+  offset: number,
+  length: number,
+  opts: RequestOptions = {},
+): Buffer {
+  if (cmd === HAST_CMD.KEEPALIVE) return assemble(KEEPALIVE, version, NOTHING, opts);
+  const out = assemble(opts.memsync === true ? MEMSYNC_REQUEST : REQUEST, version, NOTHING, opts);
+  out[CMD_AT] = cmd;
+  out.writeBigUInt64LE(seq, SEQ_AT);
+  writeSize(out, offset, OFFSET_AT);
+  writeSize(out, length, LENGTH_AT);
+  return out;
+}
+
+/** @param version of the frame header, as negotiated */
+export function encodeReply(version: number, seq: bigint, opts: ReplyOptions = {}): Buffer {
+  const failed = opts.error !== undefined && opts.error !== 0;
+  const base = opts.received === true ? RECEIVED_REPLY : REPLY;
+  const out = assemble(base, version, failed ? ERROR : NOTHING, opts);
+  out.writeBigUInt64LE(seq, REPLY_SEQ_AT);
+  if (failed) out.writeInt16LE(opts.error ?? 0, base.length + VALUE_AT);
+  return out;
+}
+
+function template(fields: readonly NvField[]): Buffer {
+  return Buffer.concat(encodeFrame(0, fields));
+}
+
+function assemble(
+  base: Buffer,
+  version: number,
+  error: Buffer,
+  opts: { extra?: readonly NvField[]; dataFields?: readonly NvField[]; size?: number },
+): Buffer {
+  const extra = opts.extra === undefined ? NOTHING : encodeNv(opts.extra);
+  const dataFields = opts.dataFields === undefined ? NOTHING : encodeNv(opts.dataFields);
+  const size = opts.size === undefined ? NOTHING : SIZE;
+  const total = base.length + error.length + extra.length + dataFields.length + size.length;
+  const out = Buffer.allocUnsafe(total);
+  out.set(base, 0);
+  let at = base.length;
+  for (const part of [error, extra, dataFields, size]) {
+    out.set(part, at);
+    at += part.length;
+  }
+  out[0] = version;
+  out.writeUInt32LE(total - FRAME_HEADER_BYTES, 1);
+  if (opts.size !== undefined) out.writeUInt32LE(opts.size, total - size.length + VALUE_AT);
+  return out;
+}
+
+function writeSize(out: Buffer, value: number, at: number): void {
+  out.writeUInt32LE(value % 0x100000000, at);
+  out.writeUInt32LE(Math.floor(value / 0x100000000), at + 4);
+}
