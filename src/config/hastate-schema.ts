@@ -1,0 +1,109 @@
+/** The shape of hastate.yaml: names, types and ranges. What must fit together is in hastate-settings.ts. */
+import { z } from 'zod';
+import { cidrFault } from './addresses.ts';
+import { parseDuration } from './durations.ts';
+
+/** One value for both nodes, or a map by node name. */
+function perNode<T extends z.ZodType>(value: T) {
+  return z.union([value, z.record(z.string(), value)]);
+}
+
+const text = z.string().min(1);
+
+const path = text.refine((value) => value.startsWith('/'), {
+  error: 'must be an absolute path, starting with /',
+});
+
+const port = z.int().min(1).max(65535);
+
+const duration = z.string().transform((value, context) => {
+  const ms = parseDuration(value);
+  if (ms !== null && ms > 0) return ms;
+  context.addIssue({ code: 'custom', message: 'must be a duration with a unit, e.g. 500ms or 1s' });
+  return z.NEVER;
+});
+
+const cidr = z.string().superRefine((value, context) => {
+  const fault = cidrFault(value);
+  if (fault !== null) context.addIssue({ code: 'custom', message: `must be ADDRESS/PREFIX: ${fault}` });
+});
+
+/** Becomes a part of the name of an environment variable. */
+const hookParameter = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]*$/, {
+  error: 'must be letters, digits, - and _, starting with a letter',
+});
+
+const hookName = z.string().regex(/^\d\d-[A-Za-z0-9_-]+$/, {
+  error: 'must be the name of a hook file: two digits, a dash and a name, e.g. 10-zfs',
+});
+
+const hooks = z.record(
+  hookName,
+  z.record(hookParameter, z.union([z.string(), z.number(), z.boolean()])).nullable(),
+);
+
+const address = z.strictObject({
+  protocol: z.enum(['carp', 'vrrp2', 'vrrp3', 'kernel-carp', 'keepalived', 'external']).default('carp'),
+  interface: perNode(text).optional(),
+  vhid: z.int().min(1).max(255).optional(),
+  advbase: z.int().min(0).max(255).default(1),
+  advskew: perNode(z.int().min(0).max(254)).optional(),
+  'password-file': path.optional(),
+  addresses: z.array(cidr).default([]),
+  transport: z.enum(['auto', 'raw', 'udp']).default('auto'),
+  driver: z.enum(['auto', 'ip', 'ifconfig', 'simulated']).default('auto'),
+  preempt: z.boolean().default(false),
+});
+
+const group = z.strictObject({
+  policy: z.enum(['available', 'consistent', 'manual']).default('available'),
+  prefer: text.optional(),
+  failback: z.enum(['never', 'when-synced', 'auto']).default('never'),
+  'allow-loss': z.boolean().default(false),
+  'peer-kind': z.enum(['hastate', 'hastd']).default('hastate'),
+  resources: z.array(text).min(1),
+  hooks: hooks.nullable().default(null),
+  device: z.enum(['auto', 'none', 'nbdfuse-loop', 'nbd-client']).default('auto'),
+  address: address.optional(),
+});
+
+const groupName = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]*$/, {
+  error: 'must be letters, digits, - and _, starting with a letter',
+});
+
+export const hastateSchema = z.strictObject({
+  nodes: z
+    .record(z.string(), z.strictObject({ peer: z.union([text, z.array(text).min(1)]).optional() }))
+    .default({}),
+  'advert-port': port.default(8460),
+  'secret-file': path.optional(),
+  insecure: z.boolean().default(false),
+  references: z.array(text).default([]),
+  timing: z
+    .strictObject({
+      heartbeat: duration.optional(),
+      'promotion-delay': duration.optional(),
+      slack: duration.optional(),
+      lease: duration.optional(),
+      hold: duration.optional(),
+    })
+    .default({}),
+  'hooks-dir': path.optional(),
+  groups: z.record(groupName, group).default({}),
+  visualizer: z
+    .union([z.literal(false), z.strictObject({ listen: text.default('127.0.0.1:8458') })])
+    .default({ listen: '127.0.0.1:8458' }),
+  log: z
+    .strictObject({
+      level: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+      syslog: z
+        .strictObject({ facility: text.default('local0'), tag: text.default('hastate') })
+        .nullable()
+        .optional(),
+    })
+    .default({ level: 'info' }),
+});
+
+export type HastateFile = z.output<typeof hastateSchema>;
+export type GroupFile = z.output<typeof group>;
+export type AddressFile = z.output<typeof address>;

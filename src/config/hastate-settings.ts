@@ -1,0 +1,217 @@
+/** From the shape of hastate.yaml to settings for one node, checked against hast.conf. */
+import { parseHostPort } from './addresses.ts';
+import { groupSettings } from './hastate-groups.ts';
+import { hastateSchema } from './hastate-schema.ts';
+import type { HastateFile } from './hastate-schema.ts';
+import { didYouMean } from './nearest.ts';
+import { dotted } from './yaml-source.ts';
+import type { Path, YamlSource } from './yaml-source.ts';
+import { ConfigError } from '../model/errors.ts';
+import type { HastateSettings, HastSettings, PeerAddress } from '../model/settings.ts';
+import { checkTiming, DEFAULT_TIMING } from '../model/timing.ts';
+import type { Timing } from '../model/timing.ts';
+
+export const PEER_PORT = 8459;
+const VISUALIZER_PORT = 8458;
+
+/** The two nodes that hast.conf names; `other` is null where every resource says `remote none` alone. */
+export interface NodeNames {
+  readonly self: string;
+  readonly other: string | null;
+  readonly all: readonly string[];
+}
+
+/**
+ * Builds the settings of the node that hast.conf was resolved for. What is wrong goes to
+ * `source.diagnostics`.
+ * @throws ConfigFileError `config-invalid` with every error
+ */
+export function hastateSettings(source: YamlSource, hast: HastSettings): HastateSettings {
+  const file = source.validate(hastateSchema);
+  const names = nodeNames(file, hast);
+  const addresses = nodeAddresses(source, file, names);
+  const others = Object.keys(file.nodes).filter((name) => name !== names.self);
+  const peerName = others[0] ?? null;
+  const settings: HastateSettings = {
+    node: names.self,
+    peer: peerName === null ? null : { name: peerName, addresses: addresses[peerName] ?? [] },
+    peerListen: addresses[names.self] ?? [],
+    advertPort: file['advert-port'],
+    secretFile: file['secret-file'] ?? null,
+    insecure: file.insecure,
+    references: references(source, file),
+    timing: timing(source, file),
+    hooksDir: file['hooks-dir'] ?? null,
+    groups: groupSettings(source, file, hast, names),
+    visualizer: visualizer(source, file),
+    log: { level: file.log.level, syslog: file.log.syslog ?? null },
+  };
+  checkSecret(source, settings);
+  source.diagnostics.throwIfErrors();
+  return settings;
+}
+
+function nodeNames(file: HastateFile, hast: HastSettings): NodeNames {
+  const self = hast.node;
+  const peers = new Set(hast.resources.flatMap(({ peer }) => (peer === null ? [] : [peer])));
+  const all = [self, ...peers];
+  // Without any second `on` section hast.conf has no say in what the other node is called.
+  if (peers.size === 0) all.push(...Object.keys(file.nodes).filter((name) => name !== self));
+  return { self, other: all[1] ?? null, all };
+}
+
+/** Says so when `name` is no node of hast.conf. */
+export function checkNode(source: YamlSource, path: Path, name: string, names: NodeNames): void {
+  if (names.all.includes(name)) return;
+  const place = path.at(-1) === name ? source.keyAt(path) : source.at(path);
+  source.diagnostics.error(
+    place,
+    `'${dotted(path)}' names no node of hast.conf: '${name}'`,
+    didYouMean(name, names.all),
+  );
+}
+
+function nodeAddresses(
+  source: YamlSource,
+  file: HastateFile,
+  names: NodeNames,
+): Record<string, readonly PeerAddress[]> {
+  const { diagnostics } = source;
+  const result: Record<string, readonly PeerAddress[]> = {};
+  const written = Object.entries(file.nodes);
+  for (const [name, { peer }] of written) {
+    checkNode(source, ['nodes', name], name, names);
+    const list = typeof peer === 'string' ? [peer] : (peer ?? []);
+    result[name] = list.flatMap((text, index) => {
+      const path = typeof peer === 'string' ? ['nodes', name, 'peer'] : ['nodes', name, 'peer', index];
+      return hostPort(source, path, text, PEER_PORT) ?? [];
+    });
+  }
+  const self = names.self;
+  if (written.length > 0 && !(self in file.nodes)) {
+    diagnostics.error(
+      source.keyAt(['nodes']),
+      `'nodes' does not name this node, ${self}`,
+      `add '${self}: { peer: ADDRESS }'`,
+    );
+  }
+  if (written.length > 2) {
+    const third = written[2]?.[0] ?? '';
+    diagnostics.error(
+      source.keyAt(['nodes', third]),
+      `'nodes' names ${written.length} nodes`,
+      'name the two that share disks',
+    );
+  }
+  if (written.length === 1 && self in file.nodes) {
+    const hint = `add '${names.other ?? 'OTHER'}: { peer: ADDRESS }'`;
+    diagnostics.warning(source.keyAt(['nodes']), "'nodes' names only this node, so nobody is asked", hint);
+  }
+  if (written.length === 0 && Object.keys(file.groups).length > 0) {
+    const hint = "add 'nodes: { NODE: { peer: ADDRESS } }' for both nodes";
+    diagnostics.warning(
+      source.at([]),
+      "without 'nodes' there is no peer channel: only the data link and adverts are heard",
+      hint,
+    );
+  }
+  return result;
+}
+
+function hostPort(source: YamlSource, path: Path, text: string, port: number): PeerAddress | null {
+  const address = parseHostPort(text, port);
+  if (typeof address !== 'string') return address;
+  source.diagnostics.error(
+    source.at(path),
+    `'${dotted(path)}' is no address: ${address}`,
+    'write HOST or HOST:PORT',
+  );
+  return null;
+}
+
+function references(source: YamlSource, { references }: HastateFile): string[] {
+  return references.map((text, index) => {
+    const address = parseHostPort(text, 1);
+    const path = ['references', index];
+    if (typeof address === 'string') {
+      source.diagnostics.error(
+        source.at(path),
+        `'${dotted(path)}' is no host: ${address}`,
+        'write an address, e.g. of the gateway',
+      );
+    } else if (address.port !== 1) {
+      source.diagnostics.error(
+        source.at(path),
+        `'${dotted(path)}' has a port`,
+        `write only '${address.host}'`,
+      );
+    }
+    if (references.indexOf(text) !== index) {
+      source.diagnostics.error(
+        source.at(path),
+        `'${text}' stands twice in 'references' and would have two votes`,
+        'remove one',
+      );
+    }
+    return text;
+  });
+}
+
+/** Times that are not written follow from those that are, so that one can be changed alone. */
+function timing(source: YamlSource, { timing: written }: HastateFile): Timing {
+  const slackMs = written.slack ?? DEFAULT_TIMING.slackMs;
+  const promotionDelayMs = written['promotion-delay'] ?? DEFAULT_TIMING.promotionDelayMs;
+  const result: Timing = {
+    heartbeatMs: written.heartbeat ?? DEFAULT_TIMING.heartbeatMs,
+    promotionDelayMs,
+    slackMs,
+    leaseMs: written.lease ?? promotionDelayMs - 2 * slackMs,
+    holdMs: written.hold ?? promotionDelayMs + 2 * slackMs,
+  };
+  try {
+    checkTiming(result);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    source.diagnostics.error(source.keyAt(['timing']), error.message);
+  }
+  return result;
+}
+
+function visualizer(source: YamlSource, { visualizer }: HastateFile): PeerAddress | null {
+  if (typeof visualizer !== 'object') return null;
+  const path = ['visualizer', 'listen'];
+  const address = hostPort(source, path, visualizer.listen, VISUALIZER_PORT);
+  if (address !== null && !['localhost', '::1'].includes(address.host) && !address.host.startsWith('127.')) {
+    const message = `the page is shown to everybody who reaches ${address.host}`;
+    source.diagnostics.warning(source.at(path), message, 'listen on 127.0.0.1 and come through ssh');
+  }
+  return address;
+}
+
+/** SAFETY E3: an unauthenticated channel is chosen, never fallen into. */
+function checkSecret(source: YamlSource, settings: HastateSettings): void {
+  const { diagnostics } = source;
+  const trusted = settings.groups.filter(({ peerKind }) => peerKind === 'hastate');
+  const needed = settings.groups.length === 0 ? settings.peer !== null : trusted.length > 0;
+  if (settings.secretFile !== null && settings.insecure) {
+    diagnostics.error(
+      source.keyAt(['insecure']),
+      "'insecure' and 'secret-file' exclude each other",
+      'remove one',
+    );
+  } else if (settings.secretFile === null && settings.insecure) {
+    diagnostics.warning(
+      source.keyAt(['insecure']),
+      'anybody on the network can speak as the other node',
+      "use 'secret-file'",
+    );
+  } else if (settings.secretFile === null && needed) {
+    const hint =
+      "add 'secret-file: /etc/hastate.secret' (mode 0600, the same on both nodes), or 'insecure: true'";
+    diagnostics.error(
+      source.at([]),
+      "'secret-file' is missing: the other node could not be told from an attacker",
+      hint,
+    );
+  }
+}

@@ -1,0 +1,64 @@
+/** hastate.yaml: from a path to settings for the node that hast.conf was read for. */
+import type { Diagnostic } from './diagnostics.ts';
+import { readConfigFile, secretFileFault } from './files.ts';
+import { hastateSettings } from './hastate-settings.ts';
+import { YamlSource } from './yaml-source.ts';
+import type { HastateSettings, HastSettings } from '../model/settings.ts';
+
+export const DEFAULT_HASTATE_YAML = '/etc/hastate.yaml';
+
+export interface LoadHastateOptions {
+  readonly onWarning?: (warning: Diagnostic) => void;
+}
+
+/**
+ * Reads the text of a hastate.yaml. Files that it names are not looked at.
+ * @param file name for messages
+ * @throws ConfigFileError `config-invalid` with every error and its place
+ */
+export function parseHastate(
+  text: string,
+  file: string,
+  hast: HastSettings,
+  options: LoadHastateOptions = {},
+): HastateSettings {
+  return read(text, file, hast, options).settings;
+}
+
+/**
+ * Reads hastate.yaml and looks at the secret files that it names.
+ * @throws ConfigFileError `config-missing` when the file cannot be read, `config-invalid` with
+ *   every error and its place when it or a secret file is wrong
+ */
+export async function loadHastate(
+  path: string,
+  hast: HastSettings,
+  options: LoadHastateOptions = {},
+): Promise<HastateSettings> {
+  const text = await readConfigFile(path, 'write it, or name another one with -C');
+  const { settings, source } = read(text, path, hast, options);
+  const secrets = settings.groups.map(
+    ({ name, address }) =>
+      [['groups', name, 'address', 'password-file'], address?.passwordFile ?? null] as const,
+  );
+  for (const [key, secret] of [[['secret-file'], settings.secretFile] as const, ...secrets]) {
+    const fault = secret === null ? null : await secretFileFault(secret);
+    if (fault !== null) source.diagnostics.error(source.at(key), fault.message, fault.hint);
+  }
+  source.diagnostics.throwIfErrors();
+  return settings;
+}
+
+function read(
+  text: string,
+  file: string,
+  hast: HastSettings,
+  { onWarning }: LoadHastateOptions,
+): { settings: HastateSettings; source: YamlSource } {
+  const source = new YamlSource(text, file);
+  try {
+    return { settings: hastateSettings(source, hast), source };
+  } finally {
+    for (const warning of source.diagnostics.warnings) onWarning?.(warning);
+  }
+}
