@@ -1,0 +1,279 @@
+/**
+ * One NBD client, from greeting to disconnect. Parses everything that a socket chunk
+ * holds in place; what the device answers within one turn is sent in one go.
+ */
+import type { Socket } from 'node:net';
+import type { BlockDevice } from '../model/block-device.ts';
+import { WireError } from '../model/errors.ts';
+import {
+  COMMAND_FLAG_FUA,
+  MAX_PAYLOAD_BYTES,
+  NbdCommand,
+  REQUEST_BYTES,
+  decodeRequest,
+  nbdError,
+  type NbdRequest,
+} from '../protocol/nbd.ts';
+import { encodeGreeting } from '../protocol/nbd-negotiation.ts';
+import { NbdHandshake, type ExportOffer } from './nbd-handshake.ts';
+import { ReplyBatch } from './reply-batch.ts';
+import { readSplit, writeSplit } from './split-request.ts';
+
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+const GOODBYE_TIMEOUT_MS = 10_000;
+/** Writes that the device has taken and not answered, over all clients. */
+const MAX_DEVICE_PENDING_BYTES = 64 * 1024 * 1024;
+/** Replies being read or waiting for one client to take them. */
+const MAX_REPLY_BYTES = 16 * 1024 * 1024;
+const MAX_REQUESTS_IN_FLIGHT = 1024;
+
+export interface ConnectionOptions {
+  readonly socket: Socket;
+  readonly device: BlockDevice;
+  readonly offer: ExportOffer;
+  /** The device answered something: other clients may be able to go on. */
+  readonly onProgress: () => void;
+  /** The client sent garbage and was closed. */
+  readonly onGarbage: (error: WireError) => void;
+}
+
+interface IncomingWrite {
+  readonly request: NbdRequest;
+  /** Null: the request is refused, its payload only skipped. */
+  readonly data: Buffer | null;
+  filled: number;
+}
+
+export class NbdConnection {
+  readonly #options: ConnectionOptions;
+  readonly #socket: Socket;
+  readonly #device: BlockDevice;
+  readonly #handshake: NbdHandshake;
+  readonly #batch = new ReplyBatch();
+  #unparsed: Buffer = Buffer.alloc(0);
+  #incoming: IncomingWrite | null = null;
+  #inFlight = 0;
+  #readBytes = 0;
+  #phase: 'handshake' | 'transmission' | 'leaving' | 'closed' = 'handshake';
+  #parsing = false;
+  #paused = false;
+  #turnEnd: NodeJS.Immediate | null = null;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#socket = options.socket;
+    this.#device = options.device;
+    this.#handshake = new NbdHandshake(options.offer);
+    this.#socket.setTimeout(HANDSHAKE_TIMEOUT_MS, () => this.close());
+    // `close` follows every error and does what is needed.
+    this.#socket.on('error', () => undefined);
+    this.#socket.on('close', () => this.close());
+    this.#socket.on('drain', () => this.resume());
+    this.#socket.on('end', () => {
+      this.#leave();
+      this.#endTurn();
+    });
+    this.#socket.on('data', (chunk: Buffer) => this.#take(chunk));
+    this.#socket.write(encodeGreeting());
+  }
+
+  /** Reads on if nothing is in the way any more. */
+  resume(): void {
+    if (!this.#paused || this.#phase === 'closed' || this.#congested()) return;
+    this.#paused = false;
+    this.#parse();
+    if (!this.#isPaused()) this.#socket.resume();
+  }
+
+  /** At once: nothing more is read, answered or passed to the device. */
+  close(): void {
+    if (this.#phase === 'closed') return;
+    this.#phase = 'closed';
+    this.#unparsed = Buffer.alloc(0);
+    this.#incoming = null;
+    if (this.#turnEnd !== null) clearImmediate(this.#turnEnd);
+    this.#socket.destroy();
+  }
+
+  #take(chunk: Buffer): void {
+    this.#unparsed = this.#unparsed.length === 0 ? chunk : Buffer.concat([this.#unparsed, chunk]);
+    this.#parse();
+  }
+
+  #parse(): void {
+    this.#parsing = true;
+    try {
+      while (!this.#hold() && this.#step());
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.close();
+      this.#options.onGarbage(error);
+    } finally {
+      this.#parsing = false;
+    }
+    this.#endTurn();
+  }
+
+  /** True: over a bound; the client waits until resume(). */
+  #hold(): boolean {
+    if (this.#phase !== 'transmission' || !this.#congested()) return false;
+    this.#paused = true;
+    this.#socket.pause();
+    return true;
+  }
+
+  /** Parses one thing. False: more bytes are needed, or the client is gone. */
+  #step(): boolean {
+    switch (this.#phase) {
+      case 'handshake':
+        return this.#negotiate();
+      case 'transmission':
+        return this.#incoming === null ? this.#nextRequest() : this.#fill(this.#incoming);
+      case 'leaving':
+      case 'closed':
+        return false;
+    }
+  }
+
+  #negotiate(): boolean {
+    const step = this.#handshake.step(this.#unparsed);
+    if (step === null) return false;
+    this.#unparsed = this.#unparsed.subarray(step.consumed);
+    if (step.answer !== null) this.#socket.write(step.answer);
+    if (step.next === 'transmission') {
+      this.#socket.setTimeout(0);
+      this.#phase = 'transmission';
+    }
+    if (step.next === 'end') this.#leave();
+    return true;
+  }
+
+  #nextRequest(): boolean {
+    if (this.#unparsed.length < REQUEST_BYTES) return false;
+    const request = decodeRequest(this.#unparsed);
+    this.#unparsed = this.#unparsed.subarray(REQUEST_BYTES);
+    const refusal = this.#refusal(request);
+    if (request.type === NbdCommand.WRITE) {
+      this.#expectPayload(request, refusal);
+    } else if (refusal !== null) {
+      this.#reply(request, refusal);
+    } else {
+      this.#start(request);
+    }
+    return true;
+  }
+
+  #refusal(request: NbdRequest): string | null {
+    const { type, offset, length } = request;
+    if ((request.flags & ~COMMAND_FLAG_FUA) !== 0) return 'EINVAL';
+    if (type === NbdCommand.DISC || type === NbdCommand.FLUSH) return null;
+    if (type !== NbdCommand.READ && type !== NbdCommand.WRITE) return 'EINVAL';
+    const { sectorBytes, sizeBytes } = this.#device;
+    const fits = length > 0 && length <= MAX_PAYLOAD_BYTES && offset + length <= sizeBytes;
+    return fits && offset % sectorBytes === 0 && length % sectorBytes === 0 ? null : 'EINVAL';
+  }
+
+  #expectPayload(request: NbdRequest, refusal: string | null): void {
+    const { length } = request;
+    if (length > MAX_PAYLOAD_BYTES) {
+      throw new WireError(
+        'nbd-payload',
+        24,
+        'request.length',
+        `NBD write of ${length} bytes, more than ${MAX_PAYLOAD_BYTES}`,
+      );
+    }
+    if (refusal !== null) {
+      this.#incoming = { request, data: null, filled: 0 };
+    } else if (this.#unparsed.length >= length) {
+      const data = this.#unparsed.subarray(0, length);
+      this.#unparsed = this.#unparsed.subarray(length);
+      this.#startWrite(request, data);
+    } else {
+      this.#incoming = { request, data: Buffer.allocUnsafeSlow(length), filled: 0 };
+    }
+  }
+
+  #fill(incoming: IncomingWrite): boolean {
+    const { request, data } = incoming;
+    const bytes = Math.min(this.#unparsed.length, request.length - incoming.filled);
+    if (data !== null) this.#unparsed.copy(data, incoming.filled, 0, bytes);
+    this.#unparsed = this.#unparsed.subarray(bytes);
+    incoming.filled += bytes;
+    if (incoming.filled < request.length) return false;
+    this.#incoming = null;
+    if (data === null) this.#reply(request, 'EINVAL');
+    else this.#startWrite(request, data);
+    return true;
+  }
+
+  #start(request: NbdRequest): void {
+    const { type, offset, length } = request;
+    if (type === NbdCommand.DISC) {
+      this.#leave();
+      return;
+    }
+    this.#inFlight += 1;
+    if (type === NbdCommand.FLUSH) {
+      this.#device.flush((error) => this.#settle(request, error, []));
+      return;
+    }
+    this.#readBytes += length;
+    readSplit(this.#device, offset, length, (error, pieces) => {
+      this.#readBytes -= length;
+      this.#settle(request, error, pieces);
+    });
+  }
+
+  #startWrite(request: NbdRequest, data: Buffer): void {
+    this.#inFlight += 1;
+    const fua = (request.flags & COMMAND_FLAG_FUA) !== 0;
+    writeSplit(this.#device, request.offset, data, fua, (error) => this.#settle(request, error, []));
+  }
+
+  #settle(request: NbdRequest, error: string | null, payload: readonly Buffer[]): void {
+    this.#inFlight -= 1;
+    if (this.#phase === 'closed') this.#options.onProgress();
+    else this.#reply(request, error, payload);
+  }
+
+  #reply(request: NbdRequest, error: string | null, payload: readonly Buffer[] = []): void {
+    const { cookieHigh, cookieLow } = request;
+    this.#batch.add({ error: nbdError(error), cookieHigh, cookieLow }, payload);
+    if (this.#parsing || this.#turnEnd !== null) return;
+    this.#turnEnd = setImmediate(() => {
+      this.#turnEnd = null;
+      this.#endTurn();
+      this.resume();
+      this.#options.onProgress();
+    });
+  }
+
+  #endTurn(): void {
+    if (this.#phase === 'closed') return;
+    this.#batch.flush(this.#socket);
+    if (this.#phase !== 'leaving' || this.#inFlight > 0) return;
+    this.#socket.setTimeout(GOODBYE_TIMEOUT_MS);
+    this.#socket.end();
+  }
+
+  /** What was asked before is still answered. */
+  #leave(): void {
+    if (this.#phase === 'closed') return;
+    this.#phase = 'leaving';
+    this.#unparsed = Buffer.alloc(0);
+  }
+
+  #congested(): boolean {
+    return (
+      this.#inFlight >= MAX_REQUESTS_IN_FLIGHT ||
+      this.#readBytes + this.#batch.bytes + this.#socket.writableLength > MAX_REPLY_BYTES ||
+      this.#device.pendingBytes > MAX_DEVICE_PENDING_BYTES
+    );
+  }
+
+  /** A method, because the compiler believes that parsing cannot have changed the field. */
+  #isPaused(): boolean {
+    return this.#paused;
+  }
+}

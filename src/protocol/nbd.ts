@@ -1,0 +1,150 @@
+/**
+ * NBD transmission phase: requests and simple replies, as both sides read and write them.
+ * All numbers are big-endian. The handshake stands in nbd-negotiation.ts.
+ * @see NBD protocol, "Transmission phase"
+ */
+import { WireError } from '../model/errors.ts';
+
+const REQUEST_MAGIC = 0x25609513;
+const SIMPLE_REPLY_MAGIC = 0x67446698;
+
+export const REQUEST_BYTES = 28;
+export const SIMPLE_REPLY_BYTES = 16;
+/** What a client may ask for without having negotiated: "a client SHOULD NOT ... larger than 32 MiB". */
+export const MAX_PAYLOAD_BYTES = 32 * 1024 * 1024;
+
+export const NbdCommand = {
+  READ: 0,
+  WRITE: 1,
+  DISC: 2,
+  FLUSH: 3,
+  TRIM: 4,
+} as const;
+
+export const COMMAND_FLAG_FUA = 1;
+
+/** Flags of an export, sent with its size. */
+export const TransmissionFlag = {
+  HAS_FLAGS: 1 << 0,
+  READ_ONLY: 1 << 1,
+  SEND_FLUSH: 1 << 2,
+  SEND_FUA: 1 << 3,
+  SEND_TRIM: 1 << 5,
+  CAN_MULTI_CONN: 1 << 8,
+} as const;
+
+const ERROR_NUMBERS: Readonly<Record<string, number>> = {
+  EPERM: 1,
+  EIO: 5,
+  ENOMEM: 12,
+  EINVAL: 22,
+  ENOSPC: 28,
+  EOVERFLOW: 75,
+  ENOTSUP: 95,
+  ESHUTDOWN: 108,
+};
+const ERROR_NAMES = new Map(Object.entries(ERROR_NUMBERS).map(([name, number]) => [number, name]));
+
+/** NBD's number for a POSIX name; what NBD has no number for is EIO, null is 0. */
+export function nbdError(name: string | null): number {
+  return name === null ? 0 : (ERROR_NUMBERS[name] ?? 5);
+}
+
+/** POSIX name of a reply's error, null for success. Numbers that NBD does not define are EIO. */
+export function nbdErrorName(error: number): string | null {
+  return error === 0 ? null : (ERROR_NAMES.get(error) ?? 'EIO');
+}
+
+/** The cookie is kept as two halves: a bigint for each request would cost more than the rest of the parsing. */
+export interface NbdRequest {
+  readonly flags: number;
+  readonly type: number;
+  readonly cookieHigh: number;
+  readonly cookieLow: number;
+  /** Bytes. Above 2^53 inexact, which no export reaches. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly length: number;
+}
+
+export interface NbdSimpleReply {
+  readonly error: number;
+  readonly cookieHigh: number;
+  readonly cookieLow: number;
+}
+
+export function encodeRequest(request: NbdRequest): Buffer {
+  const bytes = Buffer.allocUnsafe(REQUEST_BYTES);
+  bytes.writeUInt32BE(REQUEST_MAGIC, 0);
+  bytes.writeUInt16BE(request.flags, 4);
+  bytes.writeUInt16BE(request.type, 6);
+  bytes.writeUInt32BE(request.cookieHigh, 8);
+  bytes.writeUInt32BE(request.cookieLow, 12);
+  bytes.writeBigUInt64BE(BigInt(request.offset), 16);
+  bytes.writeUInt32BE(request.length, 24);
+  return bytes;
+}
+
+/** @throws WireError `nbd-truncated`, `nbd-magic` */
+export function decodeRequest(bytes: Buffer, at = 0): NbdRequest {
+  needBytes(bytes, at, REQUEST_BYTES, 'request');
+  expectMagic(bytes, at, REQUEST_MAGIC, 'request.magic');
+  return {
+    flags: bytes.readUInt16BE(at + 4),
+    type: bytes.readUInt16BE(at + 6),
+    cookieHigh: bytes.readUInt32BE(at + 8),
+    cookieLow: bytes.readUInt32BE(at + 12),
+    offset: bytes.readUInt32BE(at + 16) * 0x1_0000_0000 + bytes.readUInt32BE(at + 20),
+    length: bytes.readUInt32BE(at + 24),
+  };
+}
+
+/** Writes a reply's 16 header bytes into a slab; returns where the next one goes. */
+export function writeSimpleReply(slab: Buffer, at: number, reply: NbdSimpleReply): number {
+  slab.writeUInt32BE(SIMPLE_REPLY_MAGIC, at);
+  slab.writeUInt32BE(reply.error, at + 4);
+  slab.writeUInt32BE(reply.cookieHigh, at + 8);
+  slab.writeUInt32BE(reply.cookieLow, at + 12);
+  return at + SIMPLE_REPLY_BYTES;
+}
+
+export function encodeSimpleReply(reply: NbdSimpleReply): Buffer {
+  const bytes = Buffer.allocUnsafe(SIMPLE_REPLY_BYTES);
+  writeSimpleReply(bytes, 0, reply);
+  return bytes;
+}
+
+/** @throws WireError `nbd-truncated`, `nbd-magic` */
+export function decodeSimpleReply(bytes: Buffer, at = 0): NbdSimpleReply {
+  needBytes(bytes, at, SIMPLE_REPLY_BYTES, 'reply');
+  expectMagic(bytes, at, SIMPLE_REPLY_MAGIC, 'reply.magic');
+  return {
+    error: bytes.readUInt32BE(at + 4),
+    cookieHigh: bytes.readUInt32BE(at + 8),
+    cookieLow: bytes.readUInt32BE(at + 12),
+  };
+}
+
+function expectMagic(bytes: Buffer, at: number, magic: number, field: string): void {
+  const found = bytes.readUInt32BE(at);
+  if (found !== magic) {
+    throw new WireError(
+      'nbd-magic',
+      at,
+      field,
+      `NBD ${field} is 0x${found.toString(16)}, not 0x${magic.toString(16)}: the stream is out of step, close it`,
+    );
+  }
+}
+
+/** @throws WireError `nbd-truncated` when fewer than `length` bytes follow `at` */
+export function needBytes(bytes: Buffer, at: number, length: number, field: string): void {
+  if (bytes.length - at < length) {
+    throw new WireError(
+      'nbd-truncated',
+      bytes.length,
+      field,
+      `NBD ${field} needs ${length} bytes at ${at}, only ${bytes.length - at} are there`,
+    );
+  }
+}

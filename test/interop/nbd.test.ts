@@ -1,0 +1,108 @@
+/** Other people's NBD clients against our server. */
+import { execa } from 'execa';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { needs } from '../support/needs.ts';
+import { MemoryDevice } from '../unit/device/memory-device.ts';
+import { serve, temporaryDirectory, type Served } from '../unit/device/nbd-fixture.ts';
+
+const MIB = 1024 * 1024;
+
+const uri = (served: Served, name = 'disk1'): string =>
+  `nbd+unix:///${encodeURIComponent(name)}?socket=${served.socketPath}`;
+
+/** Not compressible, the same on every run, and different in every sector. */
+function content(bytes: number): Buffer {
+  const words = new Uint32Array(bytes / 4);
+  let state = 0x9e3779b9;
+  for (let index = 0; index < words.length; index += 1) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    words[index] = state;
+  }
+  return Buffer.from(words.buffer);
+}
+
+describe.skipIf(needs('nbdinfo', 'nbdcopy'))('libnbd', () => {
+  it('is told the size, flush, FUA and block sizes, and no more', async () => {
+    const served = await serve(new MemoryDevice(24 * MIB, { sectorBytes: 4096 }));
+    const { stdout } = await execa('nbdinfo', ['--json', uri(served, 'disk1@7-00000000000000aa')]);
+    const info = JSON.parse(stdout) as { exports: Record<string, unknown>[] };
+    expect(info.exports[0]).toMatchObject({
+      'export-size': 24 * MIB,
+      can_flush: true,
+      can_fua: true,
+      can_multi_conn: false,
+      can_trim: false,
+      can_zero: false,
+      is_read_only: false,
+      block_size_minimum: 4096,
+      block_size_preferred: 4096,
+      block_size_maximum: 32 * MIB,
+    });
+  });
+
+  it('lists the one export', async () => {
+    const served = await serve(new MemoryDevice(MIB));
+    const { stdout } = await execa('nbdinfo', ['--list', '--json', uri(served, '')]);
+    const info = JSON.parse(stdout) as { exports: Record<string, unknown>[] };
+    expect(info.exports.map((one) => one['export-name'])).toEqual(['disk1']);
+  });
+
+  it('is refused the export of another epoch', async () => {
+    const served = await serve(new MemoryDevice(MIB));
+    const run = await execa('nbdinfo', [uri(served, 'disk1@6-00000000000000aa')], { reject: false });
+    expect(run.exitCode).not.toBe(0);
+    expect(run.stderr).toContain('disk1@6-00000000000000aa');
+  });
+
+  it('copies a disk in and out again without a changed byte', async () => {
+    const device = new MemoryDevice(32 * MIB, { maxRequestBytes: 128 * 1024 });
+    device.later = true;
+    const served = await serve(device);
+    const directory = await temporaryDirectory();
+    const [source, copy] = [join(directory, 'source'), join(directory, 'copy')];
+    const data = content(32 * MIB);
+    await writeFile(source, data);
+
+    await execa('nbdcopy', ['--flush', '--request-size=1048576', source, uri(served)]);
+    expect(device.content.equals(data)).toBe(true);
+    expect(device.requests.at(-1)).toBe('flush');
+
+    await execa('nbdcopy', [uri(served), copy]);
+    expect((await readFile(copy)).equals(data)).toBe(true);
+  });
+});
+
+describe.skipIf(needs('qemu-io'))('qemu', () => {
+  const qemuIo = async (served: Served, ...commands: string[]) => {
+    const arguments_ = commands.flatMap((command) => ['-c', command]);
+    const run = await execa('qemu-io', ['-f', 'raw', ...arguments_, uri(served)], {
+      reject: false,
+      all: true,
+    });
+    return run.all;
+  };
+
+  it('writes, forces, flushes and verifies patterns', async () => {
+    const device = new MemoryDevice(8 * MIB);
+    const served = await serve(device);
+    const output = await qemuIo(
+      served,
+      'write -P 0x5a 4096 1M',
+      'write -f -P 0xa5 0 512',
+      'flush',
+      'read -P 0x5a 4096 1M',
+      'read -P 0xa5 0 512',
+      'read -P 0 512 512',
+    );
+    expect(output).not.toMatch(/failed|error/i);
+    expect(device.requests).toContain('write 0 512 fua');
+    expect(device.content[4096 + MIB - 1]).toBe(0x5a);
+  });
+
+  it('notices a pattern that is not there', async () => {
+    const served = await serve(new MemoryDevice(8 * MIB));
+    expect(await qemuIo(served, 'read -P 0x11 0 512')).toMatch(/Pattern verification failed/);
+  });
+});
