@@ -45,6 +45,8 @@ export interface GroupReport {
   readonly healthy: boolean;
   readonly epoch: Epoch;
   readonly virgin: boolean;
+  /** Its own decision would not refuse to promote it. */
+  readonly candidate: boolean;
 }
 
 export interface ResourceReport {
@@ -67,7 +69,7 @@ export interface PeerHeartbeat extends HeartbeatBody {
   readonly echo: { readonly boot: string; readonly at: number } | null;
 }
 
-export const PEER_METHODS = ['outdate', 'claim', 'handover', 'released', 'status'] as const;
+export const PEER_METHODS = ['outdate', 'claim', 'handover', 'switchover', 'status'] as const;
 export type PeerMethod = (typeof PEER_METHODS)[number];
 
 export interface PeerRequest {
@@ -191,6 +193,7 @@ function readGroup(value: unknown, field: string): GroupReport {
     healthy: flag(fields['healthy'], `${field}.healthy`),
     epoch: readEpoch(fields['epoch'], `${field}.epoch`),
     virgin: flag(fields['virgin'], `${field}.virgin`),
+    candidate: flag(fields['candidate'], `${field}.candidate`),
   };
 }
 
