@@ -1,7 +1,8 @@
 /** The service address of a group on this node, and how its adverts are told from the other node's. */
 import type { AddressFile, GroupFile } from './hastate-schema.ts';
-import { checkNode } from './hastate-settings.ts';
-import type { NodeNames } from './hastate-settings.ts';
+import { checkNode } from './hastate-nodes.ts';
+import type { NodeNames } from './hastate-nodes.ts';
+import { dotted } from './yaml-source.ts';
 import type { Path, YamlSource } from './yaml-source.ts';
 import type { AddressSettings } from '../model/settings.ts';
 
@@ -27,7 +28,7 @@ export function addressSettings(
       "add 'password-file: /etc/hastate.carp' (mode 0600)",
     );
   }
-  const interfaces = ofNode(source, [...path, 'interface'], written.interface, names);
+  const interfaces = ofNode<string>(source, [...path, 'interface'], written.interface, names);
   return {
     protocol: written.protocol,
     interface: interfaces ?? '',
@@ -49,12 +50,12 @@ function checkNeeded(source: YamlSource, path: Path, written: AddressFile): void
     if (written[key] !== undefined) continue;
     source.diagnostics.error(
       source.keyAt(path),
-      `'${path.join('.')}.${key}' is missing`,
+      `'${dotted([...path, key])}' is missing`,
       `add '${key}: ${example[key]}'`,
     );
   }
   if (written.addresses.length === 0) {
-    const message = `'${path.map(String).join('.')}.addresses' is missing`;
+    const message = `'${dotted([...path, 'addresses'])}' is missing`;
     source.diagnostics.error(source.keyAt(path), message, "add 'addresses: [192.0.2.1/24]'");
   }
 }
@@ -70,7 +71,7 @@ function ofNode<T extends string | number>(
   for (const name of Object.keys(value)) checkNode(source, [...path, name], name, names);
   for (const name of names.all) {
     if (name in value) continue;
-    const message = `'${path.map(String).join('.')}' has no value for node ${name}`;
+    const message = `'${dotted(path)}' has no value for node ${name}`;
     source.diagnostics.error(source.keyAt(path), message, `add '${name}: ...'`);
   }
   return value[names.self];
@@ -90,7 +91,7 @@ function advskew(
   const preferred = prefer ?? [...names.all].sort()[0];
   const fallback = names.self === preferred ? first : SKEW_OF_THE_OTHER;
   const skews = written.advskew;
-  const own = ofNode(source, path, skews, names) ?? fallback;
+  const own = ofNode<number>(source, path, skews, names) ?? fallback;
   if (names.other !== null && skews !== undefined) {
     const other = typeof skews === 'number' ? skews : skews[names.other];
     if (other === own) {

@@ -1,8 +1,8 @@
 /** Failover groups of hastate.yaml, checked against hast.conf. */
 import { addressSettings } from './hastate-address.ts';
 import type { GroupFile, HastateFile } from './hastate-schema.ts';
-import { checkNode } from './hastate-settings.ts';
-import type { NodeNames } from './hastate-settings.ts';
+import { checkNode } from './hastate-nodes.ts';
+import type { NodeNames } from './hastate-nodes.ts';
 import { didYouMean } from './nearest.ts';
 import type { Path, YamlSource } from './yaml-source.ts';
 import type { AddressSettings, GroupSettings, HastSettings } from '../model/settings.ts';

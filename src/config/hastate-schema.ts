@@ -91,7 +91,7 @@ export const hastateSchema = z.strictObject({
   'hooks-dir': path.optional(),
   groups: z.record(groupName, group).default({}),
   visualizer: z
-    .union([z.literal(false), z.strictObject({ listen: text.default('127.0.0.1:8458') })])
+    .union([z.literal([false, 'off']), z.strictObject({ listen: text.default('127.0.0.1:8458') })])
     .default({ listen: '127.0.0.1:8458' }),
   log: z
     .strictObject({

@@ -1,11 +1,14 @@
 /** hastate.yaml: from a path to settings for the node that hast.conf was read for. */
 import type { Diagnostic } from './diagnostics.ts';
 import { readConfigFile, secretFileFault } from './files.ts';
+import { hastateSchema } from './hastate-schema.ts';
 import { hastateSettings } from './hastate-settings.ts';
 import { YamlSource } from './yaml-source.ts';
 import type { HastateSettings, HastSettings } from '../model/settings.ts';
 
 export const DEFAULT_HASTATE_YAML = '/etc/hastate.yaml';
+
+const REMEDY = 'write it, or name another one with -C';
 
 export interface LoadHastateOptions {
   readonly onWarning?: (warning: Diagnostic) => void;
@@ -35,7 +38,7 @@ export async function loadHastate(
   hast: HastSettings,
   options: LoadHastateOptions = {},
 ): Promise<HastateSettings> {
-  const text = await readConfigFile(path, 'write it, or name another one with -C');
+  const text = await readConfigFile(path, REMEDY);
   const { settings, source } = read(text, path, hast, options);
   const secrets = settings.groups.map(
     ({ name, address }) =>
@@ -47,6 +50,14 @@ export async function loadHastate(
   }
   source.diagnostics.throwIfErrors();
   return settings;
+}
+
+/**
+ * Checks what can be checked of a hastate.yaml while hast.conf is unusable: names, types, ranges.
+ * @throws ConfigFileError
+ */
+export async function checkHastateShape(path: string): Promise<void> {
+  new YamlSource(await readConfigFile(path, REMEDY), path).validate(hastateSchema);
 }
 
 function read(

@@ -183,8 +183,8 @@ function unit(origin: string): string {
 function shown(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`;
   if (value === null) return 'empty';
-  if (isNode(value)) return isMap(value) ? 'a map' : 'a list';
-  return String(value);
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  return isMap(value) ? 'a map' : 'a list';
 }
 
 /** The keys that the schema knows at `path`. */

@@ -153,7 +153,7 @@ describe('hast.conf', () => {
       1,
       36,
       "'exist' is no keyword",
-      'did you mean',
+      'known here: name',
     ],
     ['resource r { on hasta { local /non@exist remote none } }', 1, 36, '"@" before it ended the word', ''],
     ['resource r { listen 1.2.3.4 }', 1, 14, "'listen' cannot stand in a 'resource' section", 'top level'],
