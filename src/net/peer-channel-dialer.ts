@@ -1,0 +1,122 @@
+/**
+ * Keeps one outgoing connection to one address of the peer: tries again at once after a
+ * connection was lost, then after 50 ms, doubling to 500 ms.
+ */
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { TLSSocket, connect as connectTls } from 'node:tls';
+import type { NodeName } from '../model/roles.ts';
+import type { PeerAddress } from '../model/settings.ts';
+import { AUTHENTICATION_MS } from './peer-channel-listener.ts';
+import { causeOfTlsError, clientOptions, usedKey } from './peer-channel-security.ts';
+import type { RefusalCause } from './peer-channel-types.ts';
+
+/** For the TCP handshake: on the networks this is for it takes a millisecond. */
+const CONNECT_MS = 1_000;
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 500;
+
+export interface DialerOptions {
+  readonly self: NodeName;
+  readonly key: Buffer | null;
+  readonly address: PeerAddress;
+  readonly refuse: (cause: RefusalCause, who: string) => void;
+  /** The key is right (or there is none); a hello must follow. */
+  readonly onSocket: (socket: Socket) => void;
+  /** A new attempt begins; what it returns is given to onRefused. */
+  readonly onAttempt: () => number;
+  /** The host refused the attempt: nothing listens there. */
+  readonly onRefused: (attempt: number) => void;
+}
+
+export class PeerDialer {
+  readonly #options: DialerOptions;
+  readonly #who: string;
+  #socket: Socket | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #pauseMs = 0;
+  #hurried = false;
+  #closed = false;
+
+  constructor(options: DialerOptions) {
+    this.#options = options;
+    this.#who = `to ${options.address.host}:${options.address.port}`;
+  }
+
+  start(): void {
+    this.#dial();
+  }
+
+  /** The hello was accepted. */
+  authenticated(socket: Socket): void {
+    if (socket !== this.#socket) return;
+    this.#pauseMs = 0;
+    this.#stopTimer();
+  }
+
+  /** Ends the pause between two attempts; when one is under way, the next follows it without a pause. */
+  hurry(): void {
+    if (this.#closed) return;
+    if (this.#socket !== null) {
+      this.#hurried = true;
+      return;
+    }
+    this.#stopTimer();
+    this.#dial();
+  }
+
+  /** Stops trying. An authenticated socket belongs to the channel and is left alone. */
+  close(authenticated: (socket: Socket) => boolean): void {
+    this.#closed = true;
+    this.#stopTimer();
+    if (this.#socket !== null && !authenticated(this.#socket)) this.#socket.destroy();
+  }
+
+  #dial(): void {
+    const attempt = this.#options.onAttempt();
+    const { key, self, address } = this.#options;
+    const where = { host: address.host, port: address.port };
+    const socket = key === null ? connect(where) : connectTls({ ...where, ...clientOptions(key, self) });
+    this.#socket = socket;
+    let connected = false;
+    let failure: NodeJS.ErrnoException | null = null;
+    this.#timer = setTimeout(() => socket.destroy(), CONNECT_MS);
+    socket.once('connect', () => {
+      connected = true;
+      this.#stopTimer();
+      this.#timer = setTimeout(() => {
+        this.#options.refuse('too-slow', this.#who);
+        socket.destroy();
+      }, AUTHENTICATION_MS);
+    });
+    socket.once(key === null ? 'connect' : 'secureConnect', () => {
+      if (!(socket instanceof TLSSocket) || usedKey(socket)) {
+        this.#options.onSocket(socket);
+        return;
+      }
+      this.#options.refuse('tls-failed', this.#who);
+      socket.destroy();
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => (failure ??= error));
+    socket.once('close', () => {
+      this.#socket = null;
+      this.#stopTimer();
+      if (this.#closed) return;
+      if (!connected && failure?.code === 'ECONNREFUSED') this.#options.onRefused(attempt);
+      const cause = causeOfTlsError(failure);
+      if (cause !== null) this.#options.refuse(cause, this.#who);
+      this.#dialLater();
+    });
+  }
+
+  #dialLater(): void {
+    this.#timer = setTimeout(() => this.#dial(), this.#hurried ? 0 : this.#pauseMs);
+    this.#hurried = false;
+    this.#pauseMs = Math.min(Math.max(this.#pauseMs * 2, FIRST_PAUSE_MS), LONGEST_PAUSE_MS);
+  }
+
+  #stopTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+}
