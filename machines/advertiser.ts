@@ -92,7 +92,7 @@ export const advertiserMachine = advertiserSetup.createMachine({
             actions: ['noteHeard', because('master left or will time out')],
           },
           { guard: 'masterLeft', target: '.silent', actions: 'noteHeard' },
-          { target: '.waiting', reenter: true, actions: 'noteHeard' },
+          { target: '.waiting', actions: 'noteHeard' },
         ],
         'LOOP.STALL': { guard: 'beyondAdvInterval', actions: 'noteStall' },
       },
