@@ -1,0 +1,218 @@
+/** One client of the control socket: hastctl with a frame, or ours with lines. */
+import { setMaxListeners } from 'node:events';
+import type { Socket } from 'node:net';
+import { describeError, HastateError } from '../model/errors.ts';
+import type { ControlCommand, ControlReply, ControlRequest, JournalEvent } from '../protocol/control.ts';
+
+export interface ControlHandlers {
+  /** The result of a request; `push` sends an event line to a follower. Aborted when the client is gone. */
+  handle(
+    request: ControlRequest,
+    client: { signal: AbortSignal; push: (event: JournalEvent) => void },
+  ): Promise<unknown>;
+  /** The reply to one frame of hastctl, header included. */
+  handleHastctl?(frame: Buffer): Promise<Buffer>;
+}
+
+const MAX_REQUEST_BYTES = 64 * 1024;
+/** Unsent replies and events of one client. */
+const MAX_UNSENT_BYTES = 1024 * 1024;
+const MAX_PENDING = 16;
+const IDLE_MS = 60_000;
+const FAREWELL_MS = 5000;
+const FRAME_HEADER_BYTES = 5;
+const HIGHEST_VERSION = 2;
+const OPEN_BRACE = 0x7b;
+const NEWLINE = 0x0a;
+
+/** Complete by type: a command that is added to the protocol is missing here until it is taken in. */
+const COMMANDS: Readonly<Record<ControlCommand, true>> = {
+  status: true,
+  role: true,
+  groups: true,
+  switchover: true,
+  promote: true,
+  'why-not': true,
+  events: true,
+  stop: true,
+};
+
+/** Owns its socket until that closes. */
+export class ControlClient {
+  private readonly socket: Socket;
+  private readonly handlers: ControlHandlers;
+  private readonly gone = new AbortController();
+  /** The client asks nothing more: it may still read answers, but follows no longer. */
+  private readonly ended = new AbortController();
+  private buffered: Buffer = Buffer.alloc(0);
+  private kind: 'unknown' | 'hastctl' | 'lines' = 'unknown';
+  private pending = 0;
+  private leaving = false;
+
+  constructor(socket: Socket, handlers: ControlHandlers) {
+    this.socket = socket;
+    this.handlers = handlers;
+    setMaxListeners(MAX_PENDING * 4, this.gone.signal, this.ended.signal);
+    socket.on('data', (chunk) => this.take(chunk));
+    // A vanished client is no event of ours: 'close' follows.
+    socket.on('error', () => undefined);
+    socket.on('close', () => this.abort());
+    socket.on('end', () => {
+      this.ended.abort();
+      if (this.pending === 0) socket.end();
+    });
+    socket.setTimeout(IDLE_MS, () => {
+      if (this.pending === 0) socket.destroy();
+    });
+  }
+
+  private take(chunk: Buffer): void {
+    if (this.leaving) return;
+    this.buffered = this.buffered.length === 0 ? chunk : Buffer.concat([this.buffered, chunk]);
+    if (this.kind === 'unknown') {
+      const first = this.buffered[0] ?? 0;
+      if (first !== OPEN_BRACE && first > HIGHEST_VERSION) {
+        this.leave(
+          0,
+          'bad-request',
+          `a request starts with '{' or is a frame of hastctl; this starts with byte ${first}`,
+        );
+        return;
+      }
+      this.kind = first === OPEN_BRACE ? 'lines' : 'hastctl';
+    }
+    if (this.kind === 'hastctl') this.takeFrame();
+    else this.takeLines();
+  }
+
+  private takeFrame(): void {
+    const { buffered, handlers, socket } = this;
+    if (buffered.length < FRAME_HEADER_BYTES) return;
+    const length = FRAME_HEADER_BYTES + buffered.readUInt32LE(1);
+    if (length > MAX_REQUEST_BYTES || handlers.handleHastctl === undefined) {
+      socket.destroy();
+      return;
+    }
+    if (buffered.length < length) return;
+    // hastctl asks once for each connection; what follows the frame is nobody's.
+    this.leaving = true;
+    this.pending++;
+    handlers.handleHastctl(buffered.subarray(0, length)).then(
+      (reply) => socket.end(reply, () => socket.destroy()),
+      () => socket.destroy(),
+    );
+  }
+
+  private takeLines(): void {
+    for (;;) {
+      const end = this.buffered.indexOf(NEWLINE);
+      if ((end < 0 ? this.buffered.length : end) > MAX_REQUEST_BYTES) {
+        this.leave(
+          0,
+          'request-too-long',
+          `a request has more than ${MAX_REQUEST_BYTES} bytes; send less at once`,
+        );
+        return;
+      }
+      if (end < 0 || this.leaving) return;
+      const line = this.buffered.toString('utf8', 0, end);
+      this.buffered = this.buffered.subarray(end + 1);
+      this.request(line);
+    }
+  }
+
+  private request(line: string): void {
+    const request = readRequest(line);
+    if (typeof request === 'string') {
+      this.leave(0, 'bad-request', request);
+      return;
+    }
+    const { id, command } = request;
+    if (!Object.hasOwn(COMMANDS, command)) {
+      this.refuse(
+        id,
+        'unknown-command',
+        `this daemon knows no command '${command}'; is it as new as the command line?`,
+      );
+      return;
+    }
+    if (this.pending >= MAX_PENDING) {
+      this.refuse(id, 'too-many-requests', `${MAX_PENDING} requests are still unanswered; wait for one`);
+      return;
+    }
+    this.pending++;
+    void this.answer(request).finally(() => {
+      this.pending--;
+      if (this.pending === 0 && this.ended.signal.aborted) this.socket.end();
+    });
+  }
+
+  private async answer(request: ControlRequest): Promise<void> {
+    const { id, command } = request;
+    const { signal } = command === 'events' ? this.ended : this.gone;
+    const push = (event: JournalEvent): void => this.send({ id, event });
+    try {
+      const result = await this.handlers.handle(request, { signal, push });
+      this.send({ id, ok: true, result: result ?? null });
+    } catch (error) {
+      const code = error instanceof HastateError ? error.code : 'internal';
+      this.refuse(id, code, describeError(error));
+    }
+  }
+
+  private refuse(id: number, code: string, message: string): void {
+    this.send({ id, ok: false, error: { code, message } });
+  }
+
+  private send(reply: ControlReply): void {
+    if (this.leaving || this.socket.destroyed) return;
+    if (this.socket.writableLength > MAX_UNSENT_BYTES) {
+      const message = `dropped: ${this.socket.writableLength} bytes were waiting to be read; follow again and read faster`;
+      this.leave(reply.id, 'too-slow', message);
+      return;
+    }
+    this.socket.write(`${JSON.stringify(reply)}\n`);
+  }
+
+  /** Says why, then closes; a client that does not read is not waited for. */
+  leave(id: number, code: string, message: string): void {
+    if (this.leaving) return;
+    this.leaving = true;
+    const reply: ControlReply = { id, ok: false, error: { code, message } };
+    this.socket.end(`${JSON.stringify(reply)}\n`, () => this.socket.destroy());
+    const timer = setTimeout(() => this.socket.destroy(), FAREWELL_MS);
+    this.socket.once('close', () => clearTimeout(timer));
+    this.abort();
+  }
+
+  private abort(): void {
+    this.ended.abort();
+    this.gone.abort();
+  }
+
+  /** Ends the connection at once. */
+  close(): void {
+    this.leaving = true;
+    this.socket.destroySoon();
+    const timer = setTimeout(() => this.socket.destroy(), FAREWELL_MS).unref();
+    this.socket.once('close', () => clearTimeout(timer));
+  }
+}
+
+function readRequest(line: string): ControlRequest | string {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return 'a request is one JSON object in one line; this is no JSON';
+  }
+  if (typeof value !== 'object' || value === null) return 'a request is a JSON object';
+  const { id, command, args } = value as Partial<Record<string, unknown>>;
+  if (typeof id !== 'number' || !Number.isSafeInteger(id)) return "a request has a whole number 'id'";
+  if (typeof command !== 'string') return "a request has a 'command'";
+  if (args !== undefined && (typeof args !== 'object' || args === null || Array.isArray(args))) {
+    return "'args' of a request is an object";
+  }
+  // Which commands there are is asked after the id is known, so that the answer can carry it.
+  return { id, command: command as ControlCommand, args: { ...args } };
+}
