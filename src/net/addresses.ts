@@ -1,0 +1,174 @@
+/** Puts a group's addresses on an interface and takes them off again. One driver per system. */
+import { execa } from 'execa';
+
+import { NetError } from '../model/errors.ts';
+import type { AddressDriver as DriverChoice } from '../model/settings.ts';
+import { addressOf } from '../protocol/ip-address.ts';
+import { ifconfigCommands } from './ifconfig-addresses.ts';
+import { ipCommands } from './ip-addresses.ts';
+import type { NetLog } from './log.ts';
+
+export interface AddressDriver {
+  readonly kind: 'ip' | 'ifconfig' | 'simulated';
+  /** Idempotent. @throws NetError `address-add` */
+  add(cidr: string, iface: string): Promise<void>;
+  /** Idempotent: also fine when the address or the interface is gone. @throws NetError `address-remove` */
+  remove(cidr: string, iface: string): Promise<void>;
+  /** CIDRs that are on the interface; none when there is no such interface. @throws NetError `address-list` */
+  present(iface: string): Promise<string[]>;
+  /** Takes off what an earlier life of the daemon left. Returns what was there. @throws as present and remove */
+  removeLeftovers(cidrs: readonly string[], iface: string): Promise<string[]>;
+  /** Commands that take the addresses off without this process; a failing one must not stop the others. */
+  cleanupActions(cidrs: readonly string[], iface: string): string[][];
+}
+
+/** The commands of one system. */
+export interface AddressCommands {
+  readonly kind: 'ip' | 'ifconfig';
+  add(cidr: string, iface: string): string[];
+  remove(cidr: string, iface: string): string[];
+  list(iface: string): string[];
+  /** Reads the output of `list`. */
+  parse(output: string, iface: string): string[];
+}
+
+export interface CommandResult {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command to its end; never throws. */
+export type RunCommand = (argv: readonly string[]) => Promise<CommandResult>;
+
+const TIMEOUT_MS = 5000;
+
+/**
+ * @param choice `auto`: the system's own where we may, else `simulated`
+ * @param run replaces the start of processes
+ */
+export function createAddressDriver(
+  choice: DriverChoice,
+  log: NetLog,
+  run: RunCommand = runCommand,
+): AddressDriver {
+  const basic = basicDriver(choice === 'auto' ? automaticChoice(log) : choice, log, run);
+  return {
+    ...basic,
+    removeLeftovers: async (cidrs, iface) => {
+      const present = (await basic.present(iface)).map(addressOf);
+      const left = cidrs.filter((cidr) => present.includes(canonical(addressOf(cidr))));
+      for (const cidr of left) await basic.remove(cidr, iface);
+      return left;
+    },
+  };
+}
+
+type BasicDriver = Omit<AddressDriver, 'removeLeftovers'>;
+
+function basicDriver(kind: AddressDriver['kind'], log: NetLog, run: RunCommand): BasicDriver {
+  switch (kind) {
+    case 'ip':
+      return commandDriver(ipCommands, run);
+    case 'ifconfig':
+      return commandDriver(ifconfigCommands, run);
+    case 'simulated':
+      return simulatedDriver(log);
+  }
+}
+
+function automaticChoice(log: NetLog): AddressDriver['kind'] {
+  if (process.getuid?.() === 0) return process.platform === 'freebsd' ? 'ifconfig' : 'ip';
+  log('warn', 'not root: addresses are only simulated; set driver: ip if this user may change them');
+  return 'simulated';
+}
+
+function commandDriver(commands: AddressCommands, run: RunCommand): BasicDriver {
+  // An add that was given up may still be running: what follows must come after it, not beside it.
+  let tail: Promise<unknown> = Promise.resolve();
+  const inOrder = <T>(task: () => Promise<T>): Promise<T> => {
+    const result = tail.then(task);
+    tail = result.catch(() => undefined);
+    return result;
+  };
+  const present = async (iface: string): Promise<string[]> => {
+    const argv = commands.list(iface);
+    const result = await run(argv);
+    if (result.exitCode !== 0) throw failed('address-list', 'addresses cannot be listed', argv, result);
+    return commands.parse(result.stdout, iface);
+  };
+  const isThere = async (cidr: string, iface: string): Promise<boolean> =>
+    (await present(iface)).some((other) => addressOf(other) === canonical(addressOf(cidr)));
+
+  return {
+    kind: commands.kind,
+    add: (cidr, iface) =>
+      inOrder(async () => {
+        const argv = commands.add(cidr, iface);
+        const result = await run(argv);
+        if (result.exitCode === 0) return;
+        throw failed('address-add', `address ${cidr} does not go on ${iface}`, argv, result);
+      }),
+    remove: (cidr, iface) =>
+      inOrder(async () => {
+        const argv = commands.remove(cidr, iface);
+        const result = await run(argv);
+        if (result.exitCode === 0 || !(await isThere(cidr, iface))) return;
+        throw failed('address-remove', `address ${cidr} does not come off ${iface}`, argv, result);
+      }),
+    present: (iface) => inOrder(() => present(iface)),
+    cleanupActions: (cidrs, iface) => cidrs.map((cidr) => commands.remove(cidr, iface)),
+  };
+}
+
+function simulatedDriver(log: NetLog): BasicDriver {
+  const up = new Map<string, Set<string>>();
+  const on = (iface: string): Set<string> => {
+    const known = up.get(iface) ?? new Set<string>();
+    up.set(iface, known);
+    return known;
+  };
+  return {
+    kind: 'simulated',
+    add: (cidr, iface) => {
+      if (!on(iface).has(cidr)) log('info', `address ${cidr} on ${iface}: up (simulated)`);
+      on(iface).add(cidr);
+      return Promise.resolve();
+    },
+    remove: (cidr, iface) => {
+      if (on(iface).delete(cidr)) log('info', `address ${cidr} on ${iface}: down (simulated)`);
+      return Promise.resolve();
+    },
+    present: (iface) => Promise.resolve([...on(iface)]),
+    cleanupActions: () => [],
+  };
+}
+
+/** IPv6 addresses may be written in many ways; systems list the short one. */
+function canonical(address: string): string {
+  return address.includes(':') ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address;
+}
+
+async function runCommand(argv: readonly string[]): Promise<CommandResult> {
+  const [command = '', ...args] = argv;
+  const result = await execa(command, args, {
+    reject: false,
+    timeout: TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+    stdin: 'ignore',
+    maxBuffer: 1 << 20,
+    env: { LC_ALL: 'C' },
+  });
+  return {
+    exitCode: result.exitCode ?? 255,
+    stdout: result.stdout,
+    stderr: result.stderr === '' ? (result.shortMessage ?? '') : result.stderr,
+  };
+}
+
+function failed(code: string, what: string, argv: readonly string[], result: CommandResult): NetError {
+  return new NetError(
+    code,
+    `${what}: \`${argv.join(' ')}\` says: ${result.stderr.trim() || `exit code ${result.exitCode}`}`,
+  );
+}

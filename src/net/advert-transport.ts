@@ -1,0 +1,66 @@
+/** How adverts reach the other nodes: IP protocol 112 where that is possible, else UDP between hastate nodes. */
+import { describeError, NetError } from '../model/errors.ts';
+import type { NetLog } from './log.ts';
+import { openRawAdverts } from './raw-socket.ts';
+import { openUdpAdverts } from './udp-advert.ts';
+
+export interface AdvertMeta {
+  /** Address of the sender. */
+  readonly source: string;
+  /** null where the transport has no TTL to check. */
+  readonly ttl: number | null;
+  /** ms, monotonic. */
+  readonly at: number;
+}
+
+export type AdvertListener = (packet: Buffer, meta: AdvertMeta) => void;
+
+export interface AdvertTransport {
+  readonly kind: 'raw' | 'udp';
+  /** Why this kind and not the one that was preferred. */
+  readonly why?: string;
+  /** Sends at once. Returns the error's text, or null. */
+  send(packet: Buffer): string | null;
+  /** Several listeners may share a transport: each picks its own vhid. The packet is only theirs during the call. */
+  onAdvert(listener: AdvertListener): void;
+  /** Delivers everything that waits. @see drainTurns */
+  drain(maxTurns?: number, maxMs?: number): Promise<{ datagrams: number }>;
+  /** Datagrams by `received`, `sent`, `send-error` and reason of refusal. */
+  counters(): Record<string, number>;
+  close(): void;
+}
+
+export interface AdvertTransportOptions {
+  readonly transport: 'auto' | 'raw' | 'udp';
+  readonly interface: string;
+  /** Addresses of the other nodes, for UDP. */
+  readonly peers: readonly string[];
+  /** UDP port, on all nodes. */
+  readonly port: number;
+  /** Own addresses to listen on, for UDP; empty = every address. */
+  readonly bind: readonly string[];
+  readonly log: NetLog;
+}
+
+/**
+ * @throws NetError of the transport that was asked for; with `auto` only when UDP fails too, with the
+ *   reason against raw sockets in the message
+ */
+export async function openAdvertTransport(options: AdvertTransportOptions): Promise<AdvertTransport> {
+  if (options.transport === 'udp') return openUdpAdverts(options);
+  let why: string;
+  try {
+    return await openRawAdverts(options);
+  } catch (error) {
+    if (options.transport === 'raw') throw error;
+    why = `no raw socket: ${describeError(error)}`;
+  }
+  options.log('warn', `${why}; adverts go by UDP port ${options.port}, which only hastate nodes understand`);
+  try {
+    return await openUdpAdverts({ ...options, why });
+  } catch (cause) {
+    throw new NetError('no-advert-transport', `adverts on ${options.interface} cannot be sent: ${why}`, {
+      cause,
+    });
+  }
+}
