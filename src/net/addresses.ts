@@ -16,8 +16,6 @@ export interface AddressDriver {
   remove(cidr: string, iface: string): Promise<void>;
   /** CIDRs that are on the interface; none when there is no such interface. @throws NetError `address-list` */
   present(iface: string): Promise<string[]>;
-  /** Takes off what an earlier life of the daemon left. Returns what was there. @throws as present and remove */
-  removeLeftovers(cidrs: readonly string[], iface: string): Promise<string[]>;
   /** Commands that take the addresses off without this process; a failing one must not stop the others. */
   cleanupActions(cidrs: readonly string[], iface: string): string[][];
 }
@@ -52,22 +50,7 @@ export function createAddressDriver(
   log: NetLog,
   run: RunCommand = runCommand,
 ): AddressDriver {
-  const basic = basicDriver(choice === 'auto' ? automaticChoice(log) : choice, log, run);
-  return {
-    ...basic,
-    removeLeftovers: async (cidrs, iface) => {
-      const present = (await basic.present(iface)).map(addressOf);
-      const left = cidrs.filter((cidr) => present.includes(canonical(addressOf(cidr))));
-      for (const cidr of left) await basic.remove(cidr, iface);
-      return left;
-    },
-  };
-}
-
-type BasicDriver = Omit<AddressDriver, 'removeLeftovers'>;
-
-function basicDriver(kind: AddressDriver['kind'], log: NetLog, run: RunCommand): BasicDriver {
-  switch (kind) {
+  switch (choice === 'auto' ? automaticChoice(log) : choice) {
     case 'ip':
       return commandDriver(ipCommands, run);
     case 'ifconfig':
@@ -77,13 +60,25 @@ function basicDriver(kind: AddressDriver['kind'], log: NetLog, run: RunCommand):
   }
 }
 
+/** Takes off what an earlier life of the daemon left. Returns what was there. @throws as present and remove */
+export async function removeLeftovers(
+  driver: AddressDriver,
+  cidrs: readonly string[],
+  iface: string,
+): Promise<string[]> {
+  const present = (await driver.present(iface)).map(addressOf);
+  const left = cidrs.filter((cidr) => present.includes(canonical(addressOf(cidr))));
+  for (const cidr of left) await driver.remove(cidr, iface);
+  return left;
+}
+
 function automaticChoice(log: NetLog): AddressDriver['kind'] {
   if (process.getuid?.() === 0) return process.platform === 'freebsd' ? 'ifconfig' : 'ip';
   log('warn', 'not root: addresses are only simulated; set driver: ip if this user may change them');
   return 'simulated';
 }
 
-function commandDriver(commands: AddressCommands, run: RunCommand): BasicDriver {
+function commandDriver(commands: AddressCommands, run: RunCommand): AddressDriver {
   // An add that was given up may still be running: what follows must come after it, not beside it.
   let tail: Promise<unknown> = Promise.resolve();
   const inOrder = <T>(task: () => Promise<T>): Promise<T> => {
@@ -121,7 +116,7 @@ function commandDriver(commands: AddressCommands, run: RunCommand): BasicDriver 
   };
 }
 
-function simulatedDriver(log: NetLog): BasicDriver {
+function simulatedDriver(log: NetLog): AddressDriver {
   const up = new Map<string, Set<string>>();
   const on = (iface: string): Set<string> => {
     const known = up.get(iface) ?? new Set<string>();

@@ -20,7 +20,7 @@ export type AnnounceWay = 'frames' | 'arping' | 'kernel' | 'nothing-to-announce'
  * @returns how it was done
  * @throws NetError `announce` when no way works or IPv6 addresses had to be left out
  */
-export async function announce(addresses: readonly string[], iface: string): Promise<AnnounceWay> {
+export async function announceAddresses(iface: string, addresses: readonly string[]): Promise<AnnounceWay> {
   if (process.platform === 'freebsd') return 'kernel';
   const mac = hardwareAddress(iface);
   if (mac === null) return 'nothing-to-announce';

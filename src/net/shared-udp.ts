@@ -10,7 +10,7 @@ export interface SharedSocket {
   readonly address: string;
   readonly socket: Socket;
   /** Call once. */
-  release(): void;
+  readonly release: () => void;
 }
 
 interface Entry {
@@ -48,7 +48,8 @@ async function bound(address: string, port: number): Promise<Socket> {
   try {
     socket.bind({ address, port });
     await once(socket, 'listening');
-    return socket;
+    // An error after the last user took its listener off must not end the process.
+    return socket.on('error', () => undefined);
   } catch (cause) {
     socket.close();
     throw new NetError(

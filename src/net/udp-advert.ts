@@ -103,7 +103,7 @@ function transportOver(
       if (closed) return;
       closed = true;
       for (const { socket, release } of shared) {
-        socket.off('message', receive);
+        socket.off('message', receive).off('error', broke);
         release();
       }
     },
