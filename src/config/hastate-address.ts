@@ -61,7 +61,7 @@ function checkNeeded(source: YamlSource, path: Path, written: AddressFile): void
 }
 
 /** This node's value of a value that may be a map by node name; undefined when none is written. */
-function ofNode<T extends string | number>(
+export function ofNode<T extends string | number | boolean>(
   source: YamlSource,
   path: Path,
   value: T | Readonly<Record<string, T>> | undefined,

@@ -1,11 +1,11 @@
 /** Failover groups of hastate.yaml, checked against hast.conf. */
-import { addressSettings } from './hastate-address.ts';
+import { addressSettings, ofNode } from './hastate-address.ts';
 import type { GroupFile, HastateFile } from './hastate-schema.ts';
 import { checkNode } from './hastate-nodes.ts';
 import type { NodeNames } from './hastate-nodes.ts';
 import { didYouMean } from './nearest.ts';
 import type { Path, YamlSource } from './yaml-source.ts';
-import type { AddressSettings, GroupSettings, HastSettings } from '../model/settings.ts';
+import type { GroupSettings, HastSettings } from '../model/settings.ts';
 
 /** The groups for one node. What is wrong goes to `source.diagnostics`. */
 export function groupSettings(
@@ -18,18 +18,21 @@ export function groupSettings(
     const path = ['groups', name];
     checkPolicy(source, path, group, hast);
     if (group.prefer !== undefined) checkNode(source, [...path, 'prefer'], group.prefer, names);
-    return oneGroup(name, group, addressSettings(source, [...path, 'address'], group, names));
+    return oneGroup(name, group, {
+      hooks: hookParameters(source, [...path, 'hooks'], group, names),
+      address: addressSettings(source, [...path, 'address'], group, names),
+    });
   });
   checkMembers(source, groups, hast);
   checkAddresses(source, groups);
   return groups;
 }
 
-function oneGroup(name: string, group: GroupFile, address: AddressSettings | null): GroupSettings {
-  const hooks = Object.entries(group.hooks ?? {}).map(([hook, parameters]) => {
-    const words = Object.entries(parameters ?? {}).map(([key, value]) => [key, String(value)] as const);
-    return [hook, Object.fromEntries(words)] as const;
-  });
+function oneGroup(
+  name: string,
+  group: GroupFile,
+  ofThisNode: Pick<GroupSettings, 'hooks' | 'address'>,
+): GroupSettings {
   return {
     name,
     policy: group.policy,
@@ -38,10 +41,26 @@ function oneGroup(name: string, group: GroupFile, address: AddressSettings | nul
     allowLoss: group['allow-loss'],
     peerKind: group['peer-kind'],
     resources: group.resources,
-    hooks: Object.fromEntries(hooks),
     device: group.device,
-    address,
+    ...ofThisNode,
   };
+}
+
+/** Each may be one value or a map by node name. */
+function hookParameters(
+  source: YamlSource,
+  path: Path,
+  group: GroupFile,
+  names: NodeNames,
+): GroupSettings['hooks'] {
+  const hooks = Object.entries(group.hooks ?? {}).map(([hook, parameters]) => {
+    const words = Object.entries(parameters ?? {}).flatMap(([key, written]) => {
+      const value = ofNode<string | number | boolean>(source, [...path, hook, key], written, names);
+      return value === undefined ? [] : [[key, String(value)] as const];
+    });
+    return [hook, Object.fromEntries(words)] as const;
+  });
+  return Object.fromEntries(hooks);
 }
 
 function checkPolicy(source: YamlSource, path: Path, group: GroupFile, hast: HastSettings): void {

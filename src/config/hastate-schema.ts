@@ -39,7 +39,7 @@ const hookName = z.string().regex(/^\d\d-[A-Za-z0-9_-]+$/, {
 
 const hooks = z.record(
   hookName,
-  z.record(hookParameter, z.union([z.string(), z.number(), z.boolean()])).nullable(),
+  z.record(hookParameter, perNode(z.union([z.string(), z.number(), z.boolean()]))).nullable(),
 );
 
 const address = z.strictObject({
