@@ -4,11 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createNbdServer } from '../../../src/device/nbd-server.ts';
 import { encodeRequest, REQUEST_BYTES } from '../../../src/protocol/nbd.ts';
-import {
-  GREETING_BYTES,
-  encodeClientFlags,
-  encodeOption,
-} from '../../../src/protocol/nbd-negotiation.ts';
+import { GREETING_BYTES, encodeClientFlags, encodeOption } from '../../../src/protocol/nbd-negotiation.ts';
 import { MemoryDevice } from './memory-device.ts';
 import { EPOCH, serve, temporaryDirectory, until, type RawClient } from './nbd-fixture.ts';
 
