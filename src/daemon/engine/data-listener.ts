@@ -1,0 +1,212 @@
+/**
+ * Accepts the data link's connections in the main thread, finds out by the first frame which
+ * resource each is for, and hands it to that resource's engine.
+ * @see hast.md section 5
+ */
+import { createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import { NetError } from '../../model/errors.ts';
+import { encodeFrame, FrameReader, HAST_VERSION } from '../../protocol/hast-message.ts';
+import type { AcceptedConnection } from './hand-over.ts';
+import { isAddressOf, parseHastAddress, plainIp } from './hast-address.ts';
+
+/** As hastd's socket time-out while it accepts. */
+const FIRST_FRAME_TIMEOUT_MS = 20_000;
+const LOOKUP_TIMEOUT_MS = 5000;
+const REFUSAL_LINGER_MS = 1000;
+const MAX_PENDING = 64;
+const BACKLOG = 128;
+/** No first frame carries data. */
+const FIRST_FRAME_LIMITS = { maxNvBytes: 4096, maxDataBytes: 0 };
+/** What a kernel without IPv6 says to `[::]`. */
+const NO_IPV6: readonly (string | undefined)[] = ['EAFNOSUPPORT', 'EADDRNOTAVAIL'];
+
+export interface ListenedResource {
+  readonly name: string;
+  /** As in hast.conf; null for `none`. */
+  readonly remote: string | null;
+  /** Must take the socket over before it returns. @see handOver */
+  adopt(connection: AcceptedConnection): void;
+}
+
+export interface DataListenerOptions {
+  /** Addresses as in hast.conf. */
+  readonly listen: readonly string[];
+  /** Asked for each connection, so that a reload is seen at once. */
+  readonly resources: () => readonly ListenedResource[];
+  readonly firstFrameTimeoutMs?: number;
+  readonly maxPending?: number;
+  /** A connection was turned away: for the log. */
+  readonly onRefused?: (remoteAddress: string, reason: string) => void;
+}
+
+export interface DataListenerCounters {
+  readonly accepted: number;
+  readonly handedOver: number;
+  /** Not the `remote` of any resource. */
+  readonly strangers: number;
+  readonly refused: number;
+  /** Closed because too many had not said yet what they want. */
+  readonly overflow: number;
+}
+
+export class DataListener {
+  readonly #options: DataListenerOptions;
+  readonly #servers: Server[] = [];
+  readonly #pending = new Set<Socket>();
+  readonly #counters = { accepted: 0, handedOver: 0, strangers: 0, refused: 0, overflow: 0 };
+  #closed = false;
+
+  private constructor(options: DataListenerOptions) {
+    this.#options = options;
+  }
+
+  /** @throws NetError `address-invalid`, `listen-failed`; nothing is left open then */
+  static async start(options: DataListenerOptions): Promise<DataListener> {
+    const listener = new DataListener(options);
+    try {
+      for (const address of options.listen) await listener.#listen(address);
+    } catch (error) {
+      await listener.close();
+      throw error;
+    }
+    return listener;
+  }
+
+  get counters(): DataListenerCounters {
+    return { ...this.#counters };
+  }
+
+  /** Ports that are listened on, in the order of `listen`. */
+  get ports(): readonly number[] {
+    return this.#servers.map((server) => {
+      const address = server.address();
+      return typeof address === 'object' && address !== null ? address.port : 0;
+    });
+  }
+
+  /** Closes what was not handed over. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const socket of this.#pending) socket.destroy();
+    await Promise.all(
+      this.#servers.splice(0).map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+    );
+  }
+
+  async #listen(text: string): Promise<void> {
+    const { family, host, port } = parseHastAddress(text);
+    const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => this.#accept(socket));
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen({ host, port, backlog: BACKLOG, ipv6Only: family === 6 }, resolve);
+      });
+    } catch (cause) {
+      const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
+      if (host === '::' && NO_IPV6.includes(code) && this.#options.listen.length > 1) return;
+      throw new NetError(
+        'listen-failed',
+        `cannot listen on ${text} (${code ?? 'unknown error'}): ` +
+          'is another hastd or hastated running, or is the address not on this machine?',
+        { cause },
+      );
+    }
+    server.removeAllListeners('error');
+    server.on('error', (error) => this.#options.onRefused?.(text, `accepting failed: ${error.message}`));
+    this.#servers.push(server);
+  }
+
+  #accept(socket: Socket): void {
+    const address = plainIp(socket.remoteAddress ?? '');
+    socket.on('error', () => socket.destroy());
+    this.#counters.accepted++;
+    if (this.#closed || address === '' || this.#pending.size >= (this.#options.maxPending ?? MAX_PENDING)) {
+      this.#counters.overflow++;
+      socket.destroy();
+      return;
+    }
+    this.#pending.add(socket);
+    const timer = setTimeout(() => {
+      this.#refuse(socket, address, 'it did not say in time for which resource it came');
+    }, this.#options.firstFrameTimeoutMs ?? FIRST_FRAME_TIMEOUT_MS);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      this.#pending.delete(socket);
+    });
+    void this.#allowed(address).then((allowed) => {
+      if (socket.destroyed) return;
+      if (allowed.size === 0) {
+        this.#counters.strangers++;
+        this.#options.onRefused?.(address, 'it is not the remote address of any resource');
+        socket.destroy();
+        return;
+      }
+      this.#readFirstFrame(socket, address, allowed, () => {
+        clearTimeout(timer);
+        this.#pending.delete(socket);
+      });
+    });
+  }
+
+  /** Names of the resources whose `remote` this address is. */
+  async #allowed(address: string): Promise<ReadonlySet<string>> {
+    const names = await Promise.all(
+      this.#options.resources().map(async ({ name, remote }) => {
+        if (remote === null) return null;
+        const matches = await isAddressOf(remote, address, LOOKUP_TIMEOUT_MS).catch(() => false);
+        return matches ? name : null;
+      }),
+    );
+    return new Set(names.filter((name) => name !== null));
+  }
+
+  #readFirstFrame(socket: Socket, address: string, allowed: ReadonlySet<string>, leave: () => void): void {
+    const reader = new FrameReader(FIRST_FRAME_LIMITS);
+    const chunks: Buffer[] = [];
+    const onData = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      let name: string | undefined;
+      try {
+        const [frame] = reader.push(chunk);
+        if (frame === undefined) return;
+        name = frame.nv.string('resource');
+      } catch (error) {
+        this.#refuse(socket, address, error instanceof Error ? error.message : String(error));
+        return;
+      }
+      socket.off('data', onData);
+      socket.off('end', onEnd);
+      const resource = this.#options.resources().find((each) => each.name === name);
+      if (resource === undefined) {
+        this.#answer(socket, address, 'Resource not configured.');
+      } else if (!allowed.has(resource.name)) {
+        this.#answer(socket, address, 'No access to the resource.');
+      } else {
+        leave();
+        this.#counters.handedOver++;
+        resource.adopt({ socket, head: Buffer.concat(chunks), remoteAddress: address });
+      }
+    };
+    const onEnd = (): void => this.#refuse(socket, address, 'it closed before its first frame');
+    socket.on('data', onData);
+    socket.on('end', onEnd);
+    socket.resume();
+  }
+
+  #answer(socket: Socket, address: string, errmsg: string): void {
+    this.#counters.refused++;
+    this.#options.onRefused?.(address, errmsg);
+    socket.end(Buffer.concat(encodeFrame(HAST_VERSION, [{ name: 'errmsg', type: 'string', value: errmsg }])));
+    socket.resume();
+    const timer = setTimeout(() => socket.destroy(), REFUSAL_LINGER_MS);
+    socket.once('close', () => clearTimeout(timer));
+  }
+
+  #refuse(socket: Socket, address: string, reason: string): void {
+    if (socket.destroyed) return;
+    this.#counters.refused++;
+    this.#options.onRefused?.(address, reason);
+    socket.destroy();
+  }
+}

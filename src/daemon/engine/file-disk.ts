@@ -1,0 +1,211 @@
+/**
+ * A regular file or disk as the engine's local component. Small requests are done at once in the
+ * calling thread as long as that is fast; what is slow or large goes to the thread pool.
+ */
+import { close, constants, fdatasync, open, read, readSync, write, writeSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { DiskError } from '../../model/errors.ts';
+import type { DiskPort, IoResult } from '../../replication/ports.ts';
+import { lockDisk } from './disk-lock.ts';
+import type { DiskLock } from './disk-lock.ts';
+import { measureDisk } from './disk-size.ts';
+import type { DiskSize } from './disk-size.ts';
+import { LatencyGauge } from './latency-gauge.ts';
+
+/** From this many bytes on a request goes to the pool. */
+const SYNC_LIMIT_BYTES = 256 * 1024;
+/** Metadata, one sector of map, one of data. */
+const MIN_SECTORS_BEHIND_METADATA = 2;
+const METADATA_BYTES = 4096;
+
+type Done = (error: IoResult) => void;
+
+/** What a request moves: `bytes` are done so far at each call back. */
+type PoolCall = (
+  fd: number,
+  buffer: Buffer,
+  offset: number,
+  length: number,
+  position: number,
+  callback: (error: NodeJS.ErrnoException | null, bytes: number) => void,
+) => void;
+type SyncCall = (fd: number, buffer: Buffer, offset: number, length: number, position: number) => number;
+
+/**
+ * Opens `path` for reading and writing and locks it. On Linux a disk that is mounted or in use is refused.
+ * @param stateDir for the lock file where flock(2) is not to be had
+ * @throws DiskError `disk-missing`, `disk-busy`, `disk-not-usable`, `disk-too-small`
+ */
+export async function openFileDisk(path: string, stateDir: string): Promise<FileDisk> {
+  const stats = await stat(path).catch((cause: unknown) => {
+    throw openError(path, cause);
+  });
+  const size = await measureDisk(path, stats);
+  const smallest = METADATA_BYTES + MIN_SECTORS_BEHIND_METADATA * size.sectorBytes;
+  if (size.sizeBytes < smallest) {
+    throw new DiskError(
+      'disk-too-small',
+      `${path} has ${size.sizeBytes} bytes; HAST needs at least ${smallest} for its metadata; use a larger one`,
+    );
+  }
+  const exclusive = stats.isBlockDevice() && process.platform === 'linux' ? constants.O_EXCL : 0;
+  const fd = await openPath(path, constants.O_RDWR | exclusive);
+  let durableFd: number | null = null;
+  try {
+    const lock = await lockDisk(path, fd, stateDir);
+    durableFd = await openPath(path, constants.O_RDWR | constants.O_DSYNC);
+    return new FileDisk(fd, durableFd, size, lock);
+  } catch (error) {
+    await closeFd(fd);
+    if (durableFd !== null) await closeFd(durableFd);
+    throw error;
+  }
+}
+
+const closeFd = promisify(close);
+
+export class FileDisk implements DiskPort {
+  readonly sizeBytes: number;
+  readonly sectorBytes: number;
+  /** What the lock does not do, for status; or null. */
+  readonly warning: string | null;
+  readonly #fd: number;
+  readonly #durableFd: number;
+  readonly #lock: DiskLock;
+  readonly #reads = new LatencyGauge();
+  readonly #writes = new LatencyGauge();
+  #running = 0;
+  #closed = false;
+  #whenIdle: (() => void) | null = null;
+
+  /** Takes over both descriptors and the lock. @see openFileDisk */
+  constructor(fd: number, durableFd: number, size: DiskSize, lock: DiskLock) {
+    this.#fd = fd;
+    this.#durableFd = durableFd;
+    this.sizeBytes = size.sizeBytes;
+    this.sectorBytes = size.sectorBytes;
+    this.#lock = lock;
+    this.warning = lock.warning;
+  }
+
+  read(offset: number, into: Buffer, done: Done): void {
+    this.#move(offset, into, this.#reads, readSync, read, done);
+  }
+
+  write(offset: number, data: Buffer, done: Done): void {
+    this.#move(offset, data, this.#writes, writeSync, write, done);
+  }
+
+  writeDurable(offset: number, data: Buffer, done: Done): void {
+    if (!this.#begin(offset, data.length, done)) return;
+    this.#pool(this.#durableFd, offset, data, 0, write, done);
+  }
+
+  flush(done: Done): void {
+    if (!this.#begin(0, 0, done)) return;
+    fdatasync(this.#fd, (error) => this.#finish(done, error === null ? null : errnoOf(error)));
+  }
+
+  /** Waits for what runs, then lets go of the disk. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#running > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve));
+    await closeFd(this.#durableFd);
+    await closeFd(this.#fd);
+    this.#lock.release();
+  }
+
+  #move(
+    offset: number,
+    buffer: Buffer,
+    gauge: LatencyGauge,
+    now: SyncCall,
+    later: PoolCall,
+    done: Done,
+  ): void {
+    if (!this.#begin(offset, buffer.length, done)) return;
+    if (buffer.length >= SYNC_LIMIT_BYTES || !gauge.isFast()) {
+      this.#pool(this.#fd, offset, buffer, 0, later, done);
+      return;
+    }
+    const started = process.hrtime.bigint();
+    let result: IoResult = null;
+    try {
+      for (let moved = 0; moved < buffer.length && result === null;) {
+        const bytes = now(this.#fd, buffer, moved, buffer.length - moved, offset + moved);
+        if (bytes === 0) result = 'EIO';
+        moved += bytes;
+      }
+    } catch (error) {
+      result = errnoOf(error);
+    }
+    gauge.sample(Number(process.hrtime.bigint() - started) / 1000);
+    this.#finish(done, result);
+  }
+
+  #pool(fd: number, offset: number, buffer: Buffer, moved: number, call: PoolCall, done: Done): void {
+    call(fd, buffer, moved, buffer.length - moved, offset + moved, (error, bytes) => {
+      if (error !== null) this.#finish(done, errnoOf(error));
+      else if (moved + bytes === buffer.length) this.#finish(done, null);
+      else if (bytes === 0) this.#finish(done, 'EIO');
+      else this.#pool(fd, offset, buffer, moved + bytes, call, done);
+    });
+  }
+
+  #begin(offset: number, length: number, done: Done): boolean {
+    if (this.#closed) done('EBADF');
+    else if (offset < 0 || offset + length > this.sizeBytes) done('EINVAL');
+    else {
+      this.#running++;
+      return true;
+    }
+    return false;
+  }
+
+  #finish(done: Done, result: IoResult): void {
+    this.#running--;
+    done(result);
+    if (this.#running === 0) this.#whenIdle?.();
+  }
+}
+
+function openPath(path: string, flags: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    open(path, flags, (error, fd) => {
+      if (error === null) resolve(fd);
+      else reject(openError(path, error));
+    });
+  });
+}
+
+function openError(path: string, cause: unknown): DiskError {
+  const code = errnoOf(cause);
+  switch (code) {
+    case 'ENOENT':
+    case 'ENXIO':
+    case 'ENODEV':
+      return new DiskError(
+        'disk-missing',
+        `${path} does not exist: attach the disk, or correct "local" in hast.conf`,
+        { cause },
+      );
+    case 'EBUSY':
+      return new DiskError(
+        'disk-busy',
+        `${path} is mounted or in use by another program: unmount it; only the HAST device may be mounted`,
+        { cause },
+      );
+    default:
+      return new DiskError(
+        'disk-not-usable',
+        `${path} cannot be opened for reading and writing (${code}): check its permissions and that it is not read-only`,
+        { cause },
+      );
+  }
+}
+
+function errnoOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'EIO';
+}

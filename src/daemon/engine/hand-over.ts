@@ -1,0 +1,73 @@
+/** Gives an accepted connection to an engine's thread, or takes it there. */
+import { closeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { MessageChannel } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import type { ConnectionPort } from '../../replication/ports.ts';
+import { DataConnection } from './data-connection.ts';
+import { loadLibC } from './native.ts';
+import { PortStream, relay } from './relay.ts';
+import type { Adoption, ToWorker } from './worker-messages.ts';
+
+/** A connection of which the first frame was read. */
+export interface AcceptedConnection {
+  readonly socket: Socket;
+  /** All that was read so far. */
+  readonly head: Buffer;
+  readonly remoteAddress: string;
+}
+
+/** `fd` is the worker's from now on, unless the worker dies before it says so; null when relayed. */
+export interface HandedOver {
+  readonly fd: number | null;
+}
+
+/**
+ * Main thread. Must be called in the turn in which the head was read, else bytes between are lost.
+ * With koffi the socket itself goes; else its bytes are relayed, which costs two copies and two thread switches.
+ */
+export function handOver(
+  { socket, head, remoteAddress }: AcceptedConnection,
+  worker: Pick<Worker, 'postMessage'>,
+  dup: ((fd: number) => number) | null = loadLibC()?.dup ?? null,
+): HandedOver {
+  const copy = Uint8Array.from(head);
+  const fd = dup === null ? -1 : dup(descriptorOf(socket));
+  if (fd >= 0) {
+    socket.destroy();
+    worker.postMessage({ type: 'adopt', fd, head: copy, remoteAddress } satisfies ToWorker);
+    return { fd };
+  }
+  socket.pause();
+  socket.removeAllListeners('data');
+  const { port1, port2 } = new MessageChannel();
+  relay(socket, port1);
+  const message: ToWorker = { type: 'adopt-relayed', port: port2, head: copy, remoteAddress };
+  worker.postMessage(message, [port2]);
+  return { fd: null };
+}
+
+/** Worker: the other end of handOver(). */
+export function takeOver(message: Adoption): ConnectionPort {
+  if (message.type === 'adopt') {
+    return new DataConnection(openSocket(message.fd), message.remoteAddress);
+  }
+  const stream = new PortStream(message.port);
+  return new DataConnection(stream, message.remoteAddress, { settle: () => stream.settle() });
+}
+
+function openSocket(fd: number): Socket {
+  try {
+    return new Socket({ fd, readable: true, writable: true });
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** Node keeps it on the handle, which its types do not show. -1 when there is none. */
+function descriptorOf(socket: Socket): number {
+  const handle: unknown = Reflect.get(socket, '_handle');
+  const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : null;
+  return typeof fd === 'number' ? fd : -1;
+}

@@ -1,0 +1,149 @@
+/** Runs one engine in its thread: binds the ports, answers commands, beats. */
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { MessagePort } from 'node:worker_threads';
+import { createNbdServer } from '../../device/nbd-server.ts';
+import type { NbdServer } from '../../device/nbd-server.ts';
+import { DiskError, HastateError, describeError } from '../../model/errors.ts';
+import { NO_ID } from '../../model/record.ts';
+import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from '../../replication/messages.ts';
+import type { ConnectionPort, EnginePorts, ExportPort, RandomPort } from '../../replication/ports.ts';
+import { bootClock } from './clock.ts';
+import { dataConnector } from './connector.ts';
+import { openFileDisk } from './file-disk.ts';
+import { takeOver } from './hand-over.ts';
+import { LeaseMemory } from './lease-memory.ts';
+import { sidecarFile } from './sidecar-file.ts';
+import type { Adoption, FromWorker, ToWorker, WorkerSetup } from './worker-messages.ts';
+
+const BEAT_MS = 50;
+
+/** What src/replication/engine.ts makes. */
+export interface HostedEngine {
+  open(): Promise<EngineSnapshot>;
+  handle(command: EngineCommand): Promise<EngineSnapshot>;
+  adopt(connection: ConnectionPort, head: Buffer): void;
+  close(): Promise<void>;
+}
+
+export type CreateEngine = (
+  setup: EngineSetup,
+  ports: EnginePorts,
+  emit: (event: EngineEvent) => void,
+) => HostedEngine;
+
+/** Returns when the engine is closed, after `stop` or because it could not be opened. */
+export async function runEngine(
+  port: MessagePort,
+  { setup, slot }: WorkerSetup,
+  create: CreateEngine,
+): Promise<void> {
+  const post = (message: FromWorker): void => port.postMessage(message);
+  const lease = new LeaseMemory(setup.leaseMemory);
+  const clock = bootClock();
+  const beat = (): void => lease.beat(slot, clock.now());
+  beat();
+  const beating = setInterval(beat, BEAT_MS);
+  try {
+    const { resource, stateDir } = setup;
+    const disk = await openFileDisk(resource.local, stateDir);
+    try {
+      const ports: EnginePorts = {
+        clock,
+        random: systemRandom,
+        disk,
+        sidecar: sidecarFile(stateDir, resource.name),
+        connector: resource.remote === null ? null : dataConnector(resource.remote, resource.source),
+        lease: lease.port(),
+        exporter: nbdExporter(stateDir, resource.name),
+      };
+      const engine = create(setup, ports, (event) => post({ type: 'event', event }));
+      try {
+        const snapshot = await engine.open();
+        post({ type: 'opened', snapshot, warning: disk.warning });
+        await serve(port, engine, post);
+      } finally {
+        await engine.close();
+      }
+    } finally {
+      await disk.close();
+    }
+  } catch (error) {
+    post({ type: 'open-failed', code: codeOf(error), message: describeError(error) });
+  } finally {
+    clearInterval(beating);
+    port.close();
+  }
+}
+
+/** Resolves after the answer to `stop`. */
+function serve(port: MessagePort, engine: HostedEngine, post: (message: FromWorker) => void): Promise<void> {
+  return new Promise((resolve) => {
+    port.on('message', (message: ToWorker) => {
+      if (!('command' in message)) {
+        adopt(message, engine, post);
+        return;
+      }
+      const { id, command } = message;
+      void answer(engine, command).then((reply) => {
+        post({ type: 'reply', id, ...reply });
+        if (command.type === 'stop') resolve();
+      });
+    });
+  });
+}
+
+async function answer(engine: HostedEngine, command: EngineCommand) {
+  try {
+    return { ok: true, snapshot: await engine.handle(command) } as const;
+  } catch (error) {
+    return { ok: false, code: codeOf(error), message: describeError(error) } as const;
+  }
+}
+
+function adopt(message: Adoption, engine: HostedEngine, post: (message: FromWorker) => void): void {
+  // First, so that the main thread never closes a descriptor that is in use here.
+  if (message.type === 'adopt') post({ type: 'adopted', fd: message.fd });
+  let connection: ConnectionPort;
+  try {
+    connection = takeOver(message);
+  } catch {
+    // It ended on the way here: the peer will connect again.
+    return;
+  }
+  engine.adopt(connection, Buffer.from(message.head));
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof HastateError ? error.code : 'engine-failed';
+}
+
+const systemRandom: RandomPort = {
+  id() {
+    for (;;) {
+      const id = randomBytes(8).toString('hex');
+      if (id !== NO_ID) return id;
+    }
+  },
+  bytes: (length) => randomBytes(length),
+};
+
+/** `<stateDir>/nbd/<resource>.sock`, mode 0600; the export is named as the resource. */
+function nbdExporter(stateDir: string, resource: string): ExportPort {
+  const socketPath = join(stateDir, 'nbd', `${encodeURIComponent(resource)}.sock`);
+  let server: NbdServer | null = null;
+  return {
+    async open(device, epoch) {
+      if (server !== null) {
+        throw new DiskError('export-open', `${resource} is exported already; close that export first`);
+      }
+      server = await createNbdServer({ socketPath, exportName: resource, device, epoch });
+      return { socket: socketPath, name: resource };
+    },
+    async close() {
+      const open = server;
+      server = null;
+      await open?.close();
+    },
+  };
+}

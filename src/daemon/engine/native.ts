@@ -1,0 +1,65 @@
+/** The two native packages that the engine uses where they are installed. Both are optional. */
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
+
+export interface LibC {
+  /** @returns ns, or null where the clock does not exist */
+  clockGetTime(clock: number): bigint | null;
+  /** @returns a new descriptor that programs we start do not inherit, or -1 */
+  readonly dup: (fd: number) => number;
+}
+
+/** fcntl(2)'s F_DUPFD_CLOEXEC. dup(2) would let hooks inherit the connection. */
+const DUPFD_CLOEXEC: Readonly<Partial<Record<NodeJS.Platform, number>>> = { linux: 1030, freebsd: 17 };
+
+interface Koffi {
+  load(path: string | null): { func(prototype: string): (...args: unknown[]) => unknown };
+}
+
+interface DirectIo {
+  setFlock(fd: number, value: 0 | 1, callback: (error?: Error | null) => void): void;
+}
+
+let libc: LibC | null | undefined;
+
+/** Functions of the C library, or null without koffi. */
+export function loadLibC(): LibC | null {
+  if (libc === undefined) libc = bindLibC();
+  return libc;
+}
+
+/** Locks with flock(2), or null without @ronomon/direct-io. Rejects when somebody holds the lock. */
+export function loadFlock(): ((fd: number) => Promise<void>) | null {
+  let directIo: DirectIo;
+  try {
+    directIo = require('@ronomon/direct-io') as DirectIo;
+  } catch {
+    return null;
+  }
+  return (fd) =>
+    new Promise((resolve, reject) => {
+      directIo.setFlock(fd, 1, (error) => {
+        if (error) reject(error);
+        else resolve();
+      });
+    });
+}
+
+function bindLibC(): LibC | null {
+  try {
+    const library = (require('koffi') as Koffi).load(null);
+    const clockGetTime = library.func('int clock_gettime(int, void *)');
+    const fcntl = library.func('int fcntl(int, int, ...)');
+    const duplicate = DUPFD_CLOEXEC[process.platform];
+    const time = new BigInt64Array(2);
+    return {
+      clockGetTime(clock) {
+        return clockGetTime(clock, time) === 0 ? (time[0] ?? 0n) * 1_000_000_000n + (time[1] ?? 0n) : null;
+      },
+      dup: (fd) => (duplicate === undefined ? -1 : Number(fcntl(fd, duplicate, 'int', 0))),
+    };
+  } catch {
+    return null;
+  }
+}
