@@ -141,3 +141,33 @@ function forked(generations: Generations, id: string): Generations {
 function firstGeneration(generations: Generations, id: string): Generations {
   return generations.current === NO_ID ? { current: id, previous: NO_ID } : generations;
 }
+
+/**
+ * What our disk is worth when two records were compared while nobody was primary.
+ * Both records are of the nodes' current boots. @see SAFETY B4
+ */
+export function freshnessByExchange(ours: ResourceRecord, theirs: ResourceRecord, self: NodeName): Freshness {
+  if (ours.state === 'inconsistent') return { kind: 'inconsistent' };
+  if (ours.state === 'outdated') return { kind: 'outdated' };
+  const relation = compareHistories(ours.generations, theirs.generations);
+  switch (relation) {
+    case 'same':
+      return ours.inSync.includes(self) && theirs.inSync.includes(self)
+        ? { kind: 'inSync' }
+        : { kind: 'unknown', why: 'the other record does not call this disk in sync' };
+    case 'theyAreBehind':
+    case 'theyAreVirgin':
+      return ours.inSync.includes(self)
+        ? { kind: 'inSync' }
+        : { kind: 'unknown', why: 'its own record does not call it in sync' };
+    case 'weAreBehind':
+      return { kind: 'outdated' };
+    case 'bothVirgin':
+    case 'weAreVirgin':
+      return { kind: 'unknown', why: 'it was never used' };
+    case 'diverged':
+      return { kind: 'unknown', why: 'split-brain: both nodes wrote apart from each other' };
+    case 'unrelated':
+      return { kind: 'unknown', why: 'the two disks share no history' };
+  }
+}

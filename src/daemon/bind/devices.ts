@@ -1,0 +1,129 @@
+/** The devices of this node's primaries, what an earlier life left of them, and what the keeper would undo. */
+import { DiskError, describeError } from '../../model/errors.ts';
+import type { GroupSettings } from '../../model/settings.ts';
+import type { CleanupAction } from '../../device/cleanup.ts';
+import { createDeviceDriver } from '../../device/create-driver.ts';
+import type { DeviceDriver } from '../../device/attach.ts';
+import { epochExportName } from '../../device/nbd-handshake.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Member } from './members.ts';
+
+const ATTACH_MS = 15_000;
+const DETACH_MS = 30_000;
+
+export class Devices {
+  readonly #runtime: Runtime;
+  readonly #drivers = new Map<GroupSettings['device'], Promise<DeviceDriver>>();
+  readonly #attached = new Map<string, { path: string | null; cleanup: readonly CleanupAction[] }>();
+  /** D1: what could not be removed, by resource. */
+  readonly #inTheWay = new Map<string, string>();
+  readonly #changed: () => void;
+
+  constructor(runtime: Runtime, changed: () => void) {
+    this.#runtime = runtime;
+    this.#changed = changed;
+  }
+
+  #driver(kind: GroupSettings['device']): Promise<DeviceDriver> {
+    let driver = this.#drivers.get(kind);
+    if (driver === undefined) {
+      driver = createDeviceDriver(kind, { stateDir: this.#runtime.stateDir });
+      this.#drivers.set(kind, driver);
+    }
+    return driver;
+  }
+
+  /** `auto` attaches only what some hook of the group can use. */
+  #kind(group: GroupSettings): GroupSettings['device'] {
+    return group.device === 'auto' && Object.keys(group.hooks).length === 0 ? 'none' : group.device;
+  }
+
+  /** D1: detaches what an earlier life left. What resists becomes an obstacle, not an error. */
+  async cleanUp(): Promise<void> {
+    const driver = await this.#driver('auto');
+    for (const { resource, kind, what } of await driver.leftovers()) {
+      this.#runtime.journal.add({
+        kind: 'device.leftover',
+        level: 'warn',
+        resource,
+        message: `${resource}: an earlier life left ${kind} ${what}; detaching it`,
+      });
+      await this.#detachWith(driver, resource);
+    }
+  }
+
+  async #detachWith(driver: DeviceDriver, resource: string): Promise<void> {
+    try {
+      await driver.detach(resource, AbortSignal.timeout(DETACH_MS));
+      this.#inTheWay.delete(resource);
+    } catch (error) {
+      this.#inTheWay.set(resource, describeError(error));
+      this.#runtime.journal.add({
+        kind: 'device.in-the-way',
+        level: 'error',
+        resource,
+        message: describeError(error),
+      });
+    }
+  }
+
+  obstacles(resources: readonly string[]): string[] {
+    return resources.flatMap((resource) => {
+      const what = this.#inTheWay.get(resource);
+      return what === undefined ? [] : [`${resource}: ${what}`];
+    });
+  }
+
+  async attach(group: GroupSettings, members: readonly Member[]): Promise<void> {
+    const driver = await this.#driver(this.#kind(group));
+    for (const { settings, snapshot } of members) {
+      const offered = snapshot?.export ?? null;
+      if (snapshot === null || offered === null) {
+        throw new DiskError(
+          'no-export',
+          `${settings.name} is primary without an export: see the engine's last error`,
+        );
+      }
+      const attached = await driver.attach(
+        {
+          resource: settings.name,
+          socketPath: offered.socket,
+          exportName: epochExportName(settings.name, snapshot.record.epoch),
+          deviceName: settings.provname,
+        },
+        AbortSignal.timeout(ATTACH_MS),
+      );
+      this.#attached.set(settings.name, attached);
+      if (attached.path !== null) {
+        this.#runtime.journal.add({
+          kind: 'device.attached',
+          level: 'info',
+          resource: settings.name,
+          group: group.name,
+          message: `${settings.name} is ${attached.path} (${driver.kind})`,
+        });
+      }
+    }
+    this.#changed();
+  }
+
+  /** @throws DiskError `device-held` when something of a member cannot be removed */
+  async detach(group: GroupSettings, members: readonly Member[]): Promise<void> {
+    const driver = await this.#driver(this.#kind(group));
+    for (const { settings } of members) {
+      await this.#detachWith(driver, settings.name);
+      this.#attached.delete(settings.name);
+    }
+    this.#changed();
+    const [obstacle] = this.obstacles(members.map(({ settings }) => settings.name));
+    if (obstacle !== undefined) throw new DiskError('device-held', obstacle);
+  }
+
+  path(resource: string): string | null {
+    return this.#attached.get(resource)?.path ?? null;
+  }
+
+  cleanupActions(): CleanupAction[] {
+    return [...this.#attached.values()].flatMap(({ cleanup }) => cleanup);
+  }
+}

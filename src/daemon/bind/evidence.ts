@@ -1,0 +1,79 @@
+/** Gathers what this node knows about one group into the plain evidence that decides. */
+import type { Evidence, MemberEvidence, Trigger } from '../../model/evidence.ts';
+import { NO_EPOCH, type Freshness } from '../../model/record.ts';
+import type { PathName } from '../../model/roles.ts';
+import type { GroupSettings } from '../../model/settings.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Member } from './members.ts';
+
+const NOT_OPEN: Freshness = { kind: 'unknown', why: 'the disk is not open' };
+
+export function memberEvidence(runtime: Runtime, group: GroupSettings, member: Member): MemberEvidence {
+  const { snapshot } = member;
+  const record = snapshot?.record;
+  return {
+    resource: member.settings.name,
+    diskError: member.error ?? snapshot?.diskError ?? (snapshot === null ? 'the disk is not open yet' : null),
+    state: record?.state ?? 'virgin',
+    epoch: record?.epoch ?? NO_EPOCH,
+    soleOwner:
+      record?.state === 'clean' &&
+      record.primary === runtime.node &&
+      record.inSync.length === 1 &&
+      record.inSync[0] === runtime.node,
+    freshness: snapshot === null ? NOT_OPEN : asCandidate(group, member, snapshot.freshness),
+    dataLinkDownAt: snapshot?.dataLinkDownAt ?? null,
+    dataLinkUp: snapshot?.dataLinkUp ?? false,
+  };
+}
+
+/** A2: an async secondary may lack acknowledged writes, so it is no candidate unless the group says so. */
+function asCandidate(group: GroupSettings, member: Member, freshness: Freshness): Freshness {
+  const mayLose = member.settings.replication === 'async' && !group.allowLoss;
+  return freshness.kind === 'inSync' && mayLose
+    ? { kind: 'unknown', why: 'replication is async and the group does not say allow-loss' }
+    : freshness;
+}
+
+/** Latest time that the peer was heard on each path, over all engines. ms */
+export function heardOn(members: Iterable<Member>): Record<PathName, number | null> {
+  const latest: Record<PathName, number | null> = { dataLink: null, peerChannel: null, adverts: null };
+  for (const member of members) {
+    for (const path of ['dataLink', 'peerChannel', 'adverts'] as const) {
+      const at = member.lease.heardAt(path);
+      if (Number.isFinite(at) && (latest[path] === null || at > latest[path])) latest[path] = at;
+    }
+  }
+  return latest;
+}
+
+export interface EvidenceSources {
+  readonly group: GroupSettings;
+  readonly members: readonly Member[];
+  readonly allMembers: Iterable<Member>;
+  readonly obstacles: readonly string[];
+  readonly referencesReached: number;
+  readonly trigger: Trigger;
+}
+
+export function gatherEvidence(runtime: Runtime, sources: EvidenceSources): Evidence {
+  const { group, members } = sources;
+  return {
+    now: runtime.clock.now(),
+    self: runtime.node,
+    peer: runtime.settings.peer?.name ?? null,
+    peerKind: group.peerKind,
+    trigger: sources.trigger,
+    members: members.map((member) => memberEvidence(runtime, group, member)),
+    heardAt: heardOn(sources.allMembers),
+    startedAt: runtime.startedAt,
+    certainDeathAt: runtime.peer.certainDeathAt,
+    report: runtime.peer.report(group.name),
+    references: { configured: runtime.settings.references.length, reached: sources.referencesReached },
+    obstacles: sources.obstacles,
+    released: members.some((member) => member.snapshot?.record.released === true),
+    fencedAt: null,
+    policy: group.policy,
+    timing: runtime.settings.timing,
+  };
+}

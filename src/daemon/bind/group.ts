@@ -1,0 +1,419 @@
+/** One group at work: its chart, bound to members, devices, hooks, address and the peer's word. */
+import { type Actor, fromPromise, type SnapshotFrom } from 'xstate';
+
+import { groupMachine, type HooksResult } from '../../../machines/group.ts';
+import { groupEpoch, mayPromote, peerPresence } from '../../model/decision.ts';
+import { EngineError, HastateError } from '../../model/errors.ts';
+import type { Evidence, Trigger } from '../../model/evidence.ts';
+import type { Wishes } from '../../model/intent.ts';
+import type { Epoch } from '../../model/record.ts';
+import type { CarpState } from '../../model/roles.ts';
+import type { GroupSettings } from '../../model/settings.ts';
+import type { Verdict } from '../../model/verdict.ts';
+import type { Runtime } from '../runtime.ts';
+import { dotted } from '../runtime.ts';
+import { reach, runChart } from './actors.ts';
+import { gatherEvidence } from './evidence.ts';
+import type { Member } from './members.ts';
+
+/** What a group needs besides its members. */
+export interface GroupServices {
+  readonly allMembers: () => Iterable<Member>;
+  readonly referencesReached: () => number;
+  readonly obstacles: (group: string) => readonly string[];
+  /** Asks the peer; rejects when it is not there, refuses or takes longer than `timeoutMs`. */
+  askPeer(method: 'claim' | 'handover', params: Record<string, unknown>, timeoutMs: number): Promise<unknown>;
+  /** Tells the peer now instead of at the next heartbeat. */
+  announceState(): void;
+  attachDevices(group: GroupSettings, members: readonly Member[]): Promise<void>;
+  detachDevices(group: GroupSettings, members: readonly Member[]): Promise<void>;
+  runHooks(
+    group: GroupSettings,
+    members: readonly Member[],
+    verb: 'start' | 'stop',
+    about: { reason: string; forced: boolean; epoch: Epoch | null },
+  ): Promise<HooksResult>;
+  readonly address: AddressService | null;
+}
+
+/** The group's shared address: raised last, lowered first. */
+export interface AddressService {
+  state(): CarpState;
+  status(): { state: CarpState; up: boolean; transport: string };
+  raise(): Promise<void>;
+  lower(): Promise<void>;
+  /** The group is down: another node may lead; `failed` says why it could not stay up. */
+  released(failed: string | null): void;
+  /** Whether this node may become MASTER at all. */
+  eligible(may: boolean): void;
+}
+
+const CONSENT_MS = 3000;
+const ROLE_MS = 15_000;
+const HANDOVER_MS = 20_000;
+
+export class Group {
+  readonly settings: GroupSettings;
+  readonly members: readonly Member[];
+  readonly actor: Actor<typeof groupMachine>;
+  lastTransition: string | null = null;
+  readonly #runtime: Runtime;
+  readonly #services: GroupServices;
+  #claiming = false;
+  #wasUp = false;
+
+  constructor(
+    runtime: Runtime,
+    settings: GroupSettings,
+    members: readonly Member[],
+    services: GroupServices,
+    byHand: boolean,
+  ) {
+    this.#runtime = runtime;
+    this.#services = services;
+    this.settings = settings;
+    this.members = members;
+    this.actor = runChart(runtime, {
+      id: `group.${settings.name}`,
+      name: 'group',
+      machine: this.#bound(),
+      input: { group: settings.name, holdBaseMs: 1000, retryMs: 500, byHand },
+      about: { group: settings.name },
+      describe: (snapshot) =>
+        snapshot.context.error === null
+          ? snapshot.context.reason
+          : `${snapshot.context.reason}; ${snapshot.context.error}`,
+      onChange: (snapshot) => {
+        this.#releaseAddress(snapshot);
+        this.lastTransition = `${dotted(snapshot.value)}: ${snapshot.context.reason}`;
+        services.announceState();
+      },
+    });
+  }
+
+  /** Once the group is down, and only then, the adverts let another node lead. */
+  #releaseAddress(snapshot: SnapshotFrom<typeof groupMachine>): void {
+    const goingOrUp =
+      snapshot.matches('primary') || snapshot.matches('promoting') || snapshot.matches('demoting');
+    if (this.#wasUp && !goingOrUp) {
+      const failed = snapshot.matches('holding') || snapshot.matches('stuck');
+      this.#services.address?.released(failed ? (snapshot.context.error ?? 'the group failed') : null);
+    }
+    this.#wasUp = goingOrUp;
+  }
+
+  #bound() {
+    const { members, settings } = this;
+    const services = this.#services;
+    return groupMachine.provide({
+      actions: {
+        reportBlocked: (_, { error }) => {
+          this.#runtime.journal.add({
+            kind: 'group.blocked',
+            level: 'warn',
+            group: settings.name,
+            message: `${settings.name}: ${error ?? 'blocked'}`,
+          });
+        },
+      },
+      actors: {
+        settleSecondary: fromPromise(async () => {
+          await all(members.map((member) => member.beSecondary(ROLE_MS)));
+          return undefined;
+        }),
+        claimConsent: fromPromise(() => this.#claim()),
+        prepareMembers: fromPromise(({ input }) => this.#prepare(input.evidence)),
+        promoteMembers: fromPromise(async () => {
+          await all(members.map((member) => member.promote(ROLE_MS)));
+          services.announceState();
+          return undefined;
+        }),
+        attachDevices: fromPromise(async () => {
+          await services.attachDevices(settings, members);
+          return undefined;
+        }),
+        startHooks: fromPromise(({ input }) =>
+          services.runHooks(settings, members, 'start', this.#about(input.reason)),
+        ),
+        raiseAddress: fromPromise(async () => {
+          await services.address?.raise();
+          return undefined;
+        }),
+        lowerAddress: fromPromise(async () => {
+          await services.address?.lower();
+          return undefined;
+        }),
+        stopHooks: fromPromise(({ input }) =>
+          services.runHooks(settings, members, 'stop', this.#about(input.reason)),
+        ),
+        detachDevices: fromPromise(async () => {
+          await services.detachDevices(settings, members);
+          return undefined;
+        }),
+        releaseMembers: fromPromise(async ({ input }) => {
+          await all(members.map((member) => member.release(input.handover, ROLE_MS)));
+          return undefined;
+        }),
+        handOver: fromPromise(() => this.#handOver()),
+        takeBack: fromPromise(() => this.#takeBack()),
+      },
+    });
+  }
+
+  #about(reason: string): { reason: string; forced: boolean; epoch: Epoch | null } {
+    const { context } = this.actor.getSnapshot();
+    const trigger = context.evidence?.trigger;
+    return { reason, forced: trigger?.kind === 'operator' && trigger.force, epoch: context.epoch };
+  }
+
+  /** Judges the group again. The chart acts on the answer. */
+  evaluate(trigger: Trigger = { kind: 'automatic' }): Verdict {
+    const evidence = this.evidence(trigger);
+    this.actor.send({ type: 'EVALUATE', evidence, wishes: this.#wishes() });
+    return mayPromote(evidence);
+  }
+
+  /** Something changed: judges again where the chart would act on it, and tells the adverts. */
+  judge(): void {
+    const snapshot = this.actor.getSnapshot();
+    const address = this.#services.address;
+    if (this.role === 'primary' || this.role === 'changing') {
+      address?.eligible(true);
+      return;
+    }
+    if (snapshot.status !== 'active') return;
+    const verdict = this.evaluate();
+    const peerLeads =
+      this.#runtime.peer.report(this.settings.name)?.primary === true &&
+      peerPresence(this.evidence()) === 'alive';
+    address?.eligible(!peerLeads && verdict.answer !== 'refuse' && this.role === 'secondary');
+  }
+
+  evidence(trigger: Trigger = { kind: 'automatic' }): Evidence {
+    return gatherEvidence(this.#runtime, {
+      group: this.settings,
+      members: this.members,
+      allMembers: this.#services.allMembers(),
+      obstacles: this.#services.obstacles(this.settings.name),
+      referencesReached: this.#services.referencesReached(),
+      trigger,
+    });
+  }
+
+  #wishes(): Wishes {
+    const onHold = this.#runtime.peer.grantedUntil(this.settings.name) > this.#runtime.clock.now();
+    return { advert: this.#services.address?.state() ?? null, prefer: this.settings.prefer, onHold };
+  }
+
+  get role(): 'primary' | 'secondary' | 'changing' | 'stuck' {
+    const snapshot = this.actor.getSnapshot();
+    if (snapshot.matches('primary')) return 'primary';
+    if (snapshot.matches('promoting') || snapshot.matches('demoting')) return 'changing';
+    return snapshot.matches('stuck') ? 'stuck' : 'secondary';
+  }
+
+  get state(): string {
+    return dotted(this.actor.getSnapshot().value);
+  }
+
+  get epoch(): Epoch {
+    return groupEpoch(this.evidence().members);
+  }
+
+  /** B5: the peer wants to become primary. @returns whether we promise to leave the group to it */
+  grantClaim(peer: string): { granted: boolean; forMs: number; reason: string } {
+    if (this.role !== 'secondary')
+      return { granted: false, forMs: 0, reason: `${this.#runtime.node} is ${this.state}` };
+    const weWin =
+      this.settings.prefer === this.#runtime.node ||
+      (this.settings.prefer === null && this.#runtime.node < peer);
+    if (this.#claiming && weWin)
+      return { granted: false, forMs: 0, reason: `${this.#runtime.node} claims it too and comes first` };
+    this.#runtime.peer.grant(this.settings.name, this.#runtime.clock.now() + CONSENT_MS);
+    return { granted: true, forMs: CONSENT_MS, reason: '' };
+  }
+
+  async #claim(): Promise<undefined> {
+    this.#claiming = true;
+    try {
+      const reply = (await this.#services.askPeer('claim', { group: this.settings.name }, CONSENT_MS)) as {
+        granted?: unknown;
+        forMs?: unknown;
+        reason?: unknown;
+      };
+      if (reply.granted !== true || typeof reply.forMs !== 'number') {
+        throw new EngineError('claim-refused', `the peer does not agree: ${String(reply.reason)}`);
+      }
+      // Half of it: the promise runs on the other node's clock from a moment that we do not know exactly.
+      this.#runtime.peer.consented(this.settings.name, this.#runtime.clock.now() + reply.forMs / 2);
+    } finally {
+      this.#claiming = false;
+    }
+    // After the chart is back in `waiting`.
+    this.#runtime.clock.after(0, () => {
+      this.judge();
+    });
+    return undefined;
+  }
+
+  async #prepare(evidence: Evidence | null): Promise<Epoch> {
+    const handedOver = evidence?.trigger.kind === 'handover';
+    const peer = this.#runtime.settings.peer?.name ?? null;
+    const known = Math.max(
+      this.epoch.number,
+      this.#runtime.peer.report(this.settings.name)?.epoch.number ?? 0,
+    );
+    const epoch: Epoch = { number: known + 1, id: this.#runtime.randomId() };
+    const inSync = handedOver && peer !== null ? [this.#runtime.node, peer].sort() : [this.#runtime.node];
+    await all(this.members.map((member) => member.prepare(epoch, inSync, ROLE_MS)));
+    this.#runtime.peer.consumeConsent(this.settings.name);
+    this.#services.announceState();
+    return epoch;
+  }
+
+  async #handOver(): Promise<undefined> {
+    const reply = (await this.#services.askPeer(
+      'handover',
+      { group: this.settings.name, epoch: this.epoch },
+      HANDOVER_MS,
+    )) as { accepted?: unknown; reason?: unknown };
+    if (reply.accepted !== true)
+      throw new EngineError('handover-refused', `the peer did not take over: ${String(reply.reason)}`);
+    return undefined;
+  }
+
+  /** D4: only the peer's word that it did not record a newer epoch makes this node promotable again. */
+  async #takeBack(): Promise<undefined> {
+    const reply = (await this.#services.askPeer('claim', { group: this.settings.name }, CONSENT_MS)) as {
+      granted?: unknown;
+      reason?: unknown;
+    };
+    const theirs = this.#runtime.peer.report(this.settings.name)?.epoch.number ?? Number.POSITIVE_INFINITY;
+    if (reply.granted !== true || theirs > this.epoch.number) {
+      throw new EngineError(
+        'handover-open',
+        `the handover is not settled: ${String(reply.reason)}; this node waits until it has met the peer`,
+      );
+    }
+    await all(this.members.map((member) => member.command({ type: 'unrelease' })));
+    return undefined;
+  }
+
+  /**
+   * By an operator, a handover or the old `role primary`. Resolves when the group is up.
+   * @throws HastateError `promotion-refused` with the reasons, `promotion-failed`
+   */
+  async promote(trigger: Trigger, timeoutMs: number): Promise<void> {
+    if (this.role === 'primary') return;
+    let verdict = mayPromote(this.evidence(trigger));
+    if (verdict.answer === 'wait' && verdict.reasons.every((reason) => reason.code === 'needs-consent')) {
+      await this.#claim();
+      verdict = mayPromote(this.evidence(trigger));
+    }
+    if (verdict.answer !== 'promote') {
+      const why = verdict.reasons.map((reason) => `${reason.text} [${reason.rule}]`).join('; ');
+      throw new HastateError(
+        'promotion-refused',
+        `${this.settings.name}: ${why}${verdict.next === null ? '' : `; safe next step: ${verdict.next}`}`,
+      );
+    }
+    await reach(
+      this.actor,
+      `${this.settings.name} settling`,
+      (s) => s.matches('idle') || s.matches({ standby: 'waiting' }),
+      ROLE_MS,
+    );
+    this.evaluate(trigger);
+    const snapshot = await reach(
+      this.actor,
+      `${this.settings.name} becoming primary`,
+      (s) =>
+        s.matches({ primary: 'serving' }) ||
+        s.matches('holding') ||
+        s.matches('stuck') ||
+        s.matches('standby') ||
+        s.matches('idle') ||
+        s.matches('stopped'),
+      timeoutMs,
+    );
+    if (!snapshot.matches('primary')) {
+      throw new HastateError(
+        'promotion-failed',
+        `${this.settings.name} did not become primary: ${snapshot.context.error ?? this.state}`,
+      );
+    }
+  }
+
+  /** Planned demotion; with `handoverTo` the other node takes over. Resolves when it is done. */
+  async demote(reason: string, handoverTo: string | null, timeoutMs: number): Promise<void> {
+    this.actor.send({ type: 'DEMOTE', reason, handoverTo });
+    const snapshot = await reach(
+      this.actor,
+      `${this.settings.name} going down`,
+      (s) =>
+        s.matches({ standby: 'waiting' }) ||
+        s.matches('idle') ||
+        s.matches('stuck') ||
+        s.matches('stopped') ||
+        s.matches('holding'),
+      timeoutMs,
+    );
+    if (snapshot.matches('stuck')) {
+      throw new HastateError(
+        'group-stuck',
+        `${this.settings.name} is stuck: ${snapshot.context.error ?? 'something cannot be removed'}`,
+      );
+    }
+    if (handoverTo !== null && snapshot.context.error !== null) {
+      throw new HastateError('handover-failed', `${this.settings.name}: ${snapshot.context.error}`);
+    }
+  }
+
+  /** The daemon stops: down in order, to the peer when it is in sync. */
+  async stop(timeoutMs: number): Promise<void> {
+    const peer = this.peerReady() === null ? (this.#runtime.settings.peer?.name ?? null) : null;
+    this.actor.send({ type: 'STOP', handoverTo: this.role === 'primary' ? peer : null });
+    await reach(
+      this.actor,
+      `${this.settings.name} stopping`,
+      (s) => s.status !== 'active' || s.matches('stuck'),
+      timeoutMs,
+    );
+  }
+
+  /** By hand: from init. In a group that is primary it demotes first. */
+  async beSecondary(timeoutMs: number): Promise<void> {
+    if (this.role === 'primary') await this.demote('an operator gave it role secondary', null, timeoutMs);
+    this.actor.send({ type: 'SECONDARY' });
+    await reach(
+      this.actor,
+      `${this.settings.name} becoming secondary`,
+      (s) => s.matches({ standby: 'waiting' }),
+      timeoutMs,
+    );
+  }
+
+  addressStatus(): { state: CarpState; up: boolean; transport: string } | null {
+    return this.#services.address?.status() ?? null;
+  }
+
+  /** Why the peer could not take over right now without loss, or null when it could. */
+  peerReady(): string | null {
+    const peer = this.#runtime.settings.peer?.name ?? null;
+    if (peer === null) return 'there is no other node';
+    if (!this.#runtime.peer.channelUp) return `${peer} cannot be asked: the peer channel is down`;
+    for (const { settings, snapshot } of this.members) {
+      if (snapshot === null) return `${settings.name} is not open`;
+      if (!snapshot.dataLinkUp) return `${settings.name}: ${peer} is not connected`;
+      if (snapshot.sync !== null) return `${settings.name}: ${peer} is still resyncing`;
+      if (!snapshot.record.inSync.includes(peer)) return `${settings.name}: ${peer} is not in sync`;
+    }
+    return null;
+  }
+}
+
+async function all(work: readonly Promise<unknown>[]): Promise<void> {
+  const results = await Promise.allSettled(work);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}

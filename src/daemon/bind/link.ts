@@ -1,0 +1,323 @@
+/**
+ * The other node, as heard on all paths: runs the peer channel and the link chart, answers the
+ * peer's requests, and turns every piece of news into a fresh judgement of the groups.
+ */
+import type { Actor } from 'xstate';
+
+import { linkMachine, type LinkVerdict } from '../../../machines/link.ts';
+import { mayPromote } from '../../model/decision.ts';
+import { HastateError, NetError, describeError } from '../../model/errors.ts';
+import { compareEpochs, type Epoch, freshnessByExchange } from '../../model/record.ts';
+import type { HeartbeatBody, PeerHeartbeat, PeerMethod } from '../../protocol/peer-message.ts';
+import { createPeerChannel } from '../../net/peer-channel.ts';
+import type { PeerChannel } from '../../net/peer-channel-types.ts';
+import type { Runtime } from '../runtime.ts';
+import { runChart } from './actors.ts';
+import { heardOn } from './evidence.ts';
+import type { Group } from './group.ts';
+import type { Member } from './members.ts';
+
+/** How often shared memory is looked at for news of the data link. ms */
+const TICK_MS = 25;
+const OUTDATE_RETRY_MS = 200;
+const HANDOVER_MS = 20_000;
+
+export interface LinkOptions {
+  readonly runtime: Runtime;
+  readonly members: ReadonlyMap<string, Member>;
+  readonly groups: ReadonlyMap<string, Group>;
+  readonly secret: Buffer | null;
+  readonly version: string;
+  switchAway(group: Group): Promise<unknown>;
+  composeStatus(): unknown;
+}
+
+export class Link {
+  readonly #options: LinkOptions;
+  readonly #runtime: Runtime;
+  readonly #actor: Actor<typeof linkMachine> | null;
+  readonly #channel: PeerChannel | null;
+  readonly #outdateAskedAt = new Map<string, number>();
+  #lastHeard = Number.NEGATIVE_INFINITY;
+  #cancelTick: (() => void) | null = null;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+    this.#runtime = options.runtime;
+    const { peer } = options.runtime.settings;
+    this.#channel = peer === null || peer.addresses.length === 0 ? null : this.#createChannel(peer);
+    this.#actor = peer === null ? null : this.#createChart(peer.name);
+  }
+
+  #createChannel(peer: NonNullable<Runtime['settings']['peer']>): PeerChannel {
+    const runtime = this.#runtime;
+    const channel = createPeerChannel({
+      self: runtime.node,
+      peer: peer.name,
+      boot: runtime.boot,
+      addresses: peer.addresses,
+      listen: runtime.settings.peerListen,
+      secret: this.#options.secret,
+      insecure: runtime.settings.insecure,
+      clock: runtime.clock,
+      heartbeatMs: runtime.settings.timing.heartbeatMs,
+      version: this.#options.version,
+      composeHeartbeat: () => this.#composeHeartbeat(),
+      log: runtime.log,
+      callbacks: {
+        onHeard: (at, heartbeat) => {
+          this.#heard(at, heartbeat);
+        },
+        onAlive: (aliveAt) => {
+          for (const member of this.#options.members.values()) member.lease.renew(aliveAt);
+        },
+        onBoot: (boot) => {
+          runtime.peer.restarted(boot);
+          for (const member of this.#options.members.values()) member.lease.forgetPeer();
+          this.#actor?.send({ type: 'BOOT', boot });
+          this.#note('peer.boot', 'info', `${peer.name} runs (boot ${boot})`);
+        },
+        onUp: () => {
+          runtime.peer.channelUp = true;
+          this.#note(
+            'peer.channel-up',
+            'info',
+            `peer channel to ${peer.name} is up (${channel.status().security ?? 'unknown'})`,
+          );
+        },
+        onDown: (reason) => {
+          runtime.peer.channelUp = false;
+          this.#note('peer.channel-down', 'warn', `peer channel to ${peer.name} is down: ${reason}`);
+          this.#judgeGroups();
+        },
+        onGoodbye: (at) => {
+          runtime.peer.goodbyeAt = at;
+          this.#actor?.send({ type: 'GOODBYE' });
+          this.#note('peer.goodbye', 'info', `${peer.name} stopped on purpose`);
+        },
+        onCertainDeath: (at) => {
+          runtime.peer.certainDeathAt = at;
+          this.#actor?.send({ type: 'CERTAIN_DEATH' });
+          this.#note(
+            'peer.dead',
+            'warn',
+            `${peer.name}'s daemon is dead: its channel was reset and its host refuses a new one`,
+          );
+          this.#judgeGroups();
+        },
+      },
+    });
+    channel.onRequest((method, params) => this.#answer(method, params));
+    return channel;
+  }
+
+  #createChart(peer: string): Actor<typeof linkMachine> {
+    return runChart(this.#runtime, {
+      id: `link.${peer}`,
+      name: 'link',
+      machine: linkMachine.provide({
+        actions: {
+          notifyLink: (_, { state }) => {
+            this.#changed(state);
+          },
+        },
+      }),
+      input: { peer, promotionDelayMs: this.#runtime.settings.timing.promotionDelayMs },
+      about: {},
+    });
+  }
+
+  #note(kind: string, level: 'info' | 'warn', message: string): void {
+    this.#runtime.journal.add({ kind, level, message });
+  }
+
+  #changed(state: LinkVerdict): void {
+    if (state === 'talking') return;
+    const peer = this.#runtime.settings.peer?.name ?? '';
+    if (state === 'silent') this.#note('peer.silent', 'warn', `${peer} is silent on every path`);
+    // A promise to leave a group to a node that is gone binds nobody.
+    this.#runtime.peer.revokeGrants();
+    this.#judgeGroups();
+  }
+
+  async start(): Promise<void> {
+    await this.#channel?.start();
+    this.#tick();
+  }
+
+  #tick(): void {
+    const heard = heardOn(this.#options.members.values());
+    const latest = Math.max(...Object.values(heard).map((at) => at ?? Number.NEGATIVE_INFINITY));
+    if (latest > this.#lastHeard) {
+      this.#lastHeard = latest;
+      this.#actor?.send({ type: 'HEARD' });
+    }
+    this.#judgeGroups();
+    this.#pursueOutdate();
+    this.#cancelTick = this.#runtime.clock.after(TICK_MS, () => {
+      this.#tick();
+    });
+  }
+
+  #judgeGroups(): void {
+    for (const group of this.#options.groups.values()) group.judge();
+  }
+
+  #composeHeartbeat(): HeartbeatBody {
+    const groups = [...this.#options.groups.values()].map((group) => {
+      const evidence = group.evidence();
+      return {
+        name: group.settings.name,
+        primary:
+          group.role === 'primary' || group.members.some((member) => member.snapshot?.role === 'primary'),
+        changing: group.role === 'changing',
+        healthy: evidence.members.every((member) => member.diskError === null) && group.role !== 'stuck',
+        epoch: group.epoch,
+        virgin: evidence.members.every((member) => member.state === 'virgin'),
+        candidate: mayPromote(evidence).answer !== 'refuse',
+      };
+    });
+    const resources = [...this.#options.members.values()].flatMap(({ settings, snapshot }) =>
+      snapshot === null
+        ? []
+        : [
+            {
+              name: settings.name,
+              record: snapshot.record,
+              freshnessKind: snapshot.freshness.kind,
+              role: snapshot.role,
+            },
+          ],
+    );
+    return { groups, resources };
+  }
+
+  #heard(at: number, heartbeat: PeerHeartbeat | null): void {
+    for (const member of this.#options.members.values()) member.lease.heard('peerChannel', at);
+    if (heartbeat === null) return;
+    this.#runtime.peer.heard(at, heartbeat.groups, heartbeat.resources);
+    for (const words of heartbeat.resources) {
+      const member = this.#options.members.get(words.name);
+      if (member !== undefined) this.#compare(member, words.record.epoch);
+    }
+    this.#judgeGroups();
+  }
+
+  /** A5 and B4: what the peer's record means for our copy. */
+  #compare(member: Member, theirEpoch: Epoch): void {
+    const { snapshot } = member;
+    const words = this.#runtime.peer.resource(member.settings.name);
+    if (snapshot === null || words === null) return;
+    member.lease.showEpoch(theirEpoch.number);
+    const order = compareEpochs(snapshot.record.epoch, theirEpoch);
+    if (snapshot.role === 'primary' && (order === 'newer' || order === 'clash')) {
+      this.#detached(
+        member.command({ type: 'peer-epoch', epoch: theirEpoch }),
+        `${member.settings.name}: freezing`,
+      );
+      return;
+    }
+    const nobodyIsPrimary = snapshot.role !== 'primary' && words.role !== 'primary';
+    if (!nobodyIsPrimary || snapshot.dataLinkUp || snapshot.freshness.kind !== 'unknown') return;
+    const freshness = freshnessByExchange(snapshot.record, words.record, this.#runtime.node);
+    if (freshness.kind === 'unknown') return;
+    this.#detached(
+      member.command({ type: 'set-freshness', freshness }),
+      `${member.settings.name}: comparing records`,
+    );
+  }
+
+  /** A3: while a write may wait for it, asks the peer again and again to record `outdated`. */
+  #pursueOutdate(): void {
+    const peer = this.#runtime.settings.peer?.name;
+    if (peer === undefined || !this.#runtime.peer.channelUp) return;
+    const now = this.#runtime.clock.now();
+    for (const member of this.#options.members.values()) {
+      const { snapshot } = member;
+      const name = member.settings.name;
+      if (snapshot?.role !== 'primary' || snapshot.dataLinkUp || snapshot.held === null) continue;
+      if (now - (this.#outdateAskedAt.get(name) ?? 0) < OUTDATE_RETRY_MS) continue;
+      this.#outdateAskedAt.set(name, now);
+      const { epoch } = snapshot.record;
+      this.#detached(
+        this.ask('outdate', { resource: name, epoch }, 1000).then(() =>
+          member.command({ type: 'peer-outdated', epoch }),
+        ),
+        `${name}: asking ${peer} to record that it is outdated`,
+      );
+    }
+  }
+
+  /** Work that nobody waits for: its failure is a line in the log, the tick tries again. */
+  #detached(work: Promise<unknown>, what: string): void {
+    work.catch((error: unknown) => {
+      this.#runtime.log('debug', `${what} failed: ${describeError(error)}`);
+    });
+  }
+
+  /** @throws NetError of the peer channel, `no-peer-channel` when there is none */
+  async ask(method: PeerMethod, params: Record<string, unknown>, timeoutMs: number): Promise<unknown> {
+    if (this.#channel === null)
+      throw new NetError(
+        'no-peer-channel',
+        'hastate.yaml names no address of the other node: add nodes.NAME.peer',
+      );
+    return this.#channel.request(method, params, timeoutMs);
+  }
+
+  async #answer(method: PeerMethod, params: Readonly<Record<string, unknown>>): Promise<unknown> {
+    switch (method) {
+      case 'outdate':
+        return this.#outdate(String(params['resource']), params['epoch'] as Epoch);
+      case 'claim':
+        return this.#group(params).grantClaim(this.#runtime.settings.peer?.name ?? '');
+      case 'handover':
+        return this.#takeOver(this.#group(params), params['epoch'] as Epoch);
+      case 'switchover':
+        return this.#options.switchAway(this.#group(params));
+      case 'status':
+        return this.#options.composeStatus();
+    }
+  }
+
+  #group(params: Readonly<Record<string, unknown>>): Group {
+    const group = this.#options.groups.get(String(params['group']));
+    if (group === undefined)
+      throw new HastateError(
+        'unknown-group',
+        `there is no group '${String(params['group'])}' on ${this.#runtime.node}: make hastate.yaml the same on both nodes`,
+      );
+    return group;
+  }
+
+  async #outdate(resource: string, epoch: Epoch): Promise<unknown> {
+    const member = this.#options.members.get(resource);
+    if (member === undefined)
+      throw new HastateError(
+        'unknown-resource',
+        `there is no resource '${resource}' on ${this.#runtime.node}`,
+      );
+    await member.command({ type: 'outdate', epoch });
+    this.#note(
+      'peer.outdated',
+      'warn',
+      `${resource}: recorded as outdated, because ${this.#runtime.settings.peer?.name ?? 'the peer'} goes on alone`,
+    );
+    return { outdated: true };
+  }
+
+  async #takeOver(group: Group, epoch: Epoch): Promise<unknown> {
+    try {
+      await group.promote({ kind: 'handover', epoch }, HANDOVER_MS);
+      return { accepted: true };
+    } catch (error) {
+      return { accepted: false, reason: describeError(error) };
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#cancelTick?.();
+    this.#actor?.stop();
+    await this.#channel?.close();
+  }
+}

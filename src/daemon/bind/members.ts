@@ -1,0 +1,250 @@
+/**
+ * The resources of this node: one engine and one chart each. Turns "be secondary",
+ * "record this epoch", "serve" into events of the chart and waits for its word.
+ */
+import type { Actor } from 'xstate';
+
+import { resourceMachine, type ResourceMachineEvent } from '../../../machines/resource.ts';
+import { EngineError } from '../../model/errors.ts';
+import type { Epoch } from '../../model/record.ts';
+import type { NodeName } from '../../model/roles.ts';
+import type { ResourceSettings } from '../../model/settings.ts';
+import type { EngineCommand, EngineEvent, EngineSnapshot } from '../../replication/messages.ts';
+import { EngineHandle } from '../engine/supervise.ts';
+import { LeaseMemory } from '../engine/lease-memory.ts';
+import type { Runtime } from '../runtime.ts';
+import { fromPromise } from 'xstate';
+import { reach, runChart } from './actors.ts';
+
+type ResourceActor = Actor<typeof resourceMachine>;
+
+const EVENT_OF: Partial<Record<EngineEvent['kind'], ResourceMachineEvent['type']>> = {
+  connected: 'ENGINE.CONNECTED',
+  disconnected: 'ENGINE.DISCONNECTED',
+  'sync-started': 'ENGINE.SYNC_STARTED',
+  'sync-done': 'ENGINE.SYNC_DONE',
+  'sync-interrupted': 'ENGINE.SYNC_INTERRUPTED',
+  held: 'ENGINE.HELD',
+  resumed: 'ENGINE.RESUMED',
+  frozen: 'ENGINE.FROZEN',
+  thawed: 'ENGINE.THAWED',
+  'split-brain': 'ENGINE.SPLIT_BRAIN',
+};
+
+/** One resource at work. */
+export class Member {
+  readonly settings: ResourceSettings;
+  readonly lease: LeaseMemory;
+  readonly engine: EngineHandle;
+  readonly actor: ResourceActor;
+  snapshot: EngineSnapshot | null = null;
+  /** Why the engine cannot be used, or null. */
+  error: string | null = null;
+  readonly #runtime: Runtime;
+  readonly #changed: (member: Member, event: EngineEvent | null) => void;
+
+  constructor(
+    runtime: Runtime,
+    settings: ResourceSettings,
+    changed: (member: Member, event: EngineEvent | null) => void,
+  ) {
+    this.#runtime = runtime;
+    this.#changed = changed;
+    this.settings = settings;
+    this.lease = new LeaseMemory();
+    const group = runtime.settings.groups.find((g) => g.resources.includes(settings.name));
+    this.engine = new EngineHandle({
+      setup: {
+        resource: settings,
+        node: runtime.node,
+        boot: runtime.boot,
+        timing: runtime.settings.timing,
+        peerKind: group?.peerKind ?? (runtime.settings.peer === null ? 'hastd' : 'hastate'),
+        stateDir: runtime.stateDir,
+        leaseMemory: this.lease.buffer,
+      },
+      lease: this.lease,
+      onEvent: (event) => {
+        this.#engineSaid(event);
+      },
+      onDied: (reason) => {
+        this.#engineDied(reason);
+      },
+      onStalled: (ms) => {
+        this.error = `the engine does not move for ${Math.round(ms)} ms: its disk may hang`;
+        this.#runtime.journal.add({
+          kind: 'engine.stalled',
+          level: 'error',
+          message: `${settings.name}: ${this.error}`,
+          resource: settings.name,
+        });
+        this.#changed(this, null);
+      },
+      onRecovered: () => {
+        this.error = null;
+        this.#runtime.journal.add({
+          kind: 'engine.recovered',
+          level: 'info',
+          message: `${settings.name}: the engine moves again`,
+          resource: settings.name,
+        });
+        this.#changed(this, null);
+      },
+    });
+    this.actor = runChart(runtime, {
+      id: `resource.${settings.name}`,
+      name: 'resource',
+      machine: this.#bound(),
+      input: { resource: settings.name },
+      about: { resource: settings.name },
+      describe: (snapshot) => snapshot.context.error ?? '',
+    });
+  }
+
+  #bound() {
+    const run = (command: EngineCommand) => this.#command(command).then(() => undefined);
+    return resourceMachine.provide({
+      actors: {
+        openEngine: fromPromise(async () => {
+          this.error = null;
+          try {
+            this.snapshot = await this.engine.start();
+          } catch (error) {
+            this.error = error instanceof Error ? error.message : String(error);
+            this.#runtime.journal.add({
+              kind: 'engine.failed',
+              level: 'error',
+              message: this.error,
+              resource: this.settings.name,
+            });
+            throw error;
+          } finally {
+            this.#changed(this, null);
+          }
+          return undefined;
+        }),
+        becomeSecondary: fromPromise(() => run({ type: 'become-secondary' })),
+        preparePrimary: fromPromise(({ input }) =>
+          run({ type: 'prepare-primary', epoch: needEpoch(input.epoch), inSync: input.inSync }),
+        ),
+        becomePrimary: fromPromise(({ input }) =>
+          run({ type: 'become-primary', epoch: needEpoch(input.epoch) }),
+        ),
+        releaseEngine: fromPromise(async ({ input }) => {
+          // A dead engine serves nothing any more: there is nothing left to release.
+          if (!this.engine.running) return undefined;
+          return run({ type: 'release', handover: input.handover });
+        }),
+      },
+    });
+  }
+
+  /** Sends a command to the engine and keeps the snapshot of its answer. */
+  async #command(command: EngineCommand): Promise<EngineSnapshot> {
+    const snapshot = await this.engine.command(command);
+    this.snapshot = snapshot;
+    this.#changed(this, null);
+    return snapshot;
+  }
+
+  /** A command that leaves the role as it is. */
+  command(
+    command: Extract<
+      EngineCommand,
+      { type: 'outdate' | 'peer-outdated' | 'set-freshness' | 'peer-epoch' | 'unrelease' | 'snapshot' }
+    >,
+  ): Promise<EngineSnapshot> {
+    return this.#command(command);
+  }
+
+  #engineSaid(event: EngineEvent): void {
+    if (event.snapshot !== null) this.snapshot = event.snapshot;
+    if (event.kind === 'disk-error') this.error = event.message;
+    this.#runtime.journal.add({
+      kind: `engine.${event.kind}`,
+      level: event.level,
+      message: `${this.settings.name}: ${event.message}`,
+      resource: this.settings.name,
+      ...(event.data === undefined ? {} : { data: event.data }),
+    });
+    const type = EVENT_OF[event.kind];
+    if (type !== undefined) this.actor.send({ type } as ResourceMachineEvent);
+    this.#changed(this, event);
+  }
+
+  #engineDied(reason: string): void {
+    this.error = `engine died: ${reason}`;
+    this.snapshot = null;
+    this.#runtime.journal.add({
+      kind: 'engine.died',
+      level: 'error',
+      message: `${this.settings.name}: the engine died (${reason}); its export is closed, the group moves away`,
+      resource: this.settings.name,
+    });
+    this.actor.send({ type: 'ENGINE.DIED', reason: this.error });
+    this.#changed(this, null);
+  }
+
+  async #drive(
+    event: ResourceMachineEvent,
+    goal: 'secondary' | 'prepared' | 'primary' | 'init',
+    timeoutMs: number,
+  ): Promise<void> {
+    if (!this.actor.getSnapshot().can(event)) {
+      const state = JSON.stringify(this.actor.getSnapshot().value);
+      throw new EngineError(
+        'role-impossible',
+        `${this.settings.name} cannot become ${goal} from ${state}: wait for the running change to end`,
+      );
+    }
+    this.actor.send(event);
+    const snapshot = await reach(
+      this.actor,
+      `${this.settings.name} becoming ${goal}`,
+      (s) => s.matches(goal) || s.matches('failed'),
+      timeoutMs,
+    );
+    if (snapshot.matches('failed')) {
+      throw new EngineError(
+        'role-failed',
+        `${this.settings.name} did not become ${goal}: ${snapshot.context.error ?? 'unknown reason'}`,
+      );
+    }
+  }
+
+  /** Resolves when the disk is open or known to be unusable. */
+  async opened(timeoutMs: number): Promise<void> {
+    await reach(this.actor, `${this.settings.name} opening`, (s) => !s.matches('opening'), timeoutMs);
+  }
+
+  async beSecondary(timeoutMs: number): Promise<void> {
+    await this.opened(timeoutMs);
+    if (!this.engine.running) await this.#drive({ type: 'REOPEN' }, 'init', timeoutMs);
+    await this.#drive({ type: 'SECONDARY' }, 'secondary', timeoutMs);
+  }
+
+  prepare(epoch: Epoch, inSync: readonly NodeName[], timeoutMs: number): Promise<void> {
+    return this.#drive({ type: 'PREPARE', epoch, inSync }, 'prepared', timeoutMs);
+  }
+
+  promote(timeoutMs: number): Promise<void> {
+    return this.#drive({ type: 'PROMOTE' }, 'primary', timeoutMs);
+  }
+
+  async release(handover: boolean, timeoutMs: number): Promise<void> {
+    if (this.actor.getSnapshot().matches('init')) return;
+    if (this.actor.getSnapshot().matches('failed') && !this.engine.running) return;
+    await this.#drive({ type: 'RELEASE', handover }, 'init', timeoutMs);
+  }
+
+  async close(): Promise<void> {
+    this.actor.stop();
+    await this.engine.stop();
+  }
+}
+
+function needEpoch(epoch: Epoch | null): Epoch {
+  if (epoch === null)
+    throw new EngineError('no-epoch', 'a resource was told to become primary without an epoch');
+  return epoch;
+}

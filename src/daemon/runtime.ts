@@ -1,0 +1,79 @@
+/**
+ * What every binding of this node shares: settings, clock, journal, the peer's words.
+ * Made once by main, handed down; owns nothing that has to be closed itself.
+ */
+import type { HastSettings, HastateSettings } from '../model/settings.ts';
+import type { ChartSnapshot } from '../protocol/control.ts';
+import type { ClockPort } from '../replication/ports.ts';
+import type { Journal } from './journal.ts';
+import type { Log } from './log.ts';
+import type { PeerState } from './peer-state.ts';
+
+export interface Runtime {
+  readonly node: string;
+  readonly boot: string;
+  readonly hast: HastSettings;
+  readonly settings: HastateSettings;
+  readonly stateDir: string;
+  readonly clock: ClockPort;
+  readonly startedAt: number;
+  readonly log: Log;
+  readonly journal: Journal;
+  readonly peer: PeerState;
+  readonly charts: ChartRegistry;
+  /** What cannot be had on this machine and what that costs; for `status`. */
+  readonly warnings: Set<string>;
+  /** Fetches 16 hex digits, never all zero. */
+  randomId(): string;
+}
+
+interface Chart {
+  readonly machine: string;
+  value: unknown;
+  since: number;
+  lastEvent: string | null;
+}
+
+/** The running charts, as the page shows them. */
+export class ChartRegistry {
+  readonly #charts = new Map<string, Chart>();
+  readonly #now: () => number;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** @returns whether the state changed */
+  note(id: string, machine: string, value: unknown, event: string): boolean {
+    const known = this.#charts.get(id);
+    if (known !== undefined && JSON.stringify(known.value) === JSON.stringify(value)) return false;
+    this.#charts.set(id, { machine, value, since: this.#now(), lastEvent: event });
+    return true;
+  }
+
+  forget(id: string): void {
+    this.#charts.delete(id);
+  }
+
+  list(): ChartSnapshot[] {
+    return [...this.#charts].map(([id, chart]) => ({
+      id,
+      machine: chart.machine,
+      value: chart.value,
+      sinceMs: Math.round(this.#now() - chart.since),
+      lastEvent: chart.lastEvent,
+    }));
+  }
+}
+
+/** XState's state value as a dotted path; parallel regions joined by `+`. */
+export function dotted(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (typeof value !== 'object' || value === null) return '';
+  return Object.entries(value)
+    .map(([key, child]) => {
+      const rest = dotted(child);
+      return rest === '' ? key : `${key}.${rest}`;
+    })
+    .join('+');
+}

@@ -1,0 +1,119 @@
+/** What `status`, the command line and the page are shown of this node. */
+import type { GroupStatus, NodeStatus, ResourceStatus } from '../protocol/control.ts';
+
+import { mayPromote } from '../model/decision.ts';
+import type { Group } from './bind/group.ts';
+import { heardOn } from './bind/evidence.ts';
+import type { Member } from './bind/members.ts';
+import type { Runtime } from './runtime.ts';
+
+const NO_COUNTERS = {
+  reads: 0,
+  writes: 0,
+  deletes: 0,
+  flushes: 0,
+  activemapUpdates: 0,
+  readErrors: 0,
+  writeErrors: 0,
+  deleteErrors: 0,
+  flushErrors: 0,
+};
+
+function resourceStatus(member: Member, device: string | null): ResourceStatus {
+  const { settings, snapshot } = member;
+  return {
+    name: settings.name,
+    provname: settings.provname,
+    role: snapshot?.role ?? 'init',
+    status: snapshot?.status ?? '-',
+    localpath: settings.local,
+    remoteaddr: settings.remote ?? 'none',
+    sourceaddr: settings.source,
+    replication: settings.replication,
+    checksum: settings.checksum,
+    compression: settings.compression,
+    extentsize: snapshot?.extentsize ?? 0,
+    keepdirty: snapshot?.keepdirty ?? 0,
+    datasize: snapshot?.datasize ?? 0,
+    dirtyBytes: snapshot?.dirtyBytes ?? 0,
+    record: snapshot?.record ?? null,
+    freshness: snapshot?.freshness ?? { kind: 'unknown', why: 'the disk is not open' },
+    sync: snapshot?.sync ?? null,
+    held: snapshot?.held ?? null,
+    export: snapshot?.export ?? null,
+    device,
+    counters: snapshot?.counters ?? NO_COUNTERS,
+    error: member.error,
+  };
+}
+
+/** One line for the operator: what a failover would mean now. */
+function badge(group: Group): string {
+  if (group.role === 'stuck') return 'blocked: something of an earlier epoch cannot be removed';
+  if (group.role === 'changing') return group.state;
+  if (group.role === 'primary') {
+    const why = group.peerReady();
+    return why === null ? 'failover now: safe' : `failover now: not possible (${why})`;
+  }
+  const verdict = mayPromote(group.evidence());
+  if (verdict.answer !== 'refuse') return 'standby: may take over';
+  return `blocked: ${verdict.reasons[0]?.text ?? 'unknown'}`;
+}
+
+function groupStatus(group: Group): GroupStatus {
+  const { settings } = group;
+  const address = group.addressStatus();
+  return {
+    name: settings.name,
+    policy: settings.policy,
+    state: group.state,
+    role: group.role,
+    resources: settings.resources,
+    address:
+      settings.address === null || address === null
+        ? null
+        : { vhid: settings.address.vhid, addresses: settings.address.addresses, ...address },
+    badge: badge(group),
+    lastTransition: group.lastTransition,
+  };
+}
+
+export interface StatusSources {
+  readonly members: ReadonlyMap<string, Member>;
+  readonly groups: ReadonlyMap<string, Group>;
+  readonly version: string;
+  device(resource: string): string | null;
+}
+
+export function nodeStatus(runtime: Runtime, sources: StatusSources): NodeStatus {
+  const now = runtime.clock.now();
+  const heard = heardOn(sources.members.values());
+  const ago = (at: number | null): number | null => (at === null ? null : Math.max(0, Math.round(now - at)));
+  const { peer } = runtime.settings;
+  return {
+    node: runtime.node,
+    version: sources.version,
+    pid: process.pid,
+    boot: runtime.boot,
+    uptimeMs: Math.round(now - runtime.startedAt),
+    warnings: [...runtime.warnings],
+    peer:
+      peer === null
+        ? null
+        : {
+            name: peer.name,
+            heardMsAgo: {
+              dataLink: ago(heard.dataLink),
+              peerChannel: ago(heard.peerChannel),
+              adverts: ago(heard.adverts),
+            },
+            channel: runtime.peer.channelUp ? 'up' : 'down',
+          },
+    resources: [...sources.members.values()].map((member) =>
+      resourceStatus(member, sources.device(member.settings.name)),
+    ),
+    groups: [...sources.groups.values()].map(groupStatus),
+    charts: runtime.charts.list(),
+    lastEvent: runtime.journal.last,
+  };
+}

@@ -1,0 +1,55 @@
+/**
+ * Reference addresses: they tell "I am cut off" from "the peer is dead". Hints only (SAFETY B8).
+ * `host` is pinged, `host:port` is connected to; a refused connection counts as an answer.
+ */
+import { connect } from 'node:net';
+
+import { execa } from 'execa';
+
+const PROBE_MS = 1000;
+
+async function answers(reference: string, signal: AbortSignal): Promise<boolean> {
+  const match = /^(?<host>\[.+\]|[^:]+):(?<port>\d+)$/.exec(reference);
+  const host = match?.groups?.['host']?.replace(/^\[|\]$/g, '');
+  const port = match?.groups?.['port'];
+  if (host === undefined || port === undefined) {
+    const result = await execa('ping', ['-c', '1', '-W', '1', reference], {
+      reject: false,
+      timeout: 2 * PROBE_MS,
+      cancelSignal: signal,
+      stdio: 'ignore',
+    });
+    return result.exitCode === 0;
+  }
+  return new Promise((resolve) => {
+    const socket = connect({ host, port: Number(port) });
+    const end = (answered: boolean): void => {
+      socket.destroy();
+      resolve(answered);
+    };
+    socket.setTimeout(PROBE_MS, () => {
+      end(false);
+    });
+    socket.once('connect', () => {
+      end(true);
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      end(error.code === 'ECONNREFUSED');
+    });
+    signal.addEventListener(
+      'abort',
+      () => {
+        end(false);
+      },
+      { once: true },
+    );
+  });
+}
+
+/** Asks all references at once. @returns how many answered within about a second */
+export async function countReachable(references: readonly string[], signal: AbortSignal): Promise<number> {
+  const answered = await Promise.all(
+    references.map((reference) => answers(reference, signal).catch(() => false)),
+  );
+  return answered.filter(Boolean).length;
+}
