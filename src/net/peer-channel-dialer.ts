@@ -1,5 +1,5 @@
 /**
- * Keeps one outgoing connection to one address of the peer: tries again at once after a
+ * Keeps one outgoing connection to one address of the peer: tries again at once after a working
  * connection was lost, then after 50 ms, doubling to 500 ms.
  */
 import { connect } from 'node:net';
@@ -49,9 +49,12 @@ export class PeerDialer {
 
   /** The hello was accepted. */
   authenticated(socket: Socket): void {
-    if (socket !== this.#socket) return;
-    this.#pauseMs = 0;
-    this.#stopTimer();
+    if (socket === this.#socket) this.#stopTimer();
+  }
+
+  /** It carried a heartbeat: when it is lost, the next attempt follows at once. */
+  proven(socket: Socket): void {
+    if (socket === this.#socket) this.#pauseMs = 0;
   }
 
   /** Ends the pause between two attempts; when one is under way, the next follows it without a pause. */

@@ -98,7 +98,7 @@ export class PeerListener {
       this.#refused.add(socket);
       this.#options.refuse(cause, `from ${socket.remoteAddress ?? '?'}`);
     });
-    const server = createTlsServer({ ...options, handshakeTimeout: AUTHENTICATION_MS }, (socket) => {
+    const server = createTlsServer({ ...options, handshakeTimeout: 2 * AUTHENTICATION_MS }, (socket) => {
       if (accepted.has(socket) && usedKey(socket)) {
         this.#options.onSocket(socket);
         return;

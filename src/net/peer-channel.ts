@@ -189,6 +189,7 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
     switch (message.type) {
       case 'heartbeat':
         if (connection.direction === 'in') this.#sendHeartbeat(connection);
+        else for (const dialer of this.#dialers) dialer.proven(connection.socket);
         return;
       case 'request':
         void this.#requests.answer(connection, message);
