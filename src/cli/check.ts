@@ -1,0 +1,42 @@
+/** `hastate check`: both files, and what they name. */
+import type { Command } from 'commander';
+import type { Cli } from './cli.ts';
+import { EXIT } from './exit.ts';
+import { checkConfiguration } from '../config/check.ts';
+import type { CheckResult } from '../config/check.ts';
+import { formatDiagnostic } from '../config/diagnostics.ts';
+
+const EXITS = { ok: EXIT.ok, invalid: EXIT.config, missing: EXIT.osFile } as const;
+
+export function checkCommand(program: Command, cli: Cli): void {
+  program
+    .command('check')
+    .description('check hast.conf, hastate.yaml and what they name')
+    .action(async () => {
+      const { config, hastate, node } = cli.options;
+      const hastateRequired = program.getOptionValueSource('hastate') !== 'default';
+      const result = await checkConfiguration({
+        hastConf: config,
+        hastateYaml: hastate,
+        hastateRequired,
+        node,
+      });
+      if (cli.options.json === true) {
+        cli.print({ outcome: result.outcome, diagnostics: result.diagnostics }, () => '');
+      } else {
+        for (const diagnostic of result.diagnostics) cli.io.err(`${formatDiagnostic(diagnostic)}\n`);
+        if (result.outcome === 'ok') cli.io.out(summary(result));
+      }
+      cli.exitWith(EXITS[result.outcome]);
+    });
+}
+
+function summary({ hast, hastate }: CheckResult): string {
+  const groups =
+    hastate === null ? 'no hastate.yaml: roles are set by hand' : count(hastate.groups.length, 'group');
+  return `ok: node ${hast?.node ?? '-'}, ${count(hast?.resources.length ?? 0, 'resource')}, ${groups}\n`;
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,201 @@
+/** `hastate create`: writes the metadata of a new resource, as hastctl lays it out. */
+import type { Command } from 'commander';
+import type { Cli } from './cli.ts';
+import { CliError, EXIT, exitCodeOf } from './exit.ts';
+import { lockLocal, openLocal } from './local-component.ts';
+import type { LocalComponent } from './local-component.ts';
+import { expandNumber } from './sizes.ts';
+import { systemText } from '../config/files.ts';
+import { describeError, WireError } from '../model/errors.ts';
+import { VIRGIN_RECORD } from '../model/record.ts';
+import type { ResourceSettings } from '../model/settings.ts';
+import {
+  decodeMetadataBlock,
+  encodeMetadataBlock,
+  layout,
+  METADATA_BYTES,
+} from '../protocol/hast-metadata.ts';
+import type { DecodedMetadata } from '../protocol/hast-metadata.ts';
+
+interface CreateOptions {
+  readonly extentsize: number;
+  readonly keepdirty: number;
+  readonly mediasize?: number;
+  readonly force?: boolean;
+}
+
+const MAX_UINT32 = 0xffff_ffff;
+const CHUNK_BYTES = 1024 * 1024;
+
+export function createCommand(program: Command, cli: Cli): void {
+  program
+    .command('create')
+    .description('write fresh metadata on the local components of resources')
+    .argument('<name...>', 'resources of hast.conf')
+    .option(
+      '-e, --extentsize <size>',
+      'bytes that one bit of the map stands for',
+      size('extentsize'),
+      2 * 1024 * 1024,
+    )
+    .option('-k, --keepdirty <count>', 'extents that stay marked to save map writes', size('keepdirty'), 64)
+    .option('-m, --mediasize <size>', 'use only so much of the component', size('mediasize'))
+    .option('--force', 'overwrite the metadata of a resource that was in use')
+    .action(async (names: string[], options: CreateOptions) => {
+      const hast = await cli.hast();
+      for (const name of names) {
+        try {
+          const resource = hast.resources.find((known) => known.name === name);
+          if (resource === undefined) {
+            throw new CliError(
+              EXIT.data,
+              `hast.conf has no such resource; it has ${hast.resources.map((r) => r.name).join(', ') || 'none'}`,
+            );
+          }
+          const written = await createOne(resource, options, (warning) =>
+            cli.io.err(`hastate: ${name}: ${warning}\n`),
+          );
+          if (cli.options.json === true) cli.print(written, () => '');
+        } catch (error) {
+          cli.fail(
+            exitCodeOf(error),
+            `${name}: ${error instanceof CliError ? error.message : describeError(error)}`,
+          );
+        }
+      }
+    });
+}
+
+function size(option: string): (text: string) => number {
+  return (text) => {
+    const value = expandNumber(text);
+    if (value === null)
+      throw new CliError(EXIT.usage, `${option} '${text}' is no size; write e.g. 4096, 2M or 1g`);
+    return value;
+  };
+}
+
+/** Written metadata, or a CliError: 65 bad sizes, 66 cannot open or in use, 74 write error. */
+async function createOne(
+  { name, local }: ResourceSettings,
+  options: CreateOptions,
+  warn: (text: string) => void,
+): Promise<object> {
+  const component = await openLocal(local, 'r+');
+  try {
+    if (!(await lockLocal(local, component))) {
+      warn(`whether a daemon uses ${local} cannot be told without the package @ronomon/direct-io`);
+    }
+    const { extentsize, keepdirty } = options;
+    const mediasize = checkedSizes(local, component, options);
+    const { datasize, localoff } = layout(mediasize, extentsize, component.sectorsize);
+    if (datasize < component.sectorsize) {
+      throw new CliError(
+        EXIT.data,
+        `${mediasize} bytes are too small for metadata, map and data; use a larger component`,
+      );
+    }
+    await refuseOverwrite(name, local, component, options.force === true);
+    const counters = { resuid: 0n, localcnt: 0n, remotecnt: 0n, prevrole: 'init' } as const;
+    const meta = { resource: name, datasize, extentsize, keepdirty, offset: localoff, ...counters };
+    await write(
+      local,
+      component,
+      encodeMetadataBlock(meta, { record: VIRGIN_RECORD, sequence: 1n }),
+      localoff,
+    );
+    return meta;
+  } finally {
+    await component.file.close();
+  }
+}
+
+function checkedSizes(local: string, component: LocalComponent, options: CreateOptions): number {
+  const { extentsize, keepdirty } = options;
+  const { sectorsize } = component;
+  const mediasize = options.mediasize ?? component.mediasize;
+  const refuse = (message: string): never => {
+    throw new CliError(EXIT.data, message);
+  };
+  if (extentsize < sectorsize)
+    refuse(`extent size ${extentsize} is less than sector size ${sectorsize}; use a multiple of it`);
+  if (extentsize % sectorsize !== 0)
+    refuse(`extent size ${extentsize} is no multiple of sector size ${sectorsize}`);
+  // hastctl lets this pass and hastd dies of it.
+  if (!Number.isInteger(Math.log2(extentsize)))
+    refuse(`extent size ${extentsize} is no power of 2; use e.g. 2M`);
+  if (extentsize > MAX_UINT32) refuse(`extent size ${extentsize} does not fit into 32 bits; use e.g. 2M`);
+  if (keepdirty < 1 || keepdirty > MAX_UINT32)
+    refuse(`keepdirty ${keepdirty} is not between 1 and ${MAX_UINT32}`);
+  if (mediasize > component.mediasize)
+    refuse(`media size ${mediasize} is larger than ${local}, which has ${component.mediasize} bytes`);
+  if (mediasize % sectorsize !== 0)
+    refuse(
+      `media size ${mediasize} is no multiple of sector size ${sectorsize}; use -m ${mediasize - (mediasize % sectorsize)}`,
+    );
+  return mediasize;
+}
+
+async function refuseOverwrite(
+  name: string,
+  local: string,
+  component: LocalComponent,
+  force: boolean,
+): Promise<void> {
+  const block = Buffer.alloc(METADATA_BYTES);
+  await component.file.read(block, 0, METADATA_BYTES, 0);
+  const known = readable(block);
+  if (known === null) return;
+  const { meta, own } = known;
+  if (meta.resource !== name) {
+    const wipe = `dd if=/dev/zero of=${local} bs=${METADATA_BYTES} count=1 conv=notrunc`;
+    throw new CliError(
+      EXIT.data,
+      `${local} belongs to resource ${meta.resource}; correct 'local', or if its data is not needed: ${wipe}`,
+    );
+  }
+  const virgin =
+    meta.resuid === 0n && meta.prevrole === 'init' && (own === null || own.record.state === 'virgin');
+  if (virgin || force) return;
+  const message = `${local} already is a component of ${name} that was in use (resuid ${meta.resuid}); --force makes it virgin, and all its data is copied again from the other node`;
+  throw new CliError(EXIT.data, message);
+}
+
+function readable(block: Buffer): DecodedMetadata | null {
+  try {
+    return decodeMetadataBlock(block, null);
+  } catch (error) {
+    if (error instanceof WireError) return null;
+    throw error;
+  }
+}
+
+/** Old metadata goes first and the new comes last, so that a crash in between leaves none. */
+async function write(
+  local: string,
+  { file }: LocalComponent,
+  block: Buffer,
+  localoff: number,
+): Promise<void> {
+  const zeros = Buffer.alloc(CHUNK_BYTES);
+  try {
+    for (let offset = 0; offset < localoff; offset += CHUNK_BYTES) {
+      await writeAll(file, zeros.subarray(0, Math.min(CHUNK_BYTES, localoff - offset)), offset);
+    }
+    await file.sync();
+    await writeAll(file, block, 0);
+    await file.sync();
+  } catch (cause) {
+    throw new CliError(
+      EXIT.io,
+      `cannot write to ${local}: ${systemText(cause)}; it has no valid metadata now`,
+      { cause },
+    );
+  }
+}
+
+async function writeAll(file: LocalComponent['file'], data: Buffer, offset: number): Promise<void> {
+  for (let done = 0; done < data.length;) {
+    done += (await file.write(data, done, data.length - done, offset + done)).bytesWritten;
+  }
+}

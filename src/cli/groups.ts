@@ -1,0 +1,38 @@
+/** `hastate groups`: what fails over together, and what a failover would mean now. */
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import type { Cli } from './cli.ts';
+import { table } from './table.ts';
+import type { GroupStatus } from '../protocol/control.ts';
+
+export function groupsCommand(program: Command, cli: Cli): void {
+  program
+    .command('groups')
+    .description('print failover groups and what a failover would mean now')
+    .action(async () => {
+      const groups = (await (await cli.daemon()).request('groups')) as GroupStatus[];
+      cli.print(groups, () => groupsText(groups, cli.io.terminal));
+    });
+}
+
+const HEADINGS = ['Group', 'Role', 'State', 'Address', 'Now'];
+
+export function groupsText(groups: readonly GroupStatus[], terminal: boolean): string {
+  if (groups.length === 0) return 'no groups: hastate.yaml has none, roles are set by hand\n';
+  const rows = groups.map((group) => [group.name, group.role, group.state, addressText(group), group.badge]);
+  const [heading = '', ...lines] = table([HEADINGS, ...rows])
+    .trimEnd()
+    .split('\n');
+  const colors = pc.createColors(terminal);
+  const painted = lines.map((line, index) => {
+    const role = groups[index]?.role;
+    if (role === 'primary') return colors.green(line);
+    return role === 'stuck' ? colors.red(line) : line;
+  });
+  return `${[colors.bold(heading), ...painted].join('\n')}\n`;
+}
+
+function addressText({ address }: GroupStatus): string {
+  if (address === null) return '-';
+  return `${address.addresses.join(' ')} vhid ${address.vhid} ${address.state}${address.up ? '' : ' (down)'}`;
+}

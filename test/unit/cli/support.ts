@@ -1,0 +1,118 @@
+/** A command line that runs in this process, and a daemon that answers as it is told. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run } from '../../../src/cli/run.ts';
+import { createControlServer } from '../../../src/daemon/control-server.ts';
+import type { ControlServer, ControlServerOptions } from '../../../src/daemon/control-server.ts';
+import { VIRGIN_RECORD } from '../../../src/model/record.ts';
+import type { NodeStatus, ResourceStatus } from '../../../src/protocol/control.ts';
+
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+export class Scene {
+  readonly directory: string;
+  private server: ControlServer | null = null;
+
+  private constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  /** A directory with a hast.conf of node `a`, resources `test` and `other` on files of that name. */
+  static async open(): Promise<Scene> {
+    const scene = new Scene(await mkdtemp(join(tmpdir(), 'hastate-cli-')));
+    const resource = (name: string): string =>
+      `resource ${name} { local ${scene.path(name)} on a { remote 10.0.0.2 } on b { remote 10.0.0.1 } }\n`;
+    await scene.write('hast.conf', `control ${scene.path('ctl')}\n${resource('test')}${resource('other')}`);
+    return scene;
+  }
+
+  path(name: string): string {
+    return join(this.directory, name);
+  }
+
+  write(name: string, content: string | Buffer): Promise<void> {
+    return writeFile(this.path(name), content);
+  }
+
+  async serve(handle: ControlServerOptions['handle']): Promise<void> {
+    this.server = await createControlServer({ path: this.path('ctl'), handle });
+  }
+
+  async run(...args: string[]): Promise<Ran> {
+    return this.runOn({ terminal: false }, ...args);
+  }
+
+  async runOn(io: { terminal: boolean; signal?: AbortSignal }, ...args: string[]): Promise<Ran> {
+    let out = '';
+    let err = '';
+    const code = await run(['-c', this.path('hast.conf'), '-n', 'a', ...args], {
+      out: (text) => (out += text),
+      err: (text) => (err += text),
+      terminal: io.terminal,
+      interruption: () => io.signal ?? new AbortController().signal,
+    });
+    return { code, out, err };
+  }
+
+  async close(): Promise<void> {
+    await this.server?.close();
+    await rm(this.directory, { recursive: true });
+  }
+}
+
+export function resourceStatus(changes: Partial<ResourceStatus> = {}): ResourceStatus {
+  const counters = {
+    ...{ reads: 0, writes: 0, deletes: 0, flushes: 0, activemapUpdates: 0 },
+    ...{ readErrors: 0, writeErrors: 0, deleteErrors: 0, flushErrors: 0 },
+  };
+  return {
+    name: 'test',
+    provname: 'test',
+    role: 'init',
+    status: '-',
+    localpath: '/var/hast/node/disks/a.img',
+    remoteaddr: 'tcp4://127.0.0.12:8457',
+    sourceaddr: 'tcp4://127.0.0.11',
+    replication: 'memsync',
+    checksum: 'none',
+    compression: 'hole',
+    extentsize: 2_097_152,
+    keepdirty: 64,
+    datasize: 67_104_256,
+    dirtyBytes: 0,
+    record: VIRGIN_RECORD,
+    freshness: { kind: 'inSync' },
+    sync: null,
+    held: null,
+    export: null,
+    device: null,
+    counters,
+    error: null,
+    ...changes,
+  };
+}
+
+export function nodeStatus(
+  resources: readonly ResourceStatus[],
+  changes: Partial<NodeStatus> = {},
+): NodeStatus {
+  return {
+    node: 'a',
+    version: '0',
+    pid: 14654,
+    boot: 'b',
+    uptimeMs: 1,
+    warnings: [],
+    peer: null,
+    resources,
+    groups: [],
+    charts: [],
+    lastEvent: null,
+    ...changes,
+  };
+}
