@@ -3,16 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
 import { mayPromote } from '../../src/model/decision.ts';
-import type { Evidence, MemberEvidence } from '../../src/model/evidence.ts';
 import { type Wishes, wantsPrimary } from '../../src/model/intent.ts';
-import { DEFAULT_TIMING } from '../../src/model/timing.ts';
-
-/** What differs from a standby whose primary was last heard one second ago. */
-interface Given extends Partial<Omit<Evidence, 'members' | 'report' | 'heardAt'>> {
-  readonly members?: readonly Partial<MemberEvidence>[];
-  readonly report?: Partial<NonNullable<Evidence['report']>> | null;
-  readonly heardAt?: Partial<Evidence['heardAt']>;
-}
+import { evidenceOf, type Given } from '../support/evidence.ts';
 
 interface Scenario {
   readonly name: string;
@@ -23,55 +15,6 @@ interface Scenario {
     readonly reasons?: readonly string[];
     readonly retryInMs?: number;
     readonly wants?: boolean;
-  };
-}
-
-const EPOCH = { number: 7, id: '00000000000000aa' };
-
-const MEMBER: MemberEvidence = {
-  resource: 'disk1',
-  diskError: null,
-  state: 'clean',
-  epoch: EPOCH,
-  soleOwner: false,
-  freshness: { kind: 'inSync' },
-  dataLinkDownAt: 9400,
-  dataLinkUp: false,
-};
-
-function evidenceOf(given: Given): Evidence {
-  const { members = [{}], report = {}, heardAt = {}, ...rest } = given;
-  return {
-    now: 10_000,
-    self: 'hastb',
-    peer: 'hasta',
-    peerKind: 'hastate',
-    trigger: { kind: 'automatic' },
-    members: members.map((member) => ({ ...MEMBER, ...member })),
-    heardAt: { dataLink: 9000, peerChannel: 9000, adverts: 9000, ...heardAt },
-    startedAt: 0,
-    certainDeathAt: null,
-    report:
-      report === null
-        ? null
-        : {
-            at: 9000,
-            primary: true,
-            changing: false,
-            healthy: true,
-            epoch: EPOCH,
-            virgin: false,
-            candidate: true,
-            consentUntil: null,
-            ...report,
-          },
-    references: { configured: 0, reached: 0 },
-    obstacles: [],
-    released: false,
-    fencedAt: null,
-    policy: 'available',
-    timing: DEFAULT_TIMING,
-    ...rest,
   };
 }
 

@@ -1,0 +1,282 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { createActor, SimulatedClock, type Actor } from 'xstate';
+
+import { groupMachine, type HooksResult } from '../../machines/group.ts';
+import type { Epoch } from '../../src/model/record.ts';
+import { evidenceOf, type Given } from '../support/evidence.ts';
+import { expectStates, type StateRecord } from '../support/expect-states.ts';
+import { handPort, settled } from '../support/ports.ts';
+
+const EPOCH: Epoch = { number: 8, id: '00000000000000bb' };
+const OK: HooksResult = { ok: true, stuck: false, summary: '' };
+
+function build(byHand = false) {
+  const ports = {
+    settleSecondary: handPort(),
+    claimConsent: handPort(),
+    prepareMembers: handPort<Epoch>(),
+    promoteMembers: handPort(),
+    attachDevices: handPort(),
+    startHooks: handPort<HooksResult>(),
+    raiseAddress: handPort(),
+    lowerAddress: handPort(),
+    stopHooks: handPort<HooksResult>(),
+    detachDevices: handPort(),
+    releaseMembers: handPort(),
+    handOver: handPort(),
+    takeBack: handPort(),
+  };
+  const actors = Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, port.logic]));
+  const clock = new SimulatedClock();
+  const blocked: string[] = [];
+  const machine = groupMachine.provide({
+    actors: actors as Parameters<typeof groupMachine.provide>[0]['actors'] & object,
+    actions: { reportBlocked: (_, { error }) => void blocked.push(error ?? '') },
+  });
+  const actor = createActor(machine, {
+    clock,
+    input: { group: 'storage', holdBaseMs: 1000, retryMs: 500, byHand },
+  });
+  const states = expectStates(actor);
+  actor.start();
+  return { ports, clock, actor, states, blocked };
+}
+
+type Built = ReturnType<typeof build>;
+let ports: Built['ports'];
+let clock: SimulatedClock;
+let actor: Actor<typeof groupMachine>;
+let states: StateRecord;
+
+function evaluate(given: Given = {}): void {
+  actor.send({
+    type: 'EVALUATE',
+    evidence: evidenceOf(given),
+    wishes: { advert: null, prefer: null, onHold: false },
+  });
+}
+
+async function goUp(): Promise<void> {
+  evaluate();
+  await ports.prepareMembers.answer(EPOCH);
+  await ports.promoteMembers.answer(undefined);
+  await ports.attachDevices.answer(undefined);
+  await ports.startHooks.answer(OK);
+  await ports.raiseAddress.answer(undefined);
+}
+
+beforeEach(async () => {
+  ({ ports, clock, actor, states } = build());
+  await ports.settleSecondary.answer(undefined);
+  states.restart();
+});
+
+describe('going up', () => {
+  it('records the epoch, becomes primary, attaches, starts hooks and raises the address last', async () => {
+    await goUp();
+    states.toVisit([
+      'standby.waiting',
+      'promoting.recording',
+      'promoting.opening',
+      'promoting.attaching',
+      'promoting.startingHooks',
+      'primary.raisingAddress',
+      'primary.serving',
+    ]);
+  });
+
+  it('touches no disk before the epoch is durable on every member', () => {
+    evaluate();
+    expect(ports.prepareMembers.waiting).toBe(1);
+    expect(ports.promoteMembers.calls).toEqual([]);
+    expect(ports.startHooks.calls).toEqual([]);
+  });
+
+  it('stays where it is while the peer is a healthy primary', () => {
+    evaluate({ heardAt: { peerChannel: 9990 } });
+    states.toVisit(['standby.waiting']);
+    expect(actor.getSnapshot().context.verdict?.answer).toBe('wait');
+  });
+
+  it('asks a living peer that is not primary for its consent first', async () => {
+    evaluate({ heardAt: { peerChannel: 9990 }, report: { primary: false, candidate: false } });
+    states.toVisit(['standby.waiting', 'standby.claiming']);
+    await ports.claimConsent.answer(undefined);
+    evaluate({
+      heardAt: { peerChannel: 9990 },
+      report: { primary: false, candidate: false, consentUntil: 11_000 },
+    });
+    states.toVisit(['standby.waiting', 'standby.claiming', 'standby.waiting', 'promoting.recording']);
+  });
+
+  it('waits before it asks again when the peer did not agree', async () => {
+    evaluate({ heardAt: { peerChannel: 9990 }, report: { primary: false, candidate: false } });
+    await ports.claimConsent.fail('the peer claims it too');
+    states.toVisit(['standby.waiting', 'standby.claiming', 'standby.refused']);
+    clock.increment(500);
+    states.toVisit(['standby.waiting', 'standby.claiming', 'standby.refused', 'standby.waiting']);
+  });
+});
+
+describe('a promotion that fails', () => {
+  it('rolls a failed hook down in order and holds off', async () => {
+    evaluate();
+    await ports.prepareMembers.answer(EPOCH);
+    await ports.promoteMembers.answer(undefined);
+    await ports.attachDevices.answer(undefined);
+    await ports.startHooks.answer({ ok: false, stuck: false, summary: '20-ext4 start: exit 1' });
+    await ports.stopHooks.answer(OK);
+    await ports.detachDevices.answer(undefined);
+    await ports.releaseMembers.answer(undefined);
+    states.toVisit([
+      'standby.waiting',
+      'promoting.recording',
+      'promoting.opening',
+      'promoting.attaching',
+      'promoting.startingHooks',
+      'demoting.stoppingHooks',
+      'demoting.detaching',
+      'demoting.releasing',
+      'holding',
+    ]);
+    expect(ports.raiseAddress.calls).toEqual([]);
+  });
+
+  it('holds longer each time', async () => {
+    const holds: number[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      evaluate();
+      await ports.prepareMembers.fail('disk full');
+      await ports.releaseMembers.answer(undefined);
+      let ms = 0;
+      while (actor.getSnapshot().matches('holding')) {
+        clock.increment(500);
+        ms += 500;
+      }
+      holds.push(ms);
+      await ports.settleSecondary.answer(undefined);
+    }
+    expect(holds).toEqual([1000, 2000, 4000]);
+  });
+
+  it('forgets earlier failures once it serves', async () => {
+    evaluate();
+    await ports.prepareMembers.fail('disk full');
+    await ports.releaseMembers.answer(undefined);
+    clock.increment(1000);
+    await ports.settleSecondary.answer(undefined);
+    await goUp();
+    expect(actor.getSnapshot().context.failures).toBe(0);
+  });
+
+  it('takes an address that cannot be raised as a failure of the whole', async () => {
+    evaluate();
+    await ports.prepareMembers.answer(EPOCH);
+    await ports.promoteMembers.answer(undefined);
+    await ports.attachDevices.answer(undefined);
+    await ports.startHooks.answer(OK);
+    await ports.raiseAddress.fail('RTNETLINK: Operation not permitted');
+    expect(actor.getSnapshot().matches({ demoting: 'loweringAddress' })).toBe(true);
+  });
+});
+
+describe('going down', () => {
+  beforeEach(async () => {
+    await goUp();
+    states.restart();
+  });
+
+  it('lowers the address first, then hooks, devices and roles, then hands over', async () => {
+    actor.send({ type: 'DEMOTE', reason: 'switchover to hasta', handoverTo: 'hasta' });
+    await ports.lowerAddress.answer(undefined);
+    await ports.stopHooks.answer(OK);
+    await ports.detachDevices.answer(undefined);
+    await ports.releaseMembers.answer(undefined);
+    await ports.handOver.answer(undefined);
+    await ports.settleSecondary.answer(undefined);
+    states.toVisit([
+      'primary.serving',
+      'demoting.loweringAddress',
+      'demoting.stoppingHooks',
+      'demoting.detaching',
+      'demoting.releasing',
+      'demoting.handingOver',
+      'standby.settling',
+      'standby.waiting',
+    ]);
+    expect(ports.releaseMembers.calls).toMatchObject([{ handover: true }]);
+  });
+
+  it('stops the hooks even when the address cannot be lowered', async () => {
+    actor.send({ type: 'DEMOTE', reason: 'newer epoch', handoverTo: null });
+    await ports.lowerAddress.fail('ip: timeout');
+    expect(actor.getSnapshot().matches({ demoting: 'stoppingHooks' })).toBe(true);
+  });
+
+  it('goes on to force the device away when a stop hook failed', async () => {
+    actor.send({ type: 'DEMOTE', reason: 'newer epoch', handoverTo: null });
+    await ports.lowerAddress.answer(undefined);
+    await ports.stopHooks.answer({ ok: false, stuck: false, summary: 'busy' });
+    expect(actor.getSnapshot().matches({ demoting: 'detaching' })).toBe(true);
+    expect(actor.getSnapshot().context.error).toBe('busy');
+  });
+
+  it('is stuck, and never primary again, while a hook cannot be ended or a device not be removed', async () => {
+    actor.send({ type: 'DEMOTE', reason: 'newer epoch', handoverTo: null });
+    await ports.lowerAddress.answer(undefined);
+    await ports.stopHooks.answer({ ok: false, stuck: true, summary: '20-ext4 hangs' });
+    expect(actor.getSnapshot().matches('stuck')).toBe(true);
+    evaluate();
+    expect(actor.getSnapshot().matches('stuck')).toBe(true);
+    actor.send({ type: 'RETRY' });
+    await ports.stopHooks.answer(OK);
+    await ports.detachDevices.fail('/dev/loop0 is held by 4711');
+    expect(actor.getSnapshot().matches('stuck')).toBe(true);
+  });
+
+  it('asks for the epoch back when nobody took it', async () => {
+    actor.send({ type: 'DEMOTE', reason: 'switchover to hasta', handoverTo: 'hasta' });
+    await ports.lowerAddress.answer(undefined);
+    await ports.stopHooks.answer(OK);
+    await ports.detachDevices.answer(undefined);
+    await ports.releaseMembers.answer(undefined);
+    await ports.handOver.fail('no answer');
+    expect(ports.takeBack.waiting).toBe(1);
+    await ports.takeBack.answer(undefined);
+    expect(actor.getSnapshot().matches('standby')).toBe(true);
+    expect(actor.getSnapshot().context.handover).toBe(false);
+  });
+
+  it('stops for good when the daemon stops', async () => {
+    actor.send({ type: 'STOP', handoverTo: null });
+    await ports.lowerAddress.answer(undefined);
+    await ports.stopHooks.answer(OK);
+    await ports.detachDevices.answer(undefined);
+    await ports.releaseMembers.answer(undefined);
+    expect(actor.getSnapshot().status).toBe('done');
+  });
+});
+
+it('finishes a promotion before it obeys a stop', async () => {
+  evaluate();
+  actor.send({ type: 'STOP', handoverTo: null });
+  await ports.prepareMembers.answer(EPOCH);
+  await ports.promoteMembers.answer(undefined);
+  await ports.attachDevices.answer(undefined);
+  await ports.startHooks.answer(OK);
+  await settled();
+  expect(actor.getSnapshot().matches({ demoting: 'loweringAddress' })).toBe(true);
+});
+
+it('leaves a resource outside any group without a role until a person gives one', () => {
+  const { actor: byHand } = build(true);
+  expect(byHand.getSnapshot().matches('idle')).toBe(true);
+});
+
+it('tries again when some member cannot be secondary', async () => {
+  const fresh = build();
+  await fresh.ports.settleSecondary.fail('disk1: in use');
+  expect(fresh.blocked).toEqual(['disk1: in use']);
+  fresh.clock.increment(500);
+  expect(fresh.ports.settleSecondary.waiting).toBe(1);
+});
