@@ -28,20 +28,31 @@ export async function buildProgram(entry: string): Promise<{ path: string; dispo
 export class Program {
   readonly child: ChildProcess;
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  /** It has exited, and so has everybody who inherited its output. */
+  readonly closed: Promise<void>;
+  /** Of its standard output and standard error. */
   readonly lines: string[] = [];
+  #closed = false;
   #wake: () => void = () => undefined;
 
   constructor(argv: readonly string[]) {
     const [file = '', ...args] = argv;
-    this.child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-    this.exited = new Promise((resolve) => {
-      this.child.on('exit', (code, signal) => {
-        resolve({ code, signal });
+    this.child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+    this.closed = new Promise((resolve) => {
+      this.child.on('close', () => {
+        this.#closed = true;
+        resolve();
         this.#wake();
       });
     });
-    if (this.child.stdout !== null) {
-      createInterface({ input: this.child.stdout }).on('line', (line) => {
+    this.exited = new Promise((resolve) => {
+      this.child.on('exit', (code, signal) => {
+        resolve({ code, signal });
+      });
+    });
+    for (const input of [this.child.stdout, this.child.stderr]) {
+      if (input === null) continue;
+      createInterface({ input }).on('line', (line) => {
         this.lines.push(line);
         this.#wake();
       });
@@ -52,14 +63,12 @@ export class Program {
     return this.child.pid ?? -1;
   }
 
-  /** A line of its standard output that matches. */
-  async line(pattern: RegExp): Promise<string> {
+  /** The nth line that matches. */
+  async line(pattern: RegExp, nth = 1): Promise<string> {
     for (;;) {
-      const found = this.lines.find((line) => pattern.test(line));
+      const found = this.lines.filter((line) => pattern.test(line))[nth - 1];
       if (found !== undefined) return found;
-      if (this.child.exitCode !== null || this.child.signalCode !== null) {
-        throw new Error(`ended without saying ${pattern.source}: ${this.lines.join(' | ')}`);
-      }
+      if (this.#closed) throw new Error(`ended without saying ${pattern.source}: ${this.lines.join(' | ')}`);
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }
