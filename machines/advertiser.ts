@@ -59,7 +59,7 @@ export const advertiserMachine = advertiserSetup.createMachine({
       { actions: 'noteTxOk' },
     ],
     'TX.ERROR': [
-      { guard: 'lastErrorTolerated', actions: ['noteTxError', 'demoteForErrors'] },
+      { guard: 'sendingFails', actions: ['noteTxError', 'demoteForErrors'] },
       { actions: 'noteTxError' },
     ],
   },
@@ -167,7 +167,7 @@ export const advertiserMachine = advertiserSetup.createMachine({
           { actions: 'noteTxOk' },
         ],
         'TX.ERROR': [
-          { guard: 'lastErrorTolerated', actions: ['noteTxError', 'demoteForErrors', say] },
+          { guard: 'sendingFails', actions: ['noteTxError', 'demoteForErrors', say] },
           { actions: 'noteTxError' },
         ],
       },

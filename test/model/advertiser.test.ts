@@ -247,8 +247,10 @@ describe('demotion', () => {
     send('TX.OK', 1);
     send('TX.ERROR', 2);
     expect(node.effects).toEqual([]);
-    send('TX.ERROR', 5);
+    send('TX.ERROR', 1);
     expect(node.effects).toEqual(['advert 1/240']);
+    send('TX.ERROR', 5);
+    expect(node.effects).toHaveLength(1);
     send('TX.OK', 2);
     expect(node.effects).toHaveLength(1);
     send('TX.OK', 5);
