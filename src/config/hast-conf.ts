@@ -8,7 +8,6 @@ import type { Identity } from './identity.ts';
 import type { HastSettings } from '../model/settings.ts';
 
 export { parseHastConf } from './hast-conf-parser.ts';
-export type { HastConfTree } from './hast-conf-parser.ts';
 export { resolveHastConf } from './hast-conf-resolve.ts';
 
 export const DEFAULT_HAST_CONF = '/etc/hast.conf';

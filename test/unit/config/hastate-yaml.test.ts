@@ -337,11 +337,11 @@ describe('loadHastate', () => {
     );
     await writeFile(secret, '', { mode: 0o600 });
     await writeFile(password, 'x');
-    await chmod(password, 0o644);
+    await chmod(password, 0o640);
     const refused = loadHastate(path, hast('hast1'));
     await expect(refused).rejects.toThrow(`${path}:7:14: ${secret} is empty`);
     await expect(refused).rejects.toThrow(
-      `:23:22: ${password} has mode 0644 and not 0600; run 'chmod 0600 ${password}'`,
+      `:23:22: ${password} has mode 0640 and not 0600; run 'chmod 0600 ${password}'`,
     );
     await writeFile(secret, 'x');
     await chmod(password, 0o600);
