@@ -67,8 +67,7 @@ export const advertiserSetup = setup({
       event.type === 'LOOP.STALL' && event.ms > intervalsOf(context).advIntervalMs,
     beyondDownInterval: ({ context, event }) =>
       event.type === 'LOOP.STALL' && event.ms > intervalsOf(context).downIntervalMs,
-    lastErrorTolerated: ({ context }) =>
-      context.txErrors + 1 === TX_STREAK && !('senderr' in context.demotion),
+    sendingFails: ({ context }) => context.txErrors + 1 >= TX_STREAK && !('senderr' in context.demotion),
     sendingRecovered: ({ context }) => context.txSuccesses + 1 >= TX_STREAK && 'senderr' in context.demotion,
   },
   delays: {

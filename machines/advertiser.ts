@@ -8,15 +8,7 @@ import { advertiserSetup, changeTo, firstAdvert, regularAdvert } from './adverti
 import { initialContext } from './advertiser-context.ts';
 import { textOf } from './thrown.ts';
 
-export type {
-  AddressChange,
-  AdvertToSend,
-  AdvertiserContext,
-  AdvertiserEvent,
-  AdvertiserInput,
-  HeardAdvert,
-  StateChange,
-} from './advertiser-context.ts';
+export type { AdvertToSend, AdvertiserEvent, AdvertiserInput } from './advertiser-context.ts';
 
 const because = (reason: string) => ({ type: 'because', params: { reason } }) as const;
 const leaving = (reason: string, bowOut: boolean) => ({ type: 'leave', params: { reason, bowOut } }) as const;
