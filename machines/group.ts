@@ -159,6 +159,11 @@ export const groupMachine = groupSetup.createMachine({
             input: scope,
             onDone: [
               {
+                guard: { type: 'hooksStuck', params: ({ event }) => ({ result: event.output }) },
+                target: '#group.stuck',
+                actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.output.summary }) },
+              },
+              {
                 guard: { type: 'hooksOk', params: ({ event }) => ({ result: event.output }) },
                 target: '#group.primary',
               },

@@ -3,6 +3,7 @@ import type { AnyStateMachine } from 'xstate';
 
 import { advertiserMachine } from './advertiser.ts';
 import { groupMachine } from './group.ts';
+import { hookRunMachine } from './hook-run.ts';
 import { linkMachine } from './link.ts';
 import { nodeMachine } from './node.ts';
 import { resourceMachine } from './resource.ts';
@@ -11,6 +12,7 @@ export const machines: Readonly<Record<string, AnyStateMachine>> = {
   group: groupMachine,
   resource: resourceMachine,
   advertiser: advertiserMachine,
+  'hook-run': hookRunMachine,
   link: linkMachine,
   node: nodeMachine,
 };

@@ -30,7 +30,7 @@ function build(byHand = false) {
   const clock = new SimulatedClock();
   const blocked: string[] = [];
   const machine = groupMachine.provide({
-    actors: actors as Parameters<typeof groupMachine.provide>[0]['actors'] & object,
+    actors: actors,
     actions: { reportBlocked: (_, { error }) => void blocked.push(error ?? '') },
   });
   const actor = createActor(machine, {
@@ -167,6 +167,15 @@ describe('a promotion that fails', () => {
     await ports.settleSecondary.answer(undefined);
     await goUp();
     expect(actor.getSnapshot().context.failures).toBe(0);
+  });
+
+  it('is stuck when something of a start hook cannot be ended', async () => {
+    evaluate();
+    await ports.prepareMembers.answer(EPOCH);
+    await ports.promoteMembers.answer(undefined);
+    await ports.attachDevices.answer(undefined);
+    await ports.startHooks.answer({ ok: false, stuck: true, summary: '20-ext4 start timed out' });
+    expect(actor.getSnapshot().matches('stuck')).toBe(true);
   });
 
   it('takes an address that cannot be raised as a failure of the whole', async () => {

@@ -25,7 +25,7 @@ export function handPort<Output = undefined>(): HandPort<Output> {
       return new Promise<Output>((resolve, reject) => {
         waiting.push({ resolve, reject });
       });
-    }) as PromiseActorLogic<Output, never>,
+    }),
     get waiting() {
       return waiting.length;
     },

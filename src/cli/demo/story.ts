@@ -25,7 +25,7 @@ export interface Stage {
   readonly daemons: Readonly<Record<DemoNode, DemoDaemon>>;
   readonly signal: AbortSignal;
   /** One step, as it happens. */
-  say(text: string): void;
+  readonly say: (text: string) => void;
   /** A line that replaces itself: progress. */
   progress(done: number, total: number): void;
 }

@@ -3,7 +3,7 @@ import { type Actor, fromPromise, type SnapshotFrom } from 'xstate';
 
 import { groupMachine, type HooksResult } from '../../../machines/group.ts';
 import { groupEpoch, mayPromote, peerPresence } from '../../model/decision.ts';
-import { EngineError, HastateError } from '../../model/errors.ts';
+import { HastateError } from '../../model/errors.ts';
 import type { Evidence, Trigger } from '../../model/evidence.ts';
 import type { Wishes } from '../../model/intent.ts';
 import type { Epoch } from '../../model/record.ts';
@@ -13,6 +13,7 @@ import type { Verdict } from '../../model/verdict.ts';
 import type { Runtime } from '../runtime.ts';
 import { dotted } from '../runtime.ts';
 import { reach, runChart } from './actors.ts';
+import { Agreement, type AskPeer } from './agreement.ts';
 import { gatherEvidence } from './evidence.ts';
 import type { Member } from './members.ts';
 
@@ -21,8 +22,7 @@ export interface GroupServices {
   readonly allMembers: () => Iterable<Member>;
   readonly referencesReached: () => number;
   readonly obstacles: (group: string) => readonly string[];
-  /** Asks the peer; rejects when it is not there, refuses or takes longer than `timeoutMs`. */
-  askPeer(method: 'claim' | 'handover', params: Record<string, unknown>, timeoutMs: number): Promise<unknown>;
+  readonly askPeer: AskPeer;
   /** Tells the peer now instead of at the next heartbeat. */
   announceState(): void;
   attachDevices(group: GroupSettings, members: readonly Member[]): Promise<void>;
@@ -48,9 +48,7 @@ export interface AddressService {
   eligible(may: boolean): void;
 }
 
-const CONSENT_MS = 3000;
 const ROLE_MS = 15_000;
-const HANDOVER_MS = 20_000;
 
 export class Group {
   readonly settings: GroupSettings;
@@ -59,7 +57,7 @@ export class Group {
   lastTransition: string | null = null;
   readonly #runtime: Runtime;
   readonly #services: GroupServices;
-  #claiming = false;
+  readonly #agreement: Agreement;
   #wasUp = false;
 
   constructor(
@@ -73,6 +71,7 @@ export class Group {
     this.#services = services;
     this.settings = settings;
     this.members = members;
+    this.#agreement = new Agreement(runtime, settings, services.askPeer);
     this.actor = runChart(runtime, {
       id: `group.${settings.name}`,
       name: 'group',
@@ -201,7 +200,7 @@ export class Group {
   }
 
   #wishes(): Wishes {
-    const onHold = this.#runtime.peer.grantedUntil(this.settings.name) > this.#runtime.clock.now();
+    const onHold = this.#agreement.promised;
     return { advert: this.#services.address?.state() ?? null, prefer: this.settings.prefer, onHold };
   }
 
@@ -220,35 +219,13 @@ export class Group {
     return groupEpoch(this.evidence().members);
   }
 
-  /** B5: the peer wants to become primary. @returns whether we promise to leave the group to it */
-  grantClaim(peer: string): { granted: boolean; forMs: number; reason: string } {
-    if (this.role !== 'secondary')
-      return { granted: false, forMs: 0, reason: `${this.#runtime.node} is ${this.state}` };
-    const weWin =
-      this.settings.prefer === this.#runtime.node ||
-      (this.settings.prefer === null && this.#runtime.node < peer);
-    if (this.#claiming && weWin)
-      return { granted: false, forMs: 0, reason: `${this.#runtime.node} claims it too and comes first` };
-    this.#runtime.peer.grant(this.settings.name, this.#runtime.clock.now() + CONSENT_MS);
-    return { granted: true, forMs: CONSENT_MS, reason: '' };
+  /** B5: the peer wants to become primary. */
+  grantClaim(peer: string): ReturnType<Agreement['grant']> {
+    return this.#agreement.grant(peer, this.role === 'secondary', this.state);
   }
 
   async #claim(): Promise<undefined> {
-    this.#claiming = true;
-    try {
-      const reply = (await this.#services.askPeer('claim', { group: this.settings.name }, CONSENT_MS)) as {
-        granted?: unknown;
-        forMs?: unknown;
-        reason?: unknown;
-      };
-      if (reply.granted !== true || typeof reply.forMs !== 'number') {
-        throw new EngineError('claim-refused', `the peer does not agree: ${String(reply.reason)}`);
-      }
-      // Half of it: the promise runs on the other node's clock from a moment that we do not know exactly.
-      this.#runtime.peer.consented(this.settings.name, this.#runtime.clock.now() + reply.forMs / 2);
-    } finally {
-      this.#claiming = false;
-    }
+    await this.#agreement.claim();
     // After the chart is back in `waiting`.
     this.#runtime.clock.after(0, () => {
       this.judge();
@@ -272,29 +249,12 @@ export class Group {
   }
 
   async #handOver(): Promise<undefined> {
-    const reply = (await this.#services.askPeer(
-      'handover',
-      { group: this.settings.name, epoch: this.epoch },
-      HANDOVER_MS,
-    )) as { accepted?: unknown; reason?: unknown };
-    if (reply.accepted !== true)
-      throw new EngineError('handover-refused', `the peer did not take over: ${String(reply.reason)}`);
+    await this.#agreement.handOver(this.epoch);
     return undefined;
   }
 
-  /** D4: only the peer's word that it did not record a newer epoch makes this node promotable again. */
   async #takeBack(): Promise<undefined> {
-    const reply = (await this.#services.askPeer('claim', { group: this.settings.name }, CONSENT_MS)) as {
-      granted?: unknown;
-      reason?: unknown;
-    };
-    const theirs = this.#runtime.peer.report(this.settings.name)?.epoch.number ?? Number.POSITIVE_INFINITY;
-    if (reply.granted !== true || theirs > this.epoch.number) {
-      throw new EngineError(
-        'handover-open',
-        `the handover is not settled: ${String(reply.reason)}; this node waits until it has met the peer`,
-      );
-    }
+    await this.#agreement.settleBack(this.epoch);
     await all(this.members.map((member) => member.command({ type: 'unrelease' })));
     return undefined;
   }
@@ -307,7 +267,7 @@ export class Group {
     if (this.role === 'primary') return;
     let verdict = mayPromote(this.evidence(trigger));
     if (verdict.answer === 'wait' && verdict.reasons.every((reason) => reason.code === 'needs-consent')) {
-      await this.#claim();
+      await this.#agreement.claim();
       verdict = mayPromote(this.evidence(trigger));
     }
     if (verdict.answer !== 'promote') {

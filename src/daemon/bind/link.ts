@@ -8,6 +8,7 @@ import { linkMachine, type LinkVerdict } from '../../../machines/link.ts';
 import { mayPromote } from '../../model/decision.ts';
 import { HastateError, NetError, describeError } from '../../model/errors.ts';
 import { compareEpochs, type Epoch, freshnessByExchange } from '../../model/record.ts';
+import { timingDigest } from '../../protocol/peer-message.ts';
 import type { HeartbeatBody, PeerHeartbeat, PeerMethod } from '../../protocol/peer-message.ts';
 import { createPeerChannel } from '../../net/peer-channel.ts';
 import type { PeerChannel } from '../../net/peer-channel-types.ts';
@@ -62,6 +63,7 @@ export class Link {
       clock: runtime.clock,
       heartbeatMs: runtime.settings.timing.heartbeatMs,
       version: this.#options.version,
+      timing: timingDigest(runtime.settings.timing),
       composeHeartbeat: () => this.#composeHeartbeat(),
       log: runtime.log,
       callbacks: {

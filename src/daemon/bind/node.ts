@@ -67,7 +67,11 @@ export class HastateNode {
     this.#devices = new Devices(options.runtime, () => {
       this.#tellKeeper();
     });
-    this.#hooks = new GroupHooks(options.runtime, (resource) => this.#devices.path(resource));
+    this.#hooks = new GroupHooks(
+      options.runtime,
+      (resource) => this.#devices.path(resource),
+      this.#stopping.signal,
+    );
     this.#commands = {
       runtime: options.runtime,
       sources: this.#sources(),

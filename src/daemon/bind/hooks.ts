@@ -1,0 +1,117 @@
+/** Runs a group's hooks through the hook-run chart, and keeps what they did in the journal. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { fromPromise, toPromise } from 'xstate';
+
+import type { HooksResult } from '../../../machines/group.ts';
+import { hookRunMachine } from '../../../machines/hook-run.ts';
+import { discoverHooks } from '../../hooks/discover.ts';
+import { HookPlanError, planHooks } from '../../hooks/plan.ts';
+import { runHook } from '../../hooks/run.ts';
+import { describeError, HookError } from '../../model/errors.ts';
+import { hookSucceeded, type HookOutcome, type HookStep } from '../../model/hook.ts';
+import type { Epoch } from '../../model/record.ts';
+import type { GroupSettings } from '../../model/settings.ts';
+import type { Runtime } from '../runtime.ts';
+import { runChart } from './actors.ts';
+import type { Member } from './members.ts';
+
+const DEFAULT_DIRECTORY =
+  process.platform === 'freebsd' ? '/usr/local/etc/hastate/hooks' : '/etc/hastate/hooks';
+
+export interface HookCall {
+  readonly reason: string;
+  readonly forced: boolean;
+  readonly epoch: Epoch | null;
+}
+
+export class GroupHooks {
+  readonly #runtime: Runtime;
+  readonly #devicePath: (resource: string) => string | null;
+  readonly #stopping: AbortSignal;
+
+  constructor(runtime: Runtime, devicePath: (resource: string) => string | null, stopping: AbortSignal) {
+    this.#runtime = runtime;
+    this.#devicePath = devicePath;
+    this.#stopping = stopping;
+  }
+
+  /** Never rejects for what a hook does: the result says it. A hook that may not run fails a `start`. */
+  async run(
+    group: GroupSettings,
+    members: readonly Member[],
+    verb: 'start' | 'stop',
+    call: HookCall,
+  ): Promise<HooksResult> {
+    if (Object.keys(group.hooks).length === 0) return { ok: true, stuck: false, summary: 'no hooks' };
+    const { steps, problem } = await this.#plan(group, members, verb, call);
+    if (problem !== null && verb === 'start') return { ok: false, stuck: false, summary: problem };
+    const outputDir = join(this.#runtime.stateDir, 'hooks');
+    await mkdir(outputDir, { recursive: true, mode: 0o700 });
+    const id = `hook-run.${group.name}`;
+    const actor = runChart(this.#runtime, {
+      id,
+      name: 'hook-run',
+      machine: hookRunMachine.provide({
+        actors: { runHook: fromPromise(({ input }) => this.#runOne(group, input, outputDir)) },
+      }),
+      input: { verb, steps },
+      about: { group: group.name },
+    });
+    const output = await toPromise(actor);
+    if (problem === null) return { ok: output.ok, stuck: output.stuck, summary: output.summary };
+    return { ok: false, stuck: output.stuck, summary: `${problem}; ${output.summary}` };
+  }
+
+  async #plan(
+    group: GroupSettings,
+    members: readonly Member[],
+    verb: 'start' | 'stop',
+    call: HookCall,
+  ): Promise<{ steps: readonly HookStep[]; problem: string | null }> {
+    const runtime = this.#runtime;
+    const devices = members.flatMap(({ settings }) => {
+      const path = this.#devicePath(settings.name);
+      return path === null ? [] : [[settings.name, path] as const];
+    });
+    try {
+      const discovered = await discoverHooks(runtime.settings.hooksDir ?? DEFAULT_DIRECTORY);
+      const steps = planHooks(group, discovered, verb, {
+        node: runtime.node,
+        peer: runtime.settings.peer?.name ?? null,
+        devices: Object.fromEntries(devices),
+        reason: call.reason,
+        epoch: call.epoch?.number ?? 0,
+        forced: call.forced,
+        stateDir: runtime.stateDir,
+      });
+      return { steps, problem: null };
+    } catch (error) {
+      runtime.journal.add({
+        kind: 'hook.refused',
+        level: 'error',
+        group: group.name,
+        message: describeError(error),
+      });
+      return { steps: error instanceof HookPlanError ? error.steps : [], problem: describeError(error) };
+    }
+  }
+
+  async #runOne(group: GroupSettings, step: HookStep | undefined, outputDir: string): Promise<HookOutcome> {
+    if (step === undefined) throw new HookError('hook-none', 'there is no hook left to run');
+    const outcome = await runHook(step, { signal: this.#stopping, outputDir, log: this.#runtime.log });
+    const ok = hookSucceeded(outcome);
+    const printed = outcome.output.trim();
+    this.#runtime.journal.add({
+      kind: 'hook.exited',
+      level: ok ? 'info' : 'error',
+      group: group.name,
+      message:
+        `${group.name}: ${step.name} ${step.verb} ${ok ? 'done' : (outcome.failure ?? 'failed')} in ${Math.round(outcome.durationMs)} ms` +
+        (ok || printed === '' ? '' : `: ${printed.slice(-500)}`),
+      data: { ...outcome, hook: step.name, verb: step.verb },
+    });
+    return outcome;
+  }
+}
