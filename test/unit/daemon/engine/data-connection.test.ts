@@ -71,6 +71,20 @@ describe('data connection', () => {
     expect(got.bytes()).toHaveLength(sent.length);
   });
 
+  it('drains although the listener asks to pause, which holds afterwards', async () => {
+    const connection = new DataConnection(pair.near, '127.0.0.1');
+    let received = 0;
+    connection.onData((chunk) => {
+      received += chunk.length;
+      connection.pause();
+    });
+    connection.pause();
+    await written(pair.far, Buffer.alloc(1_000_000));
+    await connection.drain();
+    expect(received).toBe(1_000_000);
+    expect(pair.near.isPaused()).toBe(true);
+  });
+
   it('drains to the end of a connection that the peer has closed', async () => {
     const connection = new DataConnection(pair.near, '127.0.0.1');
     const got = collect(connection);

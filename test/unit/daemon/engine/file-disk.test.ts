@@ -10,6 +10,7 @@ import {
   truncateSync,
   writeFileSync,
   closeSync,
+  constants,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -188,7 +189,9 @@ describe.skipIf(needs('root', 'losetup') || process.platform !== 'linux')('a blo
       } finally {
         await disk.close();
       }
-      const fd = openSync(device, 'r');
+      // As a mount does.
+      const fd = openSync(device, constants.O_RDWR | constants.O_EXCL);
+      await expect(openFileDisk(device, directory)).rejects.toEqual(coded('disk-busy', /mounted or in use/));
       closeSync(fd);
     } finally {
       execFileSync('losetup', ['--detach', device]);

@@ -6,6 +6,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { handOver, takeOver } from '../../../../src/daemon/engine/hand-over.ts';
 import { loadLibC } from '../../../../src/daemon/engine/native.ts';
+import { PortStream, relay } from '../../../../src/daemon/engine/relay.ts';
 import type { Adoption } from '../../../../src/daemon/engine/worker-messages.ts';
 import type { ConnectionPort } from '../../../../src/replication/ports.ts';
 import { needs } from '../../../support/needs.ts';
@@ -125,6 +126,22 @@ describe.each(ways)('a connection that is %s', (_way, dup) => {
     await once(pair.far, 'end');
     expect(Buffer.concat(chunks).toString()).toBe('refused');
   });
+});
+
+it('a relay settles only when all that had arrived was taken', async () => {
+  relay(pair.near, channel.port1);
+  const stream = new PortStream(channel.port2);
+  // More than the window, so that the relay is blocked while nobody reads.
+  await written(pair.far, Buffer.alloc(3_000_000));
+  let settled = false;
+  const settling = stream.settle().then(() => (settled = true));
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(settled).toBe(false);
+  let received = 0;
+  stream.on('data', (chunk: Buffer) => (received += chunk.length));
+  await settling;
+  await until(() => received === 3_000_000);
+  stream.destroy();
 });
 
 describe.skipIf(needs('koffi', 'sh'))('the descriptor of a connection', () => {
