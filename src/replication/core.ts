@@ -1,0 +1,62 @@
+/** What the parts of one resource's engine share. Made by engine.ts, which owns it. */
+import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
+import type { NodeName } from '../model/roles.ts';
+import type { ResourceCounters } from '../protocol/control.ts';
+import type { HastMetadata } from '../protocol/hast-metadata.ts';
+import type { ActiveMap } from './activemap.ts';
+import type { EngineEvent, EngineSetup } from './messages.ts';
+import type { MetadataStore, StoredState } from './metadata-store.ts';
+import type { EnginePorts } from './ports.ts';
+import type { RangeLock } from './rangelock.ts';
+
+export type Report = (
+  kind: EngineEvent['kind'],
+  level: EngineEvent['level'],
+  message: string,
+  data?: Readonly<Record<string, unknown>>,
+) => void;
+
+export type MutableCounters = { -readonly [K in keyof ResourceCounters]: ResourceCounters[K] };
+
+export interface EngineCore {
+  readonly setup: EngineSetup;
+  readonly ports: EnginePorts;
+  readonly self: NodeName;
+  /** Null: no other node, or a plain hastd, which is never in a record. */
+  readonly namedPeer: NodeName | null;
+  readonly store: MetadataStore;
+  readonly map: ActiveMap;
+  readonly locks: RangeLock;
+  readonly counters: MutableCounters;
+  readonly report: Report;
+  /** Durable metadata update; the canary's place in the map is durable before. Rejects with DiskError. */
+  save(
+    change: (state: StoredState) => { meta?: HastMetadata; record?: ResourceRecord } | null,
+  ): Promise<void>;
+  freshness: Freshness;
+  diskError: string | null;
+}
+
+/** The largest request on the wire: FreeBSD's MAXPHYS. Bytes. */
+export const MAXPHYS = 131072;
+
+export function extentsOf(core: EngineCore, offset: number, length: number): [number, number] {
+  const size = core.store.meta.extentsize;
+  return [Math.floor(offset / size), Math.floor((offset + Math.max(length, 1) - 1) / size)];
+}
+
+export function namesPeer(core: EngineCore): boolean {
+  return core.namedPeer !== null && core.store.record.inSync.includes(core.namedPeer);
+}
+
+export function describeEpoch(epoch: Epoch): string {
+  return `${epoch.number} (${epoch.id})`;
+}
+
+/** Local write or read failed: said once per kind of failure, shown in the snapshot until the engine is opened again. */
+export function reportDiskError(core: EngineCore, what: string, error: string): void {
+  const text = `local ${what} failed: ${error}`;
+  const first = core.diskError !== text;
+  core.diskError = text;
+  if (first) core.report('disk-error', 'error', `${core.setup.resource.name}: ${text}`, { what, error });
+}

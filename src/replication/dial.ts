@@ -1,0 +1,213 @@
+/**
+ * The primary's half of the handshake: two connections, a token, the peer's activemap.
+ * @see hast.md section 5
+ */
+import { Buffer } from 'node:buffer';
+import { describeError, NetError } from '../model/errors.ts';
+import type { Epoch } from '../model/record.ts';
+import { encodeFrame, FrameReader, HAST_VERSION, unpackPayload } from '../protocol/hast-message.ts';
+import type { Frame } from '../protocol/hast-message.ts';
+import type { NvField, NvMap } from '../protocol/nv.ts';
+import type { EngineCore } from './core.ts';
+import { idToWire, readEpoch, readWords, wordsFields } from './heartbeat.ts';
+import type { PeerWords } from './heartbeat.ts';
+import type { ConnectionPort } from './ports.ts';
+import type { Counters } from './split-brain.ts';
+
+const TOKEN_BYTES = 16;
+
+/** The peer said no. */
+export class RefusedError extends NetError {
+  /** hastd's `wait`: it is primary and may be told to change soon. */
+  readonly wait: boolean;
+  readonly epoch: Epoch | null;
+
+  constructor(message: string, wait: boolean, epoch: Epoch | null) {
+    super('peer-refused', message);
+    this.wait = wait;
+    this.epoch = epoch;
+  }
+}
+
+export interface Dialled {
+  readonly out: ConnectionPort;
+  readonly in: ConnectionPort;
+  readonly version: number;
+  readonly words: PeerWords | null;
+  readonly counters: Counters;
+  /** The peer's disk had never met a primary. */
+  readonly virgin: boolean;
+  readonly source: 'primary' | 'secondary';
+  /** Bits of extents that the peer wants copied; null = none. */
+  readonly map: Buffer | null;
+  /** What arrived on `in` already. */
+  readonly early: readonly Buffer[];
+}
+
+/**
+ * @param firstVersion of the first frame's header: 1 at start, then what was last agreed
+ * @throws NetError when the peer cannot be reached or does not keep to the protocol; RefusedError
+ */
+export async function dial(core: EngineCore, firstVersion: number, signal: AbortSignal): Promise<Dialled> {
+  const { connector } = core.ports;
+  const timeout = core.setup.resource.timeoutMs;
+  if (connector === null) throw new NetError('no-remote', `${core.setup.resource.name} has no remote`);
+  const out = await connector.connect(timeout, signal);
+  let back: ConnectionPort | null = null;
+  try {
+    const frames = new FrameQueue(core, out);
+    const name: NvField = { name: 'resource', type: 'string', value: core.setup.resource.name };
+    out.send(...encodeFrame(firstVersion, [name, { name: 'version', type: 'uint8', value: HAST_VERSION }]));
+    const hello = await frames.next(timeout, signal);
+    refuse(hello.nv);
+    const version = Math.max(hello.nv.number('version', 'uint8') ?? 1, 0);
+    if (version > HAST_VERSION)
+      throw new NetError('peer-version', `the peer wants version ${version} of HAST`);
+    const token = hello.nv.bytes('token');
+    if (token?.length !== TOKEN_BYTES) throw new NetError('peer-token', 'the peer sent no usable token');
+    const tokenCopy = Buffer.from(token);
+    back = await connector.connect(timeout, signal);
+    const early: Buffer[] = [];
+    let lost: string | null = null;
+    back.onData((chunk) => early.push(chunk));
+    back.onClose((reason) => (lost = reason));
+    const virgin = await ensureResuid(core);
+    const { meta } = core.store;
+    back.send(
+      ...encodeFrame(version, [
+        name,
+        { name: 'token', type: 'bytes', value: tokenCopy },
+        ...(virgin ? [{ name: 'virgin', type: 'int8', value: 1 } as const] : []),
+        { name: 'resuid', type: 'uint64', value: meta.resuid },
+        { name: 'localcnt', type: 'uint64', value: meta.localcnt },
+        { name: 'remotecnt', type: 'uint64', value: meta.remotecnt },
+        ...(core.setup.peerKind === 'hastate' ? wordsFields(core) : []),
+      ]),
+    );
+    const reply = await frames.next(timeout, signal);
+    const result = readSession(core, reply);
+    frames.release();
+    if (lost !== null) throw new NetError('peer-closed', `connection closed: ${String(lost)}`);
+    return { out, in: back, version, early, ...result };
+  } catch (error) {
+    const reason = `handshake failed: ${describeError(error)}`;
+    out.close(reason);
+    back?.close(reason);
+    throw error;
+  }
+}
+
+function readSession(
+  core: EngineCore,
+  { nv, data }: Frame,
+): Omit<Dialled, 'out' | 'in' | 'version' | 'early'> {
+  refuse(nv);
+  const { meta } = core.store;
+  const datasize = Number(nv.big('datasize', 'int64') ?? 0n);
+  const extentsize = nv.number('extentsize', 'int32') ?? 0;
+  if (datasize !== meta.datasize) {
+    throw new NetError(
+      'peer-datasize',
+      `Data size differs between nodes (local=${meta.datasize}, remote=${datasize}).`,
+    );
+  }
+  if (extentsize !== meta.extentsize) {
+    throw new NetError(
+      'peer-extentsize',
+      `Extent size differs between nodes (local=${meta.extentsize}, remote=${extentsize}).`,
+    );
+  }
+  const source = nv.number('syncsrc', 'uint8') === 2 ? 'secondary' : 'primary';
+  const mapsize = nv.number('mapsize', 'uint32') ?? 0;
+  let map: Buffer | null = null;
+  if (mapsize > 0) {
+    if (data === null) throw new NetError('peer-map', 'the peer announced an activemap and sent none');
+    map = Buffer.from(unpackPayload(nv, data, mapsize, MAX_MAP_BYTES));
+    if (map.length * 8 < core.map.extents)
+      throw new NetError(
+        'peer-map',
+        `the peer's activemap has ${map.length} bytes for ${core.map.extents} extents`,
+      );
+  }
+  return {
+    words: core.setup.peerKind === 'hastate' ? readWords(nv) : null,
+    counters: { local: nv.big('localcnt', 'uint64') ?? 0n, remote: nv.big('remotecnt', 'uint64') ?? 0n },
+    virgin: nv.has('virgin'),
+    source,
+    map,
+  };
+}
+
+/** A resource gets its identity at the first handshake. @returns true when this is it */
+async function ensureResuid(core: EngineCore): Promise<boolean> {
+  if (core.store.meta.resuid !== 0n) return false;
+  const resuid = idToWire(core.ports.random.id());
+  await core.save(({ meta }) => ({ meta: { ...meta, resuid, prevrole: 'primary' } }));
+  return true;
+}
+
+function refuse(nv: NvMap): void {
+  const message = nv.string('errmsg');
+  if (message !== undefined) throw new RefusedError(message, nv.has('wait'), readEpoch(nv));
+}
+
+/** Bytes of an activemap that are taken at most: 256 TiB in extents of 2 MiB. */
+const MAX_MAP_BYTES = 16 * 1024 * 1024;
+
+/** Frames of one connection, one at a time. */
+class FrameQueue {
+  readonly #core: EngineCore;
+  readonly #connection: ConnectionPort;
+  #frames: Frame[] = [];
+  #failure: Error | null = null;
+  #wake: (() => void) | null = null;
+
+  constructor(core: EngineCore, connection: ConnectionPort) {
+    this.#core = core;
+    this.#connection = connection;
+    const reader = new FrameReader({ maxNvBytes: 64 * 1024, maxDataBytes: MAX_MAP_BYTES });
+    connection.onData((chunk) => {
+      try {
+        this.#frames.push(...reader.push(chunk));
+      } catch (error) {
+        this.#fail(error instanceof Error ? error : new Error(String(error)));
+      }
+      this.#wake?.();
+    });
+    connection.onClose((reason) => this.#fail(new NetError('peer-closed', `connection closed: ${reason}`)));
+  }
+
+  async next(timeoutMs: number, signal: AbortSignal): Promise<Frame> {
+    const cancel = this.#core.ports.clock.after(timeoutMs, () =>
+      this.#fail(new NetError('peer-timeout', `no handshake answer within ${timeoutMs} ms`)),
+    );
+    const onAbort = (): void => this.#fail(new NetError('aborted', 'the handshake was given up'));
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      for (;;) {
+        const frame = this.#frames.shift();
+        if (frame !== undefined) return frame;
+        if (this.#failure !== null) throw this.#failure;
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    } finally {
+      cancel();
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** @throws NetError when the connection died meanwhile */
+  release(): void {
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#frames.length > 0) throw new NetError('peer-protocol', 'the peer said more than it was asked');
+    this.#connection.onData(() => undefined);
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#wake?.();
+  }
+}

@@ -1,0 +1,398 @@
+/**
+ * The replication engine of one resource: its roles and commands. Pure: disk, link, clock, random
+ * numbers and shared memory are ports.
+ * @see SAFETY, protocols: hast
+ */
+import type { Buffer } from 'node:buffer';
+import { DiskError, EngineError } from '../model/errors.ts';
+import { compareEpochs, promoted } from '../model/record.ts';
+import type { Epoch, Freshness } from '../model/record.ts';
+import type { HastRole, NodeName } from '../model/roles.ts';
+import { Acceptor } from './acceptor.ts';
+import { ActiveMap } from './activemap.ts';
+import { describeEpoch, namesPeer } from './core.ts';
+import type { EngineCore, MutableCounters } from './core.ts';
+import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from './messages.ts';
+import { METADATA_BYTES } from '../protocol/hast-metadata.ts';
+import { MetadataStore } from './metadata-store.ts';
+import { Peering } from './peering.ts';
+import type { ConnectionPort, EnginePorts } from './ports.ts';
+import { RangeLock } from './rangelock.ts';
+import { Secondary } from './secondary.ts';
+
+export { createMetadata } from './metadata-store.ts';
+export type { CreateOptions } from './metadata-store.ts';
+
+export interface Engine {
+  /** Reads metadata and map. Once, before anything else. Rejects with DiskError. */
+  open(): Promise<EngineSnapshot>;
+  /** Rejects with EngineError when role or state do not allow it, with DiskError when it cannot be made durable. */
+  handle(command: EngineCommand): Promise<EngineSnapshot>;
+  /** An accepted connection and the bytes read so far, which hold the first frame whole. */
+  adopt(connection: ConnectionPort, head: Buffer): void;
+  /** Ends everything; the ports stay with their owner. Idempotent. */
+  close(): Promise<void>;
+}
+
+export function createEngine(
+  setup: EngineSetup,
+  ports: EnginePorts,
+  emit: (event: EngineEvent) => void,
+): Engine {
+  return new ResourceEngine(setup, ports, emit);
+}
+
+class ResourceEngine implements Engine {
+  readonly #setup: EngineSetup;
+  readonly #ports: EnginePorts;
+  readonly #emit: (event: EngineEvent) => void;
+  #core: EngineCore | null = null;
+  #role: HastRole = 'init';
+  #secondary: Secondary | null = null;
+  #acceptor: Acceptor | null = null;
+  #peering: Peering | null = null;
+  #export: EngineSnapshot['export'] = null;
+  /** A3: after a promotion without the peer an earlier primary may still answer for H. */
+  #aloneConfirmed = true;
+  #downAt: number | null = null;
+  #last: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(setup: EngineSetup, ports: EnginePorts, emit: (event: EngineEvent) => void) {
+    this.#setup = setup;
+    this.#ports = ports;
+    this.#emit = emit;
+  }
+
+  async open(): Promise<EngineSnapshot> {
+    const { disk, sidecar, random } = this.#ports;
+    const { resource, peerKind } = this.#setup;
+    const store = await MetadataStore.open(disk, sidecar, resource.name, random);
+    const map = new ActiveMap({
+      extents: Math.ceil(store.meta.datasize / store.meta.extentsize),
+      keepdirty: store.meta.keepdirty,
+      imageBytes: store.imageBytes,
+      sectorBytes: disk.sectorBytes,
+      store: (offset, data, done) => disk.writeDurable(METADATA_BYTES + offset, data, done),
+    });
+    map.load(store.image);
+    if (store.canaryAt !== null) map.setTail(store.canaryAt, store.canary);
+    let marked = false;
+    const core: EngineCore = {
+      setup: this.#setup,
+      ports: this.#ports,
+      self: this.#setup.node,
+      namedPeer: peerKind === 'hastate' ? resource.peer : null,
+      store,
+      map,
+      locks: new RangeLock(),
+      counters: noCounters(),
+      report: (kind, level, message, data) => this.#report(kind, level, message, data),
+      save: async (change) => {
+        if (!marked) await commit(map);
+        marked = true;
+        await store.update(change);
+      },
+      freshness: { kind: 'unknown', why: 'it was just opened' },
+      diskError: null,
+    };
+    core.freshness = freshnessAtStart(core);
+    this.#core = core;
+    if (store.mapLost) await distrust(core);
+    this.#secondary = null;
+    this.#acceptor = new Acceptor(
+      core,
+      () => this.#role,
+      (meeting) => {
+        if (this.#secondary === null) meeting.incoming.close('not a secondary');
+        else this.#secondary.meet(meeting);
+      },
+    );
+    this.#report('opened', 'info', `${resource.name} is open, ${map.dirtyCount} extents are dirty.`);
+    return this.#snapshot();
+  }
+
+  handle(command: EngineCommand): Promise<EngineSnapshot> {
+    const core = this.#opened();
+    switch (command.type) {
+      case 'snapshot':
+        return Promise.resolve(this.#snapshot());
+      case 'peer-outdated':
+        if (compareEpochs(core.store.record.epoch, command.epoch) === 'same')
+          this.#peering?.standing.confirmAlone();
+        return Promise.resolve(this.#snapshot());
+      case 'peer-epoch':
+        this.#peering?.standing.peerEpoch(command.epoch);
+        return Promise.resolve(this.#snapshot());
+      default: {
+        const run = this.#last.then(() => this.#run(core, command)).then(() => this.#snapshot());
+        this.#last = run.catch(() => undefined);
+        return run;
+      }
+    }
+  }
+
+  adopt(connection: ConnectionPort, head: Buffer): void {
+    if (this.#acceptor === null || this.#closed) connection.close('the resource is not open');
+    else this.#acceptor.adopt(connection, head);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#last;
+    const core = this.#core;
+    if (core !== null) {
+      await this.#release(core, false).catch(() => undefined);
+      await this.#leaveSecondary('the engine stops');
+      this.#acceptor?.close('the engine stops');
+    }
+  }
+
+  async #run(core: EngineCore, command: EngineCommand): Promise<void> {
+    switch (command.type) {
+      case 'become-secondary':
+        this.#becomeSecondary(core);
+        return;
+      case 'prepare-primary':
+        await this.#prepare(core, command.epoch, command.inSync);
+        return;
+      case 'become-primary':
+        await this.#becomePrimary(core, command.epoch);
+        return;
+      case 'release':
+        await this.#release(core, command.handover);
+        return;
+      case 'unrelease':
+        await core.save(({ record }) =>
+          record.released ? { record: { ...record, released: false } } : null,
+        );
+        return;
+      case 'outdate':
+        await this.#outdate(core, command.epoch);
+        return;
+      case 'set-freshness':
+        if (this.#role !== 'primary') core.freshness = command.freshness;
+        return;
+      case 'stop':
+        await this.#release(core, false);
+        await this.#leaveSecondary('the engine stops');
+        return;
+      default:
+        throw new EngineError('unknown-command', `the engine knows no command ${command.type}`);
+    }
+  }
+
+  #becomeSecondary(core: EngineCore): void {
+    if (this.#role === 'primary')
+      throw new EngineError('is-primary', `${this.#setup.resource.name} is primary: release it first`);
+    if (this.#role === 'secondary') return;
+    this.#secondary = new Secondary(core);
+    this.#setRole('secondary');
+  }
+
+  /** B7: until the record is durable nothing is served. */
+  async #prepare(core: EngineCore, epoch: Epoch, inSync: readonly NodeName[]): Promise<void> {
+    const { name } = this.#setup.resource;
+    if (this.#role === 'primary') throw new EngineError('is-primary', `${name} is primary already`);
+    const { record } = core.store;
+    if (compareEpochs(record.epoch, epoch) !== 'newer') {
+      throw new EngineError(
+        'epoch-old',
+        `epoch ${describeEpoch(epoch)} is not above epoch ${describeEpoch(record.epoch)} of ${name}: take a higher one`,
+      );
+    }
+    this.#acceptor?.close('this node becomes primary');
+    const error = (await this.#secondary?.finish()) ?? null;
+    if (error !== null) {
+      await this.#leaveSecondary('the local disk failed to flush');
+      core.freshness = { kind: 'inconsistent' };
+      throw new EngineError(
+        'flush-failed',
+        `${name} cannot become primary: its disk failed to flush (${error})`,
+      );
+    }
+    await this.#leaveSecondary('this node becomes primary');
+    const members = inSync.filter((node) => node === core.self || node === core.namedPeer);
+    const named = namesPeer(core) || record.state === 'outdated' || record.state === 'inconsistent';
+    const next = promoted(record, core.self, epoch, members.includes(core.self) ? members : [core.self]);
+    await core.save(({ meta }) => ({ record: next, meta: { ...meta, prevrole: 'primary' } }));
+    this.#aloneConfirmed = core.namedPeer === null || !named;
+    core.freshness = freshnessAtStart(core);
+    this.#report('record', 'info', `${name} is prepared to be primary in epoch ${describeEpoch(epoch)}.`);
+  }
+
+  async #becomePrimary(core: EngineCore, epoch: Epoch): Promise<void> {
+    const { record } = core.store;
+    const current = compareEpochs(record.epoch, epoch) === 'same' && record.primary === core.self;
+    if (this.#role === 'primary' && current) return;
+    if (!current || record.released) await this.#prepare(core, epoch, [core.self]);
+    await this.#leaveSecondary('this node becomes primary');
+    const peering = new Peering(core, this.#aloneConfirmed);
+    this.#peering = peering;
+    try {
+      this.#export = await this.#ports.exporter.open(peering.primary, epoch);
+    } catch (cause) {
+      this.#peering = null;
+      await peering.stop('the export could not be opened');
+      throw cause instanceof DiskError
+        ? cause
+        : new EngineError('export-failed', `${this.#setup.resource.name} could not be exported`, { cause });
+    }
+    core.freshness = { kind: 'inSync' };
+    this.#setRole('primary');
+    peering.start();
+  }
+
+  async #release(core: EngineCore, handover: boolean): Promise<void> {
+    const peering = this.#peering;
+    if (peering === null) return;
+    const { primary } = peering;
+    await this.#ports.exporter.close();
+    this.#export = null;
+    primary.close();
+    const timeout = this.#setup.resource.timeoutMs;
+    await this.#within(timeout, new Promise<void>((resolve) => primary.whenIdle(resolve)));
+    const flushed = await this.#within(timeout, primary.flusher.flushBoth());
+    const whole = flushed === true && peering.joined && core.map.dirtyCount === 0 && namesPeer(core);
+    if (whole && handover) await core.save(({ record }) => ({ record: { ...record, released: true } }));
+    await peering.stop('released');
+    await commit(core.map).catch(() => undefined);
+    this.#peering = null;
+    this.#downAt = null;
+    this.#aloneConfirmed = true;
+    core.freshness = freshnessAtStart(core);
+    this.#setRole('init');
+  }
+
+  async #outdate(core: EngineCore, epoch: Epoch): Promise<void> {
+    const { name } = this.#setup.resource;
+    if (this.#role === 'primary')
+      throw new EngineError('is-primary', `${name} is primary here and not outdated`);
+    const order = compareEpochs(core.store.record.epoch, epoch);
+    if (order === 'older' || order === 'clash') {
+      throw new EngineError(
+        'epoch-old',
+        `epoch ${describeEpoch(epoch)} may not outdate ${name}, which is in epoch ${describeEpoch(core.store.record.epoch)}`,
+      );
+    }
+    this.#secondary?.drop('another primary goes on alone');
+    core.freshness = { kind: core.store.record.state === 'inconsistent' ? 'inconsistent' : 'outdated' };
+    await core.save(({ record }) =>
+      record.state === 'inconsistent' || record.state === 'outdated'
+        ? null
+        : { record: { ...record, state: 'outdated' } },
+    );
+    this.#report('record', 'warn', `${name} is outdated: the primary goes on without it.`);
+  }
+
+  async #leaveSecondary(reason: string): Promise<void> {
+    const secondary = this.#secondary;
+    if (secondary === null) return;
+    this.#secondary = null;
+    this.#downAt = secondary.downAt;
+    await secondary.stop(reason);
+    this.#setRole('init');
+  }
+
+  #within<T>(ms: number, work: Promise<T>): Promise<T | null> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#ports.clock.after(ms, () => resolve(null));
+      work.then(resolve, reject).finally(cancel);
+    });
+  }
+
+  #setRole(role: HastRole): void {
+    if (this.#role === role) return;
+    const before = this.#role;
+    this.#role = role;
+    this.#report('role', 'info', `${this.#setup.resource.name}: role ${before} -> ${role}.`, {
+      before,
+      role,
+    });
+  }
+
+  #opened(): EngineCore {
+    if (this.#core === null || this.#closed)
+      throw new EngineError('not-open', `the engine of ${this.#setup.resource.name} is not open`);
+    return this.#core;
+  }
+
+  #report(
+    kind: EngineEvent['kind'],
+    level: EngineEvent['level'],
+    message: string,
+    data?: Readonly<Record<string, unknown>>,
+  ): void {
+    const snapshot = this.#core === null ? null : this.#snapshot();
+    this.#emit({ kind, level, message, snapshot, ...(data === undefined ? {} : { data }) });
+  }
+
+  #snapshot(): EngineSnapshot {
+    const core = this.#opened();
+    const { meta, record } = core.store;
+    const peering = this.#peering;
+    const up = peering?.up ?? this.#secondary?.up ?? false;
+    const degraded = this.#role === 'primary' ? 'degraded' : '-';
+    return {
+      role: this.#role,
+      status: up ? 'complete' : degraded,
+      record,
+      freshness: core.freshness,
+      resuid: meta.resuid.toString(),
+      extentsize: meta.extentsize,
+      keepdirty: meta.keepdirty,
+      datasize: meta.datasize,
+      dirtyBytes: Math.min(meta.datasize, core.map.dirtyCount * meta.extentsize),
+      sync: peering?.sync() ?? null,
+      held: peering?.standing.frozen ?? peering?.primary.gate.held ?? null,
+      export: this.#export,
+      diskError: core.diskError,
+      dataLinkUp: up,
+      dataLinkDownAt: peering?.downAt ?? this.#secondary?.downAt ?? this.#downAt,
+      counters: { ...core.counters, activemapUpdates: core.map.updates },
+    };
+  }
+}
+
+/** B4: only a sole owner knows by itself that nobody has more. */
+function freshnessAtStart({ store, self }: EngineCore): Freshness {
+  const { record, doubt } = store;
+  if (doubt !== null) return { kind: 'unknown', why: doubt };
+  if (record.state === 'outdated' || record.state === 'inconsistent') return { kind: record.state };
+  if (record.state === 'virgin') return { kind: 'unknown', why: 'it never met a primary' };
+  if (record.released) return { kind: 'unknown', why: 'it handed its epoch over' };
+  if (record.primary === self && record.inSync.length === 1 && record.inSync[0] === self)
+    return { kind: 'inSync' };
+  return { kind: 'unknown', why: 'no handshake since it was opened' };
+}
+
+/** E2: the map was overwritten, so only a full copy makes this disk whole. */
+async function distrust(core: EngineCore): Promise<void> {
+  for (let e = 0; e < core.map.extents; e++) core.map.markDirty(e);
+  await core.save(({ record }) => ({ record }));
+}
+
+function commit(map: ActiveMap): Promise<void> {
+  return new Promise((resolve, reject) =>
+    map.commit((error) =>
+      error === null
+        ? resolve()
+        : reject(new DiskError('map-write', `the activemap cannot be written: ${error}`)),
+    ),
+  );
+}
+
+function noCounters(): MutableCounters {
+  return {
+    reads: 0,
+    writes: 0,
+    deletes: 0,
+    flushes: 0,
+    activemapUpdates: 0,
+    readErrors: 0,
+    writeErrors: 0,
+    deleteErrors: 0,
+    flushErrors: 0,
+  };
+}

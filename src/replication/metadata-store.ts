@@ -1,0 +1,255 @@
+/**
+ * The metadata of one local component: read once, then written durably in three copies, one
+ * update after the other, with a growing sequence number. What callers see is what is durable.
+ * @see hast.md section 2, SAFETY E2
+ */
+import { Buffer } from 'node:buffer';
+import { DiskError } from '../model/errors.ts';
+import { VIRGIN_RECORD } from '../model/record.ts';
+import type { ResourceRecord } from '../model/record.ts';
+import {
+  activemapBytes,
+  decodeMetadataBlock,
+  encodeMetadataBlock,
+  encodeThirdCopy,
+  layout,
+  METADATA_BYTES,
+} from '../protocol/hast-metadata.ts';
+import type { DecodedMetadata, HastMetadata, OwnMetadata } from '../protocol/hast-metadata.ts';
+import type { DiskPort, IoResult, RandomPort, SidecarPort } from './ports.ts';
+
+const CANARY_BYTES = 8;
+
+export interface StoredState {
+  readonly meta: HastMetadata;
+  readonly record: ResourceRecord;
+}
+
+export class MetadataStore {
+  /** Why nothing may be concluded from the record (SAFETY B4, E2), or null. */
+  readonly doubt: string | null;
+  /** A foreign program wrote over our map: it says nothing. */
+  readonly mapLost: boolean;
+  /** Bytes of the map that are read and written. */
+  readonly imageBytes: number;
+  /** The map as found on disk. */
+  readonly image: Buffer;
+  /** Where the canary stands in the map, or null when the map has no slack. */
+  readonly canaryAt: number | null;
+  readonly canary: Buffer;
+  readonly #disk: DiskPort;
+  readonly #sidecar: SidecarPort;
+  #state: StoredState;
+  #sequence: bigint;
+  #last: Promise<void> = Promise.resolve();
+
+  private constructor(
+    disk: DiskPort,
+    sidecar: SidecarPort,
+    found: DecodedMetadata,
+    image: Buffer,
+    random: RandomPort,
+  ) {
+    this.#disk = disk;
+    this.#sidecar = sidecar;
+    const { meta, own } = found;
+    this.image = image;
+    this.imageBytes = image.length;
+    const at = image.length - CANARY_BYTES;
+    this.canaryAt = at >= activemapBytes(meta.datasize, meta.extentsize) ? at : null;
+    this.doubt = doubtOf(found, image, this.canaryAt);
+    this.mapLost = own !== null && this.doubt === FOREIGN;
+    const foreign = own === null || this.doubt === FOREIGN;
+    // A new one, so that the doubt stays until a record is written with it.
+    this.canary = Buffer.from((foreign ? undefined : own.canary) ?? random.id(), 'hex');
+    this.#state = {
+      meta,
+      // A disk that hastd wrote has a history that we know nothing of.
+      record: foreign ? { ...VIRGIN_RECORD, state: meta.resuid === 0n ? 'virgin' : 'outdated' } : own.record,
+    };
+    this.#sequence = own?.sequence ?? 0n;
+  }
+
+  /** @throws DiskError when the component cannot be read, is another resource's, or is too small */
+  static async open(
+    disk: DiskPort,
+    sidecar: SidecarPort,
+    resource: string,
+    random: RandomPort,
+  ): Promise<MetadataStore> {
+    const block = await readAt(disk, 0, METADATA_BYTES, 'metadata');
+    const third = await sidecar.load();
+    let found: DecodedMetadata;
+    try {
+      found = decodeMetadataBlock(block, third);
+    } catch (cause) {
+      const text = cause instanceof Error ? cause.message : String(cause);
+      throw new DiskError('metadata-unreadable', `resource ${resource}: ${text}`, { cause });
+    }
+    const bytes = check(found.meta, disk, resource);
+    return new MetadataStore(
+      disk,
+      sidecar,
+      found,
+      await readAt(disk, METADATA_BYTES, bytes, 'activemap'),
+      random,
+    );
+  }
+
+  get meta(): HastMetadata {
+    return this.#state.meta;
+  }
+  get record(): ResourceRecord {
+    return this.#state.record;
+  }
+
+  /**
+   * Writes what `change` makes of the newest state; null = nothing to write. Resolves when all copies are durable.
+   * @throws DiskError `metadata-write`; the state that callers see is then the old one
+   */
+  update(
+    change: (state: StoredState) => { meta?: HastMetadata; record?: ResourceRecord } | null,
+  ): Promise<void> {
+    const run = this.#last.then(() => this.#write(change));
+    this.#last = run.catch(() => undefined);
+    return run;
+  }
+
+  async #write(change: Parameters<MetadataStore['update']>[0]): Promise<void> {
+    const wanted = change(this.#state);
+    if (wanted === null) return;
+    const next: StoredState = { ...this.#state, ...wanted };
+    this.#sequence++;
+    const own: OwnMetadata = {
+      record: next.record,
+      sequence: this.#sequence,
+      ...(this.canaryAt === null ? {} : { canary: this.canary.toString('hex') }),
+    };
+    try {
+      await this.#sidecar.store(encodeThirdCopy(next.meta, own));
+      await writeDurable(this.#disk, 0, encodeMetadataBlock(next.meta, own));
+    } catch (cause) {
+      throw new DiskError(
+        'metadata-write',
+        `metadata of ${next.meta.resource} could not be written: check its local component`,
+        { cause },
+      );
+    }
+    this.#state = next;
+  }
+}
+
+export interface CreateOptions {
+  readonly extentsize: number;
+  readonly keepdirty: number;
+  /** Bytes of the component to use; all of it by default. */
+  readonly mediasize?: number;
+}
+
+/**
+ * What `hastate create` writes.
+ * @returns the metadata block and the zeroed map that follows it
+ * @throws DiskError `create-size`, `create-extentsize`
+ */
+export function createMetadata(
+  resource: string,
+  mediasize: number,
+  sectorsize: number,
+  options: CreateOptions,
+): { meta: HastMetadata; block: Buffer; map: Buffer } {
+  const { extentsize, keepdirty } = options;
+  const size = Math.floor((options.mediasize ?? mediasize) / sectorsize) * sectorsize;
+  if (!Number.isSafeInteger(size) || size > mediasize) {
+    throw new DiskError(
+      'create-size',
+      `mediasize ${size} of ${resource} is larger than its component (${mediasize} bytes)`,
+    );
+  }
+  if (!isPowerOfTwo(extentsize) || extentsize < sectorsize || extentsize > 2 ** 31) {
+    throw new DiskError(
+      'create-extentsize',
+      `extentsize ${extentsize} of ${resource} is not a power of 2 from the sector size ${sectorsize} on; 2097152 is usual`,
+    );
+  }
+  if (!Number.isInteger(keepdirty) || keepdirty < 1) {
+    throw new DiskError('create-keepdirty', `keepdirty ${keepdirty} of ${resource} is not at least 1`);
+  }
+  const { mapBytes, localoff, datasize } = layout(size, extentsize, sectorsize);
+  if (!(datasize >= sectorsize)) {
+    throw new DiskError('create-size', `${resource} has only ${size} bytes: too small for metadata and data`);
+  }
+  const meta: HastMetadata = {
+    resource,
+    datasize,
+    extentsize,
+    keepdirty,
+    offset: localoff,
+    resuid: 0n,
+    localcnt: 0n,
+    remotecnt: 0n,
+    prevrole: 'init',
+  };
+  return { meta, block: encodeMetadataBlock(meta, null), map: Buffer.alloc(mapBytes) };
+}
+
+const FOREIGN = 'a plain hastd wrote to this disk since';
+
+function doubtOf({ meta, own, freshness }: DecodedMetadata, image: Buffer, at: number | null): string | null {
+  if (own === null) return meta.resuid === 0n ? null : FOREIGN;
+  if (at !== null && own.canary !== undefined) {
+    if (image.toString('hex', at, at + CANARY_BYTES) !== own.canary) return FOREIGN;
+  }
+  return freshness === 'unknown' ? 'its metadata was torn and read from a copy' : null;
+}
+
+/** @returns bytes of the map to read */
+function check(meta: HastMetadata, disk: DiskPort, resource: string): number {
+  const fail = (code: string, text: string): never => {
+    throw new DiskError(code, `local component of ${resource}: ${text}`);
+  };
+  if (meta.resource !== resource) fail('metadata-resource', `it is part of resource ${meta.resource}`);
+  const sector = disk.sectorBytes;
+  if (!isPowerOfTwo(meta.extentsize) || meta.extentsize % sector !== 0)
+    fail('metadata-extentsize', `extentsize ${meta.extentsize} does not fit sectors of ${sector}`);
+  if (meta.datasize <= 0 || meta.datasize % sector !== 0)
+    fail('metadata-datasize', `datasize ${meta.datasize} does not fit sectors of ${sector}`);
+  if (meta.offset + meta.datasize > disk.sizeBytes) {
+    fail('disk-too-small', `it has ${disk.sizeBytes} bytes, ${meta.offset + meta.datasize} are needed`);
+  }
+  const needed = activemapBytes(meta.datasize, meta.extentsize);
+  const bytes = Math.ceil(needed / sector) * sector;
+  if (METADATA_BYTES + bytes > meta.offset)
+    fail('metadata-offset', `data at ${meta.offset} leaves no room for the activemap`);
+  return bytes;
+}
+
+function isPowerOfTwo(n: number): boolean {
+  return Number.isInteger(n) && n > 0 && Number.isInteger(Math.log2(n));
+}
+
+function readAt(disk: DiskPort, offset: number, length: number, what: string): Promise<Buffer> {
+  if (offset + length > disk.sizeBytes)
+    return Promise.reject(
+      new DiskError(
+        'disk-too-small',
+        `the local component has ${disk.sizeBytes} bytes: too small for its ${what}`,
+      ),
+    );
+  return new Promise((resolve, reject) => {
+    const into = Buffer.alloc(length);
+    disk.read(offset, into, (error) => {
+      if (error === null) resolve(into);
+      else reject(new DiskError('disk-read', `${what} cannot be read from the local component: ${error}`));
+    });
+  });
+}
+
+function writeDurable(disk: DiskPort, offset: number, data: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    disk.writeDurable(offset, data, (error: IoResult) => {
+      if (error === null) resolve();
+      else
+        reject(new DiskError('disk-write', `${data.length} bytes at ${offset} were not written: ${error}`));
+    });
+  });
+}

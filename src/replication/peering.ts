@@ -1,0 +1,354 @@
+/**
+ * The primary's life with its peer: connect, exchange maps, resync, join, heartbeats, and again.
+ * @see hast.md sections 5 and 7, SAFETY A3-A7
+ */
+import { describeError } from '../model/errors.ts';
+import { compareHistories, joined } from '../model/record.ts';
+import { mapBit } from '../protocol/hast-metadata.ts';
+import type { NvMap } from '../protocol/nv.ts';
+import type { SyncProgress } from '../protocol/control.ts';
+import type { EngineCore } from './core.ts';
+import { namesPeer } from './core.ts';
+import { dial, RefusedError } from './dial.ts';
+import type { Dialled } from './dial.ts';
+import { Heartbeat, wordsFields } from './heartbeat.ts';
+import { Link } from './link.ts';
+import { Primary } from './primary.ts';
+import type { PrimaryHost } from './primary.ts';
+import { Resync } from './resync.ts';
+import { SPLIT_BRAIN } from './split-brain.ts';
+import { Standing } from './standing.ts';
+
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 1000;
+const RETRY_REFUSED_MS = 1000;
+const KEEPALIVE_MS = 10_000;
+
+export class Peering {
+  readonly primary: Primary;
+  readonly standing: Standing;
+  /** ms of the clock; null while the link is up or never was. */
+  downAt: number | null = null;
+  readonly #core: EngineCore;
+  readonly #abort = new AbortController();
+  #link: Link | null = null;
+  #resync: Resync | null = null;
+  #heartbeat: Heartbeat | null = null;
+  #version = 1;
+  #joined = false;
+  #joining = false;
+  #loop: Promise<void> = Promise.resolve();
+  #lastRefusal = '';
+  #peerCounters = { local: 0n, remote: 0n };
+  readonly #waiters = new Map<string, () => void>();
+
+  constructor(core: EngineCore, aloneConfirmed: boolean) {
+    this.#core = core;
+    const linked = (): boolean => this.#link?.up === true && this.#link.words !== null;
+    this.standing = new Standing(
+      core,
+      {
+        get linked() {
+          return linked();
+        },
+        changed: () => this.primary.gate.poke(),
+        thawed: () => this.primary.thaw(),
+      },
+      aloneConfirmed,
+    );
+    this.primary = new Primary(core, this.#hostOf(this.standing));
+  }
+
+  get up(): boolean {
+    return this.#link?.up === true;
+  }
+  /** The peer has everything that was acknowledged, or would say so if it could. */
+  get joined(): boolean {
+    return this.#joined;
+  }
+  sync(): SyncProgress | null {
+    return this.#resync?.progress(this.#core.ports.clock.now()) ?? null;
+  }
+
+  start(): void {
+    if (this.#core.ports.connector !== null) this.#loop = this.#connectForever();
+  }
+
+  /** Ends the link and stays down. */
+  async stop(reason: string): Promise<void> {
+    this.#abort.abort();
+    this.standing.stop();
+    this.primary.flusher.stop();
+    this.#link?.close(reason);
+    await this.#loop;
+  }
+
+  async #connectForever(): Promise<void> {
+    let delay = RETRY_MIN_MS;
+    while (!this.#abort.signal.aborted) {
+      let wait = delay;
+      delay = Math.min(delay * 2, RETRY_MAX_MS);
+      try {
+        const dialled = await dial(this.#core, this.#version, this.#abort.signal);
+        const reason = await this.#live(dialled);
+        if (reason === null) wait = delay = RETRY_MIN_MS;
+      } catch (error) {
+        this.#refused(error);
+        if (error instanceof RefusedError) wait = RETRY_REFUSED_MS;
+      }
+      await this.#sleep(wait);
+    }
+  }
+
+  /** @returns null when the link came up and died, else why it did not come up */
+  async #live(dialled: Dialled): Promise<string | null> {
+    const { words, version } = dialled;
+    this.#version = version;
+    let over: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => (over = resolve));
+    let why = '';
+    const link = new Link(this.#core, dialled.out, dialled.in, version, words, {
+      control: (nv) => this.#control(nv),
+      closed: (reason) => {
+        why = reason;
+        this.#down(link);
+        over();
+      },
+    });
+    this.#heartbeat = new Heartbeat(
+      this.#core,
+      (fields) => link.control(fields),
+      (epoch) => {
+        this.standing.peerEpoch(epoch);
+        link.close('the peer is in another epoch');
+      },
+    );
+    this.#link = link;
+    link.begin(dialled.early);
+    try {
+      if (words !== null) this.#checkWords(words);
+      await this.#bringUp(link, dialled);
+    } catch (error) {
+      link.close(describeError(error));
+      await ended;
+      throw error;
+    }
+    await ended;
+    this.downAt = this.#core.ports.clock.now();
+    this.#core.report('disconnected', 'warn', `Disconnected from the secondary: ${why}`);
+    return null;
+  }
+
+  #checkWords(words: NonNullable<Dialled['words']>): void {
+    const { record } = this.#core.store;
+    if (words.epoch.number > record.epoch.number) {
+      this.standing.peerEpoch(words.epoch);
+      throw new RefusedError(`the peer is in epoch ${words.epoch.number}`, false, words.epoch);
+    }
+    if (compareHistories(record.generations, words.generations) === 'diverged')
+      throw new RefusedError(SPLIT_BRAIN, false, null);
+  }
+
+  async #bringUp(link: Link, dialled: Dialled): Promise<void> {
+    const { map } = this.#core;
+    this.#peerCounters = dialled.counters;
+    this.standing.peerRemote = dialled.counters.remote;
+    if (dialled.map !== null)
+      for (let e = 0; e < map.extents; e++) if (mapBit(dialled.map, e)) map.markDirty(e);
+    if (dialled.source === 'secondary') {
+      for (let e = map.nextDirty(0); e >= 0; e = map.nextDirty(e + 1)) map.markStale(e);
+      this.primary.gate.failAlone('EIO');
+    }
+    if (dialled.virgin && this.#core.store.meta.localcnt === 0n)
+      await this.#core.save(({ meta }) => ({ meta: { ...meta, localcnt: 1n } }));
+    if (map.staleCount > 0 && !(await this.#becameStale())) throw new Error('the record cannot be written');
+    this.primary.link = link;
+    await new Promise<void>((resolve, reject) =>
+      map.commit((error) =>
+        error === null ? resolve() : reject(new Error(`activemap cannot be written: ${error}`)),
+      ),
+    );
+    if (!link.up) return;
+    this.standing.linkedUp();
+    this.downAt = null;
+    this.#lastRefusal = '';
+    this.#keepAlive(link);
+    this.#core.report('connected', 'info', 'Connected to the secondary.');
+    const resync = new Resync(this.#core, link, {
+      busy: () => this.primary.running > 0,
+      clean: () => void this.#join(link),
+    });
+    if (link.words === null) {
+      if (namesPeer(this.#core)) await this.standing.goAlone();
+      this.standing.confirmAlone();
+    } else if (map.dirtyCount > map.staleCount) {
+      // The peer is a resync target from here on and says so durably, before anything is copied.
+      if (namesPeer(this.#core)) await this.standing.goAlone();
+      if (!(await this.#ask(link, 'syncstart'))) return;
+      this.standing.confirmAlone();
+    }
+    if (!link.up) return;
+    this.#resync = resync;
+    resync.pump();
+  }
+
+  /** Nothing is dirty. Makes the peer a full member: it flushes, our record names it, then it is told so. */
+  async #join(link: Link): Promise<void> {
+    const { map } = this.#core;
+    const clean = (): boolean => link.up && map.dirtyCount === 0 && this.primary.withoutPeer === 0;
+    if (this.#joined || this.#joining || !clean()) return;
+    this.#joining = true;
+    try {
+      if (!(await this.primary.flusher.flushBoth()) || !clean()) return;
+      this.primary.flusher.repaired();
+      await this.#core.save(({ record, meta }) => {
+        if (!clean()) return null;
+        const { self, namedPeer } = this.#core;
+        const whole = { ...joined(record, self), state: 'clean' as const };
+        const { local, remote } = this.#peerCounters;
+        return {
+          record: link.words === null || namedPeer === null ? whole : joined(whole, namedPeer),
+          meta: { ...meta, localcnt: remote, remotecnt: local, prevrole: 'primary' },
+        };
+      });
+      if (!clean()) return;
+      this.primary.gate.rejoin();
+      if (link.words !== null && !(await this.#ask(link, 'joined'))) return;
+      this.#joined = true;
+      this.#resync?.done();
+      this.#core.report('record', 'info', 'Nodes are in sync.');
+    } catch (error) {
+      link.close(describeError(error));
+    } finally {
+      this.#joining = false;
+      if (!this.#joined && link.up) this.#resync?.pump();
+    }
+  }
+
+  #down(link: Link): void {
+    if (this.#link !== link) return;
+    this.primary.link = null;
+    this.#joined = false;
+    this.#heartbeat?.stop();
+    this.#core.map.unflushedToDirty();
+    this.#resync?.stop();
+    this.#resync = null;
+    this.#link = null;
+    for (const wake of this.#waiters.values()) wake();
+    this.#waiters.clear();
+    this.primary.gate.poke();
+  }
+
+  /** Sends a control word with our record and waits for its answer. @returns false when the link died first */
+  async #ask(link: Link, word: 'syncstart' | 'joined'): Promise<boolean> {
+    const answer = new Promise<void>((resolve) => this.#waiters.set(`${word}_ack`, resolve));
+    link.control([{ name: word, type: 'uint8', value: 1 }, ...wordsFields(this.#core)]);
+    await answer;
+    return link.up;
+  }
+
+  #control(nv: NvMap): void {
+    this.#heartbeat?.take(nv);
+    for (const [word, wake] of this.#waiters) {
+      if (!nv.has(word)) continue;
+      this.#waiters.delete(word);
+      wake();
+    }
+    this.primary.gate.poke();
+  }
+
+  /** A dead peer is noticed without traffic (hast.md 13.8). */
+  #keepAlive(link: Link): void {
+    const { clock } = this.#core.ports;
+    const { timing, resource } = this.#core.setup;
+    const watch = (): void => {
+      const now = clock.now();
+      if (link.stalledFor(now) > resource.timeoutMs)
+        link.close(`the peer answered nothing for ${resource.timeoutMs} ms`);
+    };
+    if (link.words === null) {
+      const tick = (): void => {
+        if (!link.up) return;
+        watch();
+        if (link.idleFor(clock.now()) >= KEEPALIVE_MS) link.control([]);
+        clock.after(1000, tick);
+      };
+      tick();
+      return;
+    }
+    const limit = Math.max(timing.holdMs, timing.heartbeatMs * 5);
+    this.#heartbeat?.start(() => {
+      watch();
+      if (link.silentFor(clock.now()) <= limit) return;
+      void link.drain().then(() => {
+        const silent = link.silentFor(clock.now());
+        if (silent > limit) link.close(`the peer sent nothing for ${Math.round(silent)} ms`);
+      });
+    });
+  }
+
+  async #becameStale(): Promise<boolean> {
+    this.#joined = false;
+    try {
+      await this.#core.save(({ record }) =>
+        record.state === 'inconsistent' && !record.inSync.includes(this.#core.self)
+          ? null
+          : {
+              record: {
+                ...record,
+                state: 'inconsistent',
+                inSync: record.inSync.filter((name) => name !== this.#core.self),
+              },
+            },
+      );
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #refused(error: unknown): void {
+    if (this.#abort.signal.aborted) return;
+    const message = describeError(error);
+    if (error instanceof RefusedError && error.epoch !== null) this.standing.peerEpoch(error.epoch);
+    if (message === this.#lastRefusal) return;
+    this.#lastRefusal = message;
+    if (message === SPLIT_BRAIN) this.standing.splitBrain('the two disks went on apart from each other');
+    else this.#core.report('refused', error instanceof RefusedError ? 'warn' : 'debug', message);
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const { signal } = this.#abort;
+      if (signal.aborted) {
+        resolve();
+        return;
+      }
+      const wake = (): void => {
+        cancel();
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      const cancel = this.#core.ports.clock.after(ms, wake);
+      signal.addEventListener('abort', wake, { once: true });
+    });
+  }
+
+  #hostOf(standing: Standing): PrimaryHost {
+    return {
+      get frozen() {
+        return standing.frozen;
+      },
+      get aloneConfirmed() {
+        return standing.aloneConfirmed;
+      },
+      get countersReady() {
+        return standing.countersReady;
+      },
+      look: () => standing.look(),
+      wantAlone: () => standing.wantAlone(),
+      becameStale: () => this.#becameStale(),
+      idle: () => this.#resync?.pump(),
+    };
+  }
+}

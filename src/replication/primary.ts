@@ -1,0 +1,336 @@
+/**
+ * A primary's disk as applications see it: every write goes to both disks, reads come from the
+ * side that is good, and nothing is answered before the gate agrees.
+ * @see hast.md section 7, SAFETY A1-A7
+ */
+import { Buffer } from 'node:buffer';
+import type { BlockDevice } from '../model/block-device.ts';
+import { HAST_CMD } from '../protocol/hast-message.ts';
+import { AckGate } from './ack-gate.ts';
+import type { GateHost } from './ack-gate.ts';
+import type { EngineCore } from './core.ts';
+import { extentsOf, MAXPHYS, reportDiskError } from './core.ts';
+import { Flusher } from './flusher.ts';
+import type { Link } from './link.ts';
+import { WriteOp } from './write-op.ts';
+import type { WriteOwner } from './write-op.ts';
+
+/** Bytes of writes that are taken at most before device servers must wait. */
+const MAX_PENDING_BYTES = 64 * 1024 * 1024;
+const MAX_REQUEST_BYTES = 1024 * 1024;
+
+export interface PrimaryHost extends GateHost {
+  /** Our copy of some extents became worthless: resolves when that is durable, false when it could not be. */
+  becameStale(): Promise<boolean>;
+  /** A request ended: a resync may look for work. */
+  idle(): void;
+}
+
+export class Primary implements BlockDevice, WriteOwner {
+  readonly gate: AckGate;
+  readonly flusher: Flusher;
+  /** The link to use, or null. */
+  link: Link | null = null;
+  /** Writes under way which the peer was not sent. */
+  withoutPeer = 0;
+  readonly #core: EngineCore;
+  readonly #host: PrimaryHost;
+  #pendingBytes = 0;
+  #running = 0;
+  #closed = false;
+  #parked: (() => void)[] = [];
+  #whenIdle: (() => void)[] = [];
+
+  constructor(core: EngineCore, host: PrimaryHost) {
+    this.#core = core;
+    this.#host = host;
+    this.gate = new AckGate(core, host);
+    this.flusher = new Flusher(core, this, host);
+  }
+
+  get sizeBytes(): number {
+    return this.#core.store.meta.datasize;
+  }
+  get sectorBytes(): number {
+    return this.#core.ports.disk.sectorBytes;
+  }
+  get maxRequestBytes(): number {
+    return MAX_REQUEST_BYTES;
+  }
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+  /** Requests of applications under way. */
+  get running(): number {
+    return this.#running;
+  }
+
+  read(offset: number, length: number, done: (error: string | null, data: Buffer | null) => void): void {
+    const refusal = this.#refusal(offset, length);
+    if (refusal !== null) {
+      done(refusal, null);
+      return;
+    }
+    if (this.#park(() => this.read(offset, length, done))) return;
+    this.#core.counters.reads++;
+    this.#running++;
+    const into = Buffer.allocUnsafe(length);
+    let parts = 1;
+    let failure: string | null = null;
+    const finished = (error: string | null): void => {
+      failure ??= error;
+      if (--parts > 0) return;
+      this.gate.push(
+        {
+          answer: (held) => {
+            const error = held ?? failure;
+            this.#ended();
+            done(error, error === null ? into : null);
+          },
+        },
+        false,
+      );
+    };
+    for (const [at, bytes, remote] of this.#sides(offset, length)) {
+      parts++;
+      const part = into.subarray(at - offset, at - offset + bytes);
+      if (remote) this.#readRemote(at, part, finished);
+      else this.#readLocal(at, part, finished);
+    }
+    finished(null);
+  }
+
+  write(offset: number, data: Buffer, fua: boolean, done: (error: string | null) => void): void {
+    const refusal = this.#refusal(offset, data.length);
+    if (refusal !== null) {
+      done(refusal);
+      return;
+    }
+    if (this.#park(() => this.write(offset, data, fua, done))) return;
+    this.#core.counters.writes++;
+    this.#running++;
+    this.#pendingBytes += data.length;
+    const finish = (error: string | null): void => {
+      if (error === null && fua) this.flusher.flush(done);
+      else done(error);
+    };
+    const op = new WriteOp(
+      this,
+      this.#mode(),
+      offset,
+      data,
+      extentsOf(this.#core, offset, data.length),
+      finish,
+    );
+    op.hold = this.#core.locks.acquire(offset, data.length, true, () => {
+      this.#core.map.begin(op.first, op.last, (error) => {
+        if (error === null && !this.#closed) {
+          this.#start(op);
+          return;
+        }
+        if (error !== null) reportDiskError(this.#core, 'activemap update', error);
+        op.abort(error === null ? 'ESHUTDOWN' : 'EIO');
+        this.localDone(op);
+        this.ended(op, 'dirty');
+      });
+    });
+  }
+
+  flush(done: (error: string | null) => void): void {
+    if (this.#closed) {
+      done('ESHUTDOWN');
+      return;
+    }
+    if (this.#park(() => this.flush(done))) return;
+    this.#core.counters.flushes++;
+    this.flusher.flush(done);
+  }
+
+  /** Requests that wait for a thaw start now. */
+  thaw(): void {
+    const parked = this.#parked;
+    this.#parked = [];
+    for (const start of parked) start();
+    this.gate.poke();
+  }
+
+  /** No further requests are taken; what waits in the gate fails: it never was acknowledged. */
+  close(): void {
+    this.#closed = true;
+    this.thaw();
+    this.gate.close('ESHUTDOWN');
+  }
+
+  /** Calls back when no request is under way. */
+  whenIdle(done: () => void): void {
+    if (this.#running === 0) done();
+    else this.#whenIdle.push(done);
+  }
+
+  localDone(op: WriteOp): void {
+    if (op.hold !== null) this.#core.locks.release(op.hold);
+    else queueMicrotask(() => op.hold !== null && this.#core.locks.release(op.hold));
+  }
+
+  settled(op: WriteOp, withoutPeer: boolean): void {
+    if (op.localError !== null) {
+      this.#localWriteFailed(op);
+      return;
+    }
+    if (withoutPeer && this.#touchesStale(op)) op.failure = 'EIO';
+    this.#acknowledge(op, withoutPeer && op.failure === null);
+  }
+
+  ended(op: WriteOp, outcome: 'clean' | 'dirty'): void {
+    if (op.unlinked) this.withoutPeer--;
+    this.#core.map.end(op.first, op.last, outcome);
+    this.#pendingBytes -= op.data.length;
+    if (outcome === 'clean') this.flusher.wrote();
+    this.#ended();
+  }
+
+  #acknowledge(op: WriteOp, withoutPeer: boolean): void {
+    if (this.#closed) op.answer('ESHUTDOWN');
+    else this.gate.push(op, withoutPeer);
+  }
+
+  /** hast.md 13.2: the peer's copy is the good one now, and that is durable before success is said. */
+  #localWriteFailed(op: WriteOp): void {
+    this.#core.counters.writeErrors++;
+    reportDiskError(this.#core, 'write', op.localError ?? 'EIO');
+    const { map } = this.#core;
+    let whole = !op.withoutPeer;
+    for (let e = op.first; e <= op.last; e++) whole &&= !map.isDirty(e) || map.isStale(e);
+    if (!whole) {
+      op.failure = 'EIO';
+      this.#acknowledge(op, false);
+      return;
+    }
+    for (let e = op.first; e <= op.last; e++) map.markStale(e);
+    void this.#host.becameStale().then((durable) => {
+      if (!durable) op.failure = 'EIO';
+      this.#acknowledge(op, false);
+    });
+  }
+
+  #start(op: WriteOp): void {
+    const link = this.link;
+    if (link !== null && link.up) {
+      const { data, offset } = op;
+      const memsync = this.#mode() === 'memsync';
+      op.expect(Math.ceil(data.length / MAXPHYS));
+      for (let at = 0; at < data.length; at += MAXPHYS) {
+        const part = data.length <= MAXPHYS ? data : data.subarray(at, at + MAXPHYS);
+        link.request(HAST_CMD.WRITE, offset + at, part.length, part, memsync, op);
+      }
+    } else {
+      op.unlinked = true;
+      this.withoutPeer++;
+      if (this.#touchesStale(op)) {
+        op.failure = 'EIO';
+        op.local(null);
+        return;
+      }
+    }
+    this.#core.ports.disk.write(this.#core.store.meta.offset + op.offset, op.data, (error) =>
+      op.local(error),
+    );
+  }
+
+  #touchesStale(op: WriteOp): boolean {
+    if (this.#core.map.staleCount === 0) return false;
+    for (let e = op.first; e <= op.last; e++) if (this.#core.map.isStale(e)) return true;
+    return false;
+  }
+
+  #mode(): 'fullsync' | 'memsync' | 'async' {
+    const { replication } = this.#core.setup.resource;
+    return replication === 'memsync' && this.link !== null && this.link.version < 2
+      ? 'fullsync'
+      : replication;
+  }
+
+  /** Pieces of a range with the side that has them: true = the peer. */
+  *#sides(offset: number, length: number): Generator<[number, number, boolean]> {
+    const { map, store } = this.#core;
+    const end = offset + length;
+    if (map.staleCount === 0) {
+      yield [offset, length, false];
+      return;
+    }
+    for (let at = offset; at < end;) {
+      const extent = Math.floor(at / store.meta.extentsize);
+      const stop = Math.min(end, (extent + 1) * store.meta.extentsize, at + MAXPHYS);
+      yield [at, stop - at, map.isStale(extent)];
+      at = stop;
+    }
+  }
+
+  #readLocal(offset: number, into: Buffer, done: (error: string | null) => void): void {
+    this.#core.ports.disk.read(this.#core.store.meta.offset + offset, into, (error) => {
+      if (error === null) {
+        done(null);
+        return;
+      }
+      this.#core.counters.readErrors++;
+      reportDiskError(this.#core, 'read', error);
+      const [first, last] = extentsOf(this.#core, offset, into.length);
+      let good = this.link !== null;
+      for (let e = first; e <= last; e++) good &&= !this.#core.map.isDirty(e);
+      if (good) this.#readRemote(offset, into, done);
+      else done('EIO');
+    });
+  }
+
+  #readRemote(offset: number, into: Buffer, done: (error: string | null) => void): void {
+    let parts = 1;
+    let failure: string | null = null;
+    const finished = (error: string | null): void => {
+      failure ??= error;
+      if (--parts === 0) done(failure);
+    };
+    for (let at = 0; at < into.length; at += MAXPHYS) {
+      const length = Math.min(MAXPHYS, into.length - at);
+      parts++;
+      if (this.link === null) {
+        finished('EIO');
+        continue;
+      }
+      this.link.request(HAST_CMD.READ, offset + at, length, null, false, {
+        received: () => undefined,
+        lost: () => finished('EIO'),
+        answered: (error, data) => {
+          if (error === null && data !== null) data.copy(into, at);
+          finished(error ?? (data === null ? 'EIO' : null));
+        },
+      });
+    }
+    finished(null);
+  }
+
+  #refusal(offset: number, length: number): string | null {
+    if (this.#closed) return 'ESHUTDOWN';
+    const sector = this.sectorBytes;
+    const fits = Number.isSafeInteger(offset) && offset >= 0 && offset + length <= this.sizeBytes;
+    return fits && length > 0 && offset % sector === 0 && length % sector === 0 ? null : 'EINVAL';
+  }
+
+  /** A5: nothing starts while frozen. Servers stop taking writes at their bound, reads are few. */
+  #park(start: () => void): boolean {
+    if (this.#host.frozen === null && this.#pendingBytes <= 2 * MAX_PENDING_BYTES) return false;
+    if (this.#closed) return false;
+    this.#parked.push(start);
+    return true;
+  }
+
+  #ended(): void {
+    this.#running--;
+    if (this.#parked.length > 0 && this.#host.frozen === null && this.#pendingBytes <= MAX_PENDING_BYTES)
+      this.thaw();
+    if (this.#running > 0) return;
+    this.#host.idle();
+    const waiting = this.#whenIdle;
+    this.#whenIdle = [];
+    for (const done of waiting) done();
+  }
+}

@@ -1,0 +1,247 @@
+/**
+ * Copies dirty extents, each in the direction that its good copy is on, several requests in
+ * flight, and gives way to applications. A failed piece leaves its extent dirty (hast.md 13.4).
+ * @see hast.md section 7 "Sync loop"
+ */
+import { Buffer } from 'node:buffer';
+import { HAST_CMD } from '../protocol/hast-message.ts';
+import type { SyncProgress } from '../protocol/control.ts';
+import type { EngineCore } from './core.ts';
+import { MAXPHYS, reportDiskError } from './core.ts';
+import type { Link } from './link.ts';
+
+/** Requests in flight: to a plain hastd as hastd itself does; and while applications write. */
+const DEPTH = 16;
+const DEPTH_HASTD = 2;
+const DEPTH_YIELDING = 2;
+const RETRY_MS = 1000;
+const PROGRESS_MS = 200;
+
+export interface ResyncHost {
+  /** Applications have requests under way. */
+  busy(): boolean;
+  /** Nothing is dirty any more; called at the end of a turn without work. */
+  clean(): void;
+}
+
+interface Copy {
+  readonly extent: number;
+  readonly toPeer: boolean;
+  readonly end: number;
+  next: number;
+  pieces: number;
+  failed: boolean;
+}
+
+export class Resync {
+  readonly #core: EngineCore;
+  readonly #link: Link;
+  readonly #host: ResyncHost;
+  #stopped = false;
+  #current: Copy | null = null;
+  #cursor = 0;
+  #failures = 0;
+  #inflight = 0;
+  #pumping = false;
+  #cancelRetry: (() => void) | null = null;
+  #startedAt: number | null = null;
+  #reportedAt = 0;
+  #doneBytes = 0;
+  #fromPeer = false;
+  #active = 0;
+
+  constructor(core: EngineCore, link: Link, host: ResyncHost) {
+    this.#core = core;
+    this.#link = link;
+    this.#host = host;
+  }
+
+  get running(): boolean {
+    return this.#startedAt !== null;
+  }
+
+  progress(now: number): SyncProgress | null {
+    if (this.#startedAt === null) return null;
+    const left = this.#core.map.dirtyCount * this.#core.store.meta.extentsize;
+    return {
+      direction: this.#fromPeer ? 'fromPeer' : 'toPeer',
+      totalBytes: this.#doneBytes + left,
+      doneBytes: this.#doneBytes,
+      startedMsAgo: Math.round(now - this.#startedAt),
+    };
+  }
+
+  /** Looks for work; call it whenever something became dirty or an application's request ended. */
+  pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    const hastd = this.#link.words === null;
+    while (!this.#stopped && this.#link.up && this.#inflight < this.#depth(hastd) && this.#step()) {
+      /* as deep as allowed */
+    }
+    this.#pumping = false;
+    if (!this.#stopped && this.#link.up && this.#inflight === 0 && this.#core.map.dirtyCount === 0)
+      this.#finish();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelRetry?.();
+    if (this.#startedAt === null) return;
+    this.#startedAt = null;
+    this.#core.report(
+      'sync-interrupted',
+      'warn',
+      `Synchronization interrupted. ${this.#doneBytes} bytes synchronized so far.`,
+    );
+  }
+
+  #depth(hastd: boolean): number {
+    if (this.#host.busy()) return DEPTH_YIELDING;
+    return hastd ? DEPTH_HASTD : DEPTH;
+  }
+
+  /** Starts one request. @returns false when there is nothing to start now */
+  #step(): boolean {
+    const copy = this.#current ?? this.#nextExtent();
+    if (copy === null) return false;
+    this.#current = copy;
+    const offset = copy.next;
+    const length = Math.min(MAXPHYS, copy.end - offset);
+    copy.next += length;
+    copy.pieces++;
+    if (copy.next >= copy.end) this.#current = null;
+    this.#inflight++;
+    const hold = this.#core.locks.acquire(offset, length, true, () => {
+      const done = (ok: boolean): void => {
+        this.#core.locks.release(hold);
+        this.#pieceDone(copy, ok);
+      };
+      queueMicrotask(() => {
+        if (this.#stopped || !this.#link.up) done(false);
+        else if (copy.toPeer) this.#toPeer(offset, length, done);
+        else this.#fromPeerPiece(offset, length, done);
+      });
+    });
+    return true;
+  }
+
+  #nextExtent(): Copy | null {
+    const { map, store } = this.#core;
+    if (this.#cancelRetry !== null) return null;
+    const extent = map.nextDirty(this.#cursor);
+    if (extent < 0) {
+      if (this.#failures > 0 || this.#cursor > 0) this.#rewind();
+      return null;
+    }
+    this.#cursor = extent + 1;
+    const toPeer = !map.isStale(extent);
+    this.#start(toPeer);
+    map.watch(extent);
+    this.#active++;
+    const start = extent * store.meta.extentsize;
+    const end = Math.min(store.meta.datasize, start + store.meta.extentsize);
+    return { extent, toPeer, end, next: start, pieces: 0, failed: false };
+  }
+
+  /** The end of the map was reached: what is dirty again or failed comes next round. */
+  #rewind(): void {
+    if (this.#active > 0) return;
+    this.#cursor = 0;
+    const wait = this.#failures > 0 ? RETRY_MS : 0;
+    this.#failures = 0;
+    if (this.#core.map.dirtyCount === 0) return;
+    this.#cancelRetry = this.#core.ports.clock.after(wait, () => {
+      this.#cancelRetry = null;
+      this.pump();
+    });
+  }
+
+  #start(toPeer: boolean): void {
+    if (this.#startedAt !== null) return;
+    this.#fromPeer = !toPeer;
+    this.#startedAt = this.#core.ports.clock.now();
+    const bytes = this.#core.map.dirtyCount * this.#core.store.meta.extentsize;
+    this.#core.report(
+      'sync-started',
+      'info',
+      `Synchronization started, ${toPeer ? 'to' : 'from'} the peer: ${bytes} bytes to go.`,
+    );
+  }
+
+  #toPeer(offset: number, length: number, done: (ok: boolean) => void): void {
+    const data = Buffer.allocUnsafe(length);
+    this.#core.ports.disk.read(this.#core.store.meta.offset + offset, data, (error) => {
+      if (error !== null) {
+        this.#core.counters.readErrors++;
+        reportDiskError(this.#core, 'read', error);
+        done(false);
+        return;
+      }
+      this.#link.request(HAST_CMD.WRITE, offset, length, data, false, {
+        received: () => undefined,
+        answered: (failure) => done(failure === null),
+        lost: () => done(false),
+      });
+    });
+  }
+
+  #fromPeerPiece(offset: number, length: number, done: (ok: boolean) => void): void {
+    this.#link.request(HAST_CMD.READ, offset, length, null, false, {
+      received: () => undefined,
+      lost: () => done(false),
+      answered: (failure, data) => {
+        if (failure !== null || data === null) {
+          done(false);
+          return;
+        }
+        this.#core.ports.disk.write(this.#core.store.meta.offset + offset, data, (error) => {
+          if (error !== null) {
+            this.#core.counters.writeErrors++;
+            reportDiskError(this.#core, 'write', error);
+          }
+          done(error === null);
+        });
+      },
+    });
+  }
+
+  #pieceDone(copy: Copy, ok: boolean): void {
+    this.#inflight--;
+    copy.pieces--;
+    if (!ok) copy.failed = true;
+    if (copy.pieces === 0 && copy.next >= copy.end) {
+      this.#active--;
+      if (this.#core.map.copied(copy.extent, !copy.failed)) {
+        this.#doneBytes += copy.end - copy.extent * this.#core.store.meta.extentsize;
+      } else if (copy.failed) this.#failures++;
+      this.#tell();
+    }
+    this.pump();
+  }
+
+  #tell(): void {
+    const now = this.#core.ports.clock.now();
+    if (this.#stopped || now - this.#reportedAt < PROGRESS_MS) return;
+    this.#reportedAt = now;
+    this.#core.report('sync-progress', 'debug', `${this.#doneBytes} bytes synchronized.`);
+  }
+
+  #finish(): void {
+    this.#cursor = 0;
+    this.#host.clean();
+  }
+
+  /** The two sides are equal: says so once. */
+  done(): void {
+    if (this.#startedAt === null) return;
+    const ms = Math.round(this.#core.ports.clock.now() - this.#startedAt);
+    this.#startedAt = null;
+    this.#core.report(
+      'sync-done',
+      'info',
+      `Synchronization complete. ${this.#doneBytes} bytes synchronized in ${ms} ms.`,
+    );
+    this.#doneBytes = 0;
+  }
+}

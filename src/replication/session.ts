@@ -1,0 +1,433 @@
+/**
+ * The secondary's end of the data link: applies requests from conn1 in order of overlap, answers
+ * on conn2 in order of request. A bit of the own map is durable before each write and clears only
+ * after fdatasync, so that the next handshake tells what a power cut may have taken (SAFETY A6).
+ * @see hast.md section 6
+ */
+import { Buffer } from 'node:buffer';
+import { describeError } from '../model/errors.ts';
+import {
+  encodeFrame,
+  encodeReply,
+  errnoToWire,
+  HAST_CMD,
+  packPayload,
+  unpackPayload,
+} from '../protocol/hast-message.ts';
+import type { Frame, FrameReader } from '../protocol/hast-message.ts';
+import type { NvMap } from '../protocol/nv.ts';
+import type { EngineCore } from './core.ts';
+import { extentsOf, MAXPHYS, reportDiskError } from './core.ts';
+import { Heartbeat, readWords } from './heartbeat.ts';
+import type { PeerWords } from './heartbeat.ts';
+import type { ConnectionPort } from './ports.ts';
+
+/** hastd's keepalive comes every 10 s. ms. */
+const HASTD_SILENCE_MS = 20_000;
+const MAX_INFLIGHT_BYTES = 256 * 1024 * 1024;
+const FLUSH_IDLE_MS = 2000;
+const FLUSH_EXTENTS = 64;
+const ZEROS = Buffer.alloc(1024 * 1024);
+/** A longer DELETE is not supported: zeroing it would hold up everything. Bytes. */
+const MAX_DELETE_BYTES = 64 * 1024 * 1024;
+
+export interface SessionHost {
+  /** Our disk is the target of a resync from here on: resolves when that is durable. */
+  syncStart(words: PeerWords): Promise<void>;
+  /** We have everything: resolves when that is durable. */
+  inSync(words: PeerWords): Promise<void>;
+  flushFailed(): void;
+  closed(reason: string): void;
+}
+
+interface Slot {
+  readonly seq: bigint;
+  parts: Buffer[] | null;
+}
+
+export class Session {
+  readonly words: PeerWords | null;
+  readonly #core: EngineCore;
+  readonly #in: ConnectionPort;
+  readonly #out: ConnectionPort;
+  readonly #version: number;
+  readonly #reader: FrameReader;
+  readonly #host: SessionHost;
+  readonly #heartbeat: Heartbeat;
+  #slots: Slot[] = [];
+  #slab: Buffer[] = [];
+  #scheduled = false;
+  #closed = false;
+  #heardAt: number;
+  #running = 0;
+  #inflightBytes = 0;
+  #whenIdle: (() => void)[] = [];
+  #cancelFlush: (() => void) | null = null;
+  #flushing = false;
+  #served = false;
+
+  constructor(
+    core: EngineCore,
+    incoming: ConnectionPort,
+    out: ConnectionPort,
+    reader: FrameReader,
+    version: number,
+    words: PeerWords | null,
+    host: SessionHost,
+  ) {
+    this.#core = core;
+    this.#in = incoming;
+    this.#out = out;
+    this.#reader = reader;
+    this.#version = version;
+    this.words = words;
+    this.#host = host;
+    this.#heardAt = core.ports.clock.now();
+    this.#heartbeat = new Heartbeat(
+      core,
+      (fields) => {
+        if (!this.#closed) out.send(...encodeFrame(version, fields));
+      },
+      (epoch) => this.close(`the primary is in another epoch (${epoch.number})`),
+    );
+  }
+
+  get up(): boolean {
+    return !this.#closed;
+  }
+
+  /** Takes over both connections. */
+  start(): void {
+    this.#out.onClose((reason) => this.close(reason));
+    this.#out.onData(() => this.close('the primary sent data on the reply connection'));
+    this.#in.onClose((reason) => this.close(reason));
+    this.#in.onData((chunk) => this.#take(chunk));
+    if (this.words !== null) this.#heartbeat.start(() => this.#watch(this.#silenceLimit()));
+    else this.#watchHastd();
+  }
+
+  /** B7: applies every complete request that has arrived. Resolves when all are done; the link may be dead already. */
+  async drain(): Promise<void> {
+    if (!this.#closed) await this.#in.drain();
+    await this.idle();
+  }
+
+  /** Resolves when no request is at the disk. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#running === 0) resolve();
+      else this.#whenIdle.push(resolve);
+    });
+  }
+
+  /** Idempotent. Requests that are at the disk go on; see idle(). */
+  close(reason: string): void {
+    if (this.#closed) return;
+    this.#flushSlab();
+    this.#closed = true;
+    this.#heartbeat.stop();
+    this.#cancelFlush?.();
+    this.#in.close(reason);
+    this.#out.close(reason);
+    this.#slots = [];
+    this.#slab = [];
+    this.#host.closed(reason);
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#closed) return;
+    try {
+      const frames = this.#reader.push(chunk);
+      if (frames.length === 0) return;
+      this.#heardAt = this.#core.ports.clock.now();
+      this.#core.ports.lease.heard(this.#heardAt);
+      for (const frame of frames) if (this.up) this.#frame(frame);
+    } catch (error) {
+      this.close(`the primary sent what cannot be read: ${describeError(error)}`);
+    }
+  }
+
+  #frame({ nv, data }: Frame): void {
+    const cmd = nv.number('cmd', 'uint8');
+    if (cmd === HAST_CMD.KEEPALIVE) {
+      this.#control(nv);
+      return;
+    }
+    const slot: Slot = { seq: nv.big('seq', 'uint64') ?? 0n, parts: null };
+    this.#slots.push(slot);
+    if (!this.#served) {
+      this.#served = true;
+      // The primary has merged our map into its own before it sends anything.
+      if (this.words === null) this.#core.map.forgetDirty();
+    }
+    const offset = nv.size('offset') ?? 0;
+    const length = nv.size('length') ?? 0;
+    switch (cmd) {
+      case HAST_CMD.READ:
+        if (this.#valid(offset, length, MAXPHYS)) this.#read(slot, offset, length);
+        else this.#reply(slot, 'EINVAL');
+        return;
+      case HAST_CMD.WRITE:
+        this.#write(slot, nv, offset, length, data);
+        return;
+      case HAST_CMD.DELETE:
+        if (!this.#valid(offset, length, Number.MAX_SAFE_INTEGER)) this.#reply(slot, 'EINVAL');
+        else this.#delete(slot, offset, length);
+        return;
+      case HAST_CMD.FLUSH:
+        this.#core.counters.flushes++;
+        this.#flush((error) => this.#reply(slot, error));
+        return;
+      default:
+        this.#reply(slot, 'EINVAL');
+    }
+  }
+
+  #valid(offset: number, length: number, limit: number): boolean {
+    const sector = this.#core.ports.disk.sectorBytes;
+    return (
+      length > 0 &&
+      length <= limit &&
+      offset % sector === 0 &&
+      length % sector === 0 &&
+      offset + length <= this.#core.store.meta.datasize
+    );
+  }
+
+  #read(slot: Slot, offset: number, length: number): void {
+    this.#core.counters.reads++;
+    this.#begin(length);
+    const into = Buffer.allocUnsafe(length);
+    this.#locked(offset, length, false, (release) => {
+      this.#core.ports.disk.read(this.#core.store.meta.offset + offset, into, (error) => {
+        release();
+        if (error === null) this.#replyData(slot, into);
+        else {
+          this.#core.counters.readErrors++;
+          reportDiskError(this.#core, 'read', error);
+          this.#reply(slot, error);
+        }
+        this.#end(length);
+      });
+    });
+  }
+
+  #write(slot: Slot, nv: NvMap, offset: number, length: number, data: Buffer | null): void {
+    this.#core.counters.writes++;
+    const memsync = nv.has('memsync');
+    if (!this.#valid(offset, length, MAXPHYS) || data === null) {
+      this.#reply(slot, 'EINVAL', memsync);
+      return;
+    }
+    const plain = unpackPayload(nv, data, length, MAXPHYS);
+    if (this.#inflightBytes + length > MAX_INFLIGHT_BYTES) {
+      this.close('the primary sent more than can be taken at once');
+      return;
+    }
+    if (memsync) this.#queue(encodeReply(this.#version, slot.seq, { received: true }));
+    this.#apply(offset, length, 'clean', (done) =>
+      this.#core.ports.disk.write(this.#core.store.meta.offset + offset, plain, done),
+    )((error) => {
+      if (error !== null) this.#core.counters.writeErrors++;
+      this.#reply(slot, error);
+    });
+  }
+
+  /** Zeros, so that both disks read the same; the bits stay, since the primary's disk may do otherwise (A7). */
+  #delete(slot: Slot, offset: number, length: number): void {
+    this.#core.counters.deletes++;
+    if (length > MAX_DELETE_BYTES) {
+      this.#reply(slot, 'EOPNOTSUPP');
+      return;
+    }
+    this.#apply(offset, length, 'dirty', (done) => {
+      const step = (at: number): void => {
+        const bytes = Math.min(ZEROS.length, offset + length - at);
+        if (bytes <= 0) {
+          done(null);
+          return;
+        }
+        this.#core.ports.disk.write(this.#core.store.meta.offset + at, ZEROS.subarray(0, bytes), (error) => {
+          if (error === null) step(at + bytes);
+          else done(error);
+        });
+      };
+      step(offset);
+    })((error) => {
+      if (error !== null) this.#core.counters.deleteErrors++;
+      this.#reply(slot, error);
+    });
+  }
+
+  /** Lock, durable bits, then `work`; the result takes who is told how it ended. */
+  #apply(
+    offset: number,
+    length: number,
+    outcome: 'clean' | 'dirty',
+    work: (done: (error: string | null) => void) => void,
+  ): (ended: (error: string | null) => void) => void {
+    return (ended) => {
+      this.#begin(length);
+      const [first, last] = extentsOf(this.#core, offset, length);
+      this.#locked(offset, length, true, (release) => {
+        const finish = (error: string | null): void => {
+          this.#core.map.end(first, last, error === null ? outcome : 'dirty');
+          release();
+          if (error === null) this.#wrote();
+          else reportDiskError(this.#core, 'write', error);
+          ended(error);
+          this.#end(length);
+        };
+        this.#core.map.begin(first, last, (error) => {
+          if (error === null) work(finish);
+          else finish(error);
+        });
+      });
+    };
+  }
+
+  #locked(offset: number, length: number, exclusive: boolean, go: (release: () => void) => void): void {
+    const hold = this.#core.locks.acquire(offset, length, exclusive, () => {
+      go(() => {
+        // The lock may be granted before acquire() returns.
+        queueMicrotask(() => this.#core.locks.release(hold));
+      });
+    });
+  }
+
+  #flush(done: (error: string | null) => void): void {
+    this.#begin(0);
+    // Waits for everything before it and holds up nothing behind it.
+    this.#locked(0, Number.MAX_SAFE_INTEGER, true, (release) => {
+      release();
+      const round = this.#core.map.takeUnflushed();
+      this.#core.ports.disk.flush((error) => {
+        this.#core.map.settle(round, error === null ? 'flushed' : 'dirty');
+        done(error);
+        if (error !== null) {
+          this.#core.counters.flushErrors++;
+          reportDiskError(this.#core, 'flush', error);
+          this.#host.flushFailed();
+          this.close(`the local disk failed to flush: ${error}`);
+        }
+        this.#end(0);
+      });
+    });
+  }
+
+  #wrote(): void {
+    if (this.#flushing || this.#closed) return;
+    if (this.#core.map.unflushedCount > FLUSH_EXTENTS) this.#backgroundFlush();
+    else
+      this.#cancelFlush ??= this.#core.ports.clock.after(FLUSH_IDLE_MS, () => {
+        this.#cancelFlush = null;
+        this.#backgroundFlush();
+      });
+  }
+
+  #backgroundFlush(): void {
+    if (this.#flushing || this.#core.map.unflushedCount === 0) return;
+    this.#flushing = true;
+    this.#flush(() => (this.#flushing = false));
+  }
+
+  #control(nv: NvMap): void {
+    if (this.#heartbeat.take(nv)) {
+      this.#heartbeat.beat();
+      return;
+    }
+    const words = readWords(nv);
+    if (words === null || this.words === null) return;
+    const word = nv.has('syncstart') ? 'syncstart' : nv.has('joined') ? 'joined' : null;
+    if (word === null) return;
+    const work = word === 'syncstart' ? this.#host.syncStart(words) : this.#host.inSync(words);
+    void work.then(
+      () => {
+        if (this.up)
+          this.#out.send(...encodeFrame(this.#version, [{ name: `${word}_ack`, type: 'uint8', value: 1 }]));
+      },
+      (error: unknown) => this.close(describeError(error)),
+    );
+  }
+
+  #reply(slot: Slot, error: string | null, received = false): void {
+    slot.parts = [
+      encodeReply(this.#version, slot.seq, {
+        ...(received ? { received } : {}),
+        ...(error === null ? {} : { error: errnoToWire(error) }),
+      }),
+    ];
+    this.#release();
+  }
+
+  #replyData(slot: Slot, data: Buffer): void {
+    const { checksum, compression } = this.#core.setup.resource;
+    const packed = packPayload(data, checksum, compression);
+    const dataFields = packed.fields;
+    slot.parts = [
+      encodeReply(this.#version, slot.seq, { dataFields, size: packed.data.length }),
+      packed.data,
+    ];
+    this.#release();
+  }
+
+  #release(): void {
+    let ready = 0;
+    for (const slot of this.#slots) {
+      if (slot.parts === null) break;
+      ready++;
+      this.#queue(...slot.parts);
+    }
+    if (ready > 0) this.#slots.splice(0, ready);
+  }
+
+  #queue(...parts: Buffer[]): void {
+    this.#slab.push(...parts);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#flushSlab();
+    });
+  }
+
+  #flushSlab(): void {
+    if (this.#closed || this.#slab.length === 0) return;
+    const parts = this.#slab;
+    this.#slab = [];
+    this.#out.send(...parts);
+  }
+
+  #begin(bytes: number): void {
+    this.#running++;
+    this.#inflightBytes += bytes;
+  }
+
+  #end(bytes: number): void {
+    this.#running--;
+    this.#inflightBytes -= bytes;
+    if (this.#running > 0) return;
+    const waiting = this.#whenIdle;
+    this.#whenIdle = [];
+    for (const done of waiting) done();
+  }
+
+  #silenceLimit(): number {
+    const { timing } = this.#core.setup;
+    return Math.max(timing.holdMs, timing.heartbeatMs * 5);
+  }
+
+  #watch(limit: number): void {
+    const silent = (): number => this.#core.ports.clock.now() - this.#heardAt;
+    if (this.#closed || silent() <= limit) return;
+    void this.#in.drain().then(() => {
+      if (silent() > limit) this.close(`the primary sent nothing for ${Math.round(silent())} ms`);
+    });
+  }
+
+  #watchHastd(): void {
+    if (this.#closed) return;
+    this.#watch(HASTD_SILENCE_MS);
+    this.#core.ports.clock.after(1000, () => this.#watchHastd());
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * How a primary stands to its peer: may it answer, must it wait, does it go on alone, is it frozen.
+ * @see SAFETY A3, A4, A5
+ */
+import { compareEpochs, wentAlone } from '../model/record.ts';
+import type { Epoch } from '../model/record.ts';
+import type { EngineCore } from './core.ts';
+import { describeEpoch, namesPeer } from './core.ts';
+import type { GateHost } from './ack-gate.ts';
+
+/** A link that is just being made is waited for this long before the peer is asked to record `outdated`. ms. */
+const ASK_AFTER_MS = 250;
+const ASK_AGAIN_MS = 500;
+
+export interface StandingHost {
+  /** There is a link to a peer that speaks heartbeats. */
+  readonly linked: boolean;
+  changed(): void;
+  thawed(): void;
+}
+
+export class Standing implements GateHost {
+  frozen: string | null = null;
+  /** A3 is fulfilled in this epoch, or never was needed. */
+  aloneConfirmed: boolean;
+  /** The peer's remotecnt as last learnt. */
+  peerRemote = 0n;
+  readonly #core: EngineCore;
+  readonly #host: StandingHost;
+  readonly #startedAt: number;
+  #outdated = false;
+  #wantedAt: number | null = null;
+  #askedAt: number | null = null;
+  #saving: Promise<void> | null = null;
+  /** Higher numbers freeze; a handshake in our own epoch raises it. */
+  #knownEpoch: number;
+  #stopped = false;
+
+  /** @param aloneConfirmed false when an earlier primary may still answer (A3) */
+  constructor(core: EngineCore, host: StandingHost, aloneConfirmed: boolean) {
+    this.#core = core;
+    this.#host = host;
+    this.aloneConfirmed = aloneConfirmed;
+    this.#startedAt = core.ports.clock.now();
+    this.#knownEpoch = core.store.record.epoch.number;
+  }
+
+  get countersReady(): boolean {
+    return this.#core.store.meta.localcnt !== this.peerRemote;
+  }
+
+  heardAt(): number {
+    const at = this.#core.ports.lease.heardAt();
+    return Number.isFinite(at) ? at : this.#startedAt;
+  }
+
+  look(): void {
+    if (!this.aloneConfirmed && !namesPeer(this.#core) && this.#silent()) this.aloneConfirmed = true;
+    const number = this.#core.ports.lease.peerEpochNumber();
+    if (number > this.#knownEpoch && number > this.#core.store.record.epoch.number) {
+      this.#freeze(number, `the peer has epoch ${number}, ours is ${this.#core.store.record.epoch.number}`);
+    }
+  }
+
+  /** Any path showed this epoch of the peer. */
+  peerEpoch(epoch: Epoch): void {
+    const { record } = this.#core.store;
+    switch (compareEpochs(record.epoch, epoch)) {
+      case 'newer':
+        if (epoch.number > this.#knownEpoch)
+          this.#freeze(
+            epoch.number,
+            `the peer has epoch ${describeEpoch(epoch)}, ours is ${describeEpoch(record.epoch)}`,
+          );
+        return;
+      case 'clash':
+        this.splitBrain(
+          `both nodes were primary in epoch ${epoch.number} (ids ${record.epoch.id} and ${epoch.id})`,
+        );
+        return;
+      default:
+    }
+  }
+
+  /** D5. */
+  splitBrain(why: string): void {
+    this.#core.report(
+      'split-brain',
+      'error',
+      `${this.#core.setup.resource.name}: split-brain: ${why}. Decide which copy to keep: hastate resolve ${this.#core.setup.resource.name} --discard NODE`,
+    );
+  }
+
+  /** The peer recorded that it is out, in our epoch. */
+  confirmAlone(): void {
+    this.#outdated = true;
+    if (!namesPeer(this.#core)) this.aloneConfirmed = true;
+    this.#host.changed();
+  }
+
+  /** A handshake in our own epoch succeeded. */
+  linkedUp(): void {
+    this.#wantedAt = this.#askedAt = null;
+    this.#outdated = false;
+    this.#knownEpoch = Math.max(this.#knownEpoch, this.#core.ports.lease.peerEpochNumber());
+    if (this.frozen === null) return;
+    this.frozen = null;
+    this.#core.report(
+      'thawed',
+      'info',
+      `${this.#core.setup.resource.name}: the peer follows our epoch again, I/O goes on`,
+    );
+    this.#host.thawed();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  wantAlone(): void {
+    if (this.#stopped || this.frozen !== null || this.#saving !== null) return;
+    if (namesPeer(this.#core) || !this.aloneConfirmed) this.#wantOut();
+    else if (!this.countersReady) void this.goAlone().catch(() => undefined);
+  }
+
+  /** Makes durable that only this disk has everything from now on. Rejects with DiskError. */
+  goAlone(): Promise<void> {
+    this.#saving ??= this.#saveAlone().finally(() => (this.#saving = null));
+    return this.#saving;
+  }
+
+  async #saveAlone(): Promise<void> {
+    const named = namesPeer(this.#core);
+    const generation = this.#core.ports.random.id();
+    if (named) this.aloneConfirmed = this.#outdated;
+    try {
+      await this.#core.save(({ record, meta }) => ({
+        record: wentAlone(record, this.#core.self, generation),
+        meta: meta.localcnt === this.peerRemote ? { ...meta, localcnt: meta.localcnt + 1n } : meta,
+      }));
+    } finally {
+      this.#host.changed();
+    }
+    if (named)
+      this.#core.report(
+        'record',
+        'warn',
+        `${this.#core.setup.resource.name}: going on without ${this.#core.namedPeer ?? 'the peer'}`,
+      );
+    this.#host.changed();
+  }
+
+  /** H has passed since the peer's last message. */
+  #silent(): boolean {
+    return this.#core.ports.clock.now() >= this.heardAt() + this.#core.setup.timing.holdMs;
+  }
+
+  /** A3: the record names the peer and something cannot be answered with it. */
+  #wantOut(): void {
+    if (this.#host.linked || this.#core.map.staleCount > 0) return;
+    const now = this.#core.ports.clock.now();
+    this.#wantedAt ??= now;
+    if (this.#outdated || this.#silent()) {
+      void this.goAlone().catch(() => undefined);
+      return;
+    }
+    if (now - this.#wantedAt < ASK_AFTER_MS) return;
+    if (this.#askedAt !== null && now - this.#askedAt < ASK_AGAIN_MS) return;
+    this.#askedAt = now;
+    const { epoch } = this.#core.store.record;
+    this.#core.report(
+      'want-outdate',
+      'warn',
+      `${this.#core.setup.resource.name}: ${this.#core.namedPeer ?? 'the peer'} cannot be written to, it has to record that it is outdated`,
+      { epoch },
+    );
+  }
+
+  #freeze(number: number, why: string): void {
+    this.#knownEpoch = number;
+    const { name } = this.#core.setup.resource;
+    if (!namesPeer(this.#core) && this.aloneConfirmed) {
+      // A5: we were alone before; this is a split, and no reason to stop.
+      this.splitBrain(`${why}, and this node went on alone before`);
+      return;
+    }
+    this.frozen = why;
+    this.#core.report('frozen', 'error', `${name}: I/O is frozen: ${why}`);
+    this.#host.changed();
+  }
+}

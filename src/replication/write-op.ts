@@ -1,0 +1,126 @@
+/**
+ * One write of an application on its way to both disks. It is acknowledged when the mode's
+ * conditions hold and the gate lets it (SAFETY A2-A5), and ends when both sides have answered.
+ */
+import type { ReplicationMode } from '../model/roles.ts';
+import type { Answer } from './ack-gate.ts';
+import type { IoResult } from './ports.ts';
+import type { Asker } from './link.ts';
+import type { RangeHold } from './rangelock.ts';
+
+export interface WriteOwner {
+  /** The mode's conditions hold, or the write failed: `withoutPeer` when the peer lacks it. */
+  settled(op: WriteOp, withoutPeer: boolean): void;
+  /** Both sides have answered. */
+  ended(op: WriteOp, outcome: 'clean' | 'dirty'): void;
+  localDone(op: WriteOp): void;
+}
+
+export class WriteOp implements Answer, Asker {
+  readonly offset: number;
+  readonly data: Buffer;
+  readonly first: number;
+  readonly last: number;
+  hold: RangeHold | null = null;
+  /** What the application gets instead of success. */
+  failure: string | null = null;
+  localError: IoResult = null;
+  remoteError: IoResult = null;
+  /** Sent to the peer in whole. */
+  sent = false;
+  /** Started while there was no link. */
+  unlinked = false;
+  readonly #owner: WriteOwner;
+  readonly #mode: ReplicationMode;
+  readonly #done: (error: string | null) => void;
+  #awaitsLocal = true;
+  /** Parts that the peer has to acknowledge as the mode wants it, and to answer at last. */
+  #awaitsAck = 0;
+  #awaitsFinal = 0;
+  #lost = false;
+  #settled = false;
+  #answered = false;
+  #ended = false;
+
+  constructor(
+    owner: WriteOwner,
+    mode: ReplicationMode,
+    offset: number,
+    data: Buffer,
+    extents: [number, number],
+    done: (error: string | null) => void,
+  ) {
+    this.#owner = owner;
+    this.#mode = mode;
+    this.offset = offset;
+    this.data = data;
+    [this.first, this.last] = extents;
+    this.#done = done;
+  }
+
+  /** The peer does not have it, or not all of it. */
+  get withoutPeer(): boolean {
+    return !this.sent || this.#lost || this.remoteError !== null;
+  }
+
+  /** Before the parts are sent. */
+  expect(parts: number): void {
+    this.sent = true;
+    this.#awaitsAck = this.#awaitsFinal = parts;
+  }
+
+  local(error: IoResult): void {
+    this.#awaitsLocal = false;
+    this.localError = error;
+    this.#owner.localDone(this);
+    this.#check();
+  }
+
+  received(): void {
+    if (this.#mode !== 'memsync') return;
+    this.#awaitsAck--;
+    this.#check();
+  }
+
+  answered(error: string | null): void {
+    this.#awaitsFinal--;
+    if (error !== null) this.remoteError ??= error;
+    if (this.#mode !== 'memsync' || this.#awaitsAck > this.#awaitsFinal) this.#awaitsAck--;
+    this.#check();
+  }
+
+  lost(): void {
+    this.#lost = true;
+    this.#awaitsFinal--;
+    this.#awaitsAck = 0;
+    this.#check();
+  }
+
+  /** It never reached a disk. */
+  abort(failure: string): void {
+    this.failure = failure;
+    this.answer(null);
+  }
+
+  answer(failure: string | null): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    this.#done(failure ?? this.failure);
+  }
+
+  #check(): void {
+    if (this.#awaitsLocal) return;
+    const finished = this.#awaitsFinal === 0;
+    // A local failure can only be made good by the peer's last word.
+    const ready =
+      this.localError === null ? this.#mode === 'async' || this.#awaitsAck <= 0 || this.#lost : finished;
+    if (ready && !this.#settled) {
+      this.#settled = true;
+      this.#owner.settled(this, this.withoutPeer && !(this.#mode === 'async' && this.localError === null));
+    }
+    if (finished && !this.#ended) {
+      this.#ended = true;
+      this.#owner.ended(this, this.withoutPeer || this.localError !== null ? 'dirty' : 'clean');
+    }
+  }
+}

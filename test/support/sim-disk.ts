@@ -1,0 +1,134 @@
+/** A disk with a volatile cache: what was not flushed may be lost, sector by sector, when power fails. */
+import type { DiskPort, IoResult } from '../../src/replication/ports.ts';
+import type { SimClock, SimRandom } from './sim-clock.ts';
+
+export interface DiskFaults {
+  read?: (offset: number, length: number) => IoResult;
+  write?: (offset: number, length: number) => IoResult;
+  writeDurable?: (offset: number, length: number) => IoResult;
+  flush?: () => IoResult;
+}
+
+interface Pending {
+  readonly offset: number;
+  readonly data: Buffer;
+}
+
+export class SimDisk implements DiskPort {
+  readonly sizeBytes: number;
+  readonly sectorBytes = 512;
+  /** What a read returns. */
+  readonly content: Buffer;
+  /** What survives a power cut. */
+  readonly durable: Buffer;
+  faults: DiskFaults = {};
+  /** Called before an operation starts: for tests that watch order. */
+  onOperation: (kind: 'read' | 'write' | 'writeDurable' | 'flush', offset: number) => void = () => undefined;
+  latencyMs = 0.3;
+  readonly #clock: SimClock;
+  readonly #random: SimRandom;
+  #cached: Pending[] = [];
+  readonly #starting = new Set<Pending>();
+  readonly #startingDurable = new Set<Pending>();
+  #life = 0;
+
+  constructor(clock: SimClock, random: SimRandom, sizeBytes: number) {
+    this.#clock = clock;
+    this.#random = random;
+    this.sizeBytes = sizeBytes;
+    this.content = Buffer.alloc(sizeBytes);
+    this.durable = Buffer.alloc(sizeBytes);
+  }
+
+  read(offset: number, into: Buffer, done: (error: IoResult) => void): void {
+    this.onOperation('read', offset);
+    this.#later(() => {
+      const error = this.faults.read?.(offset, into.length) ?? null;
+      if (error === null) this.content.copy(into, 0, offset, offset + into.length);
+      done(error);
+    });
+  }
+
+  write(offset: number, data: Buffer, done: (error: IoResult) => void): void {
+    this.onOperation('write', offset);
+    const pending: Pending = { offset, data: Buffer.from(data) };
+    this.#starting.add(pending);
+    this.#later(() => {
+      this.#starting.delete(pending);
+      const error = this.faults.write?.(offset, data.length) ?? null;
+      if (error === null) {
+        pending.data.copy(this.content, offset);
+        this.#cached.push(pending);
+      }
+      done(error);
+    });
+  }
+
+  writeDurable(offset: number, data: Buffer, done: (error: IoResult) => void): void {
+    this.onOperation('writeDurable', offset);
+    const pending: Pending = { offset, data: Buffer.from(data) };
+    this.#startingDurable.add(pending);
+    this.#later(() => {
+      this.#startingDurable.delete(pending);
+      const error = this.faults.writeDurable?.(offset, data.length) ?? null;
+      if (error === null) {
+        pending.data.copy(this.content, offset);
+        pending.data.copy(this.durable, offset);
+      }
+      done(error);
+    });
+  }
+
+  flush(done: (error: IoResult) => void): void {
+    this.onOperation('flush', 0);
+    const covered = this.#cached.length;
+    this.#later(() => {
+      const error = this.faults.flush?.() ?? null;
+      const written = this.#cached.splice(0, covered);
+      // As a page cache does: after a failed flush the pages count as clean, and are lost.
+      if (error === null) for (const { offset, data } of written) data.copy(this.durable, offset);
+      done(error);
+    }, 4);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Power fails: any sectors of what was not flushed may have reached the disk. Nobody is called back any more. */
+  powerCut(): void {
+    this.#life++;
+    for (const { offset, data } of [...this.#cached, ...this.#starting, ...this.#startingDurable]) {
+      for (let at = 0; at < data.length; at += this.sectorBytes) {
+        if (this.#random.chance(0.5)) data.copy(this.durable, offset + at, at, at + this.sectorBytes);
+      }
+    }
+    this.#forget();
+    this.durable.copy(this.content);
+  }
+
+  /** The process dies, the machine stays up: the cache keeps what was written. */
+  processDied(): void {
+    this.#life++;
+    for (const { offset, data } of [...this.#starting, ...this.#startingDurable])
+      if (this.#random.chance(0.5)) {
+        data.copy(this.content, offset);
+        this.#cached.push({ offset, data });
+      }
+    this.#starting.clear();
+    this.#startingDurable.clear();
+  }
+
+  #forget(): void {
+    this.#cached = [];
+    this.#starting.clear();
+    this.#startingDurable.clear();
+  }
+
+  #later(run: () => void, factor = 1): void {
+    const life = this.#life;
+    this.#clock.after(this.latencyMs * factor * (0.3 + this.#random.next()), () => {
+      if (life === this.#life) run();
+    });
+  }
+}
