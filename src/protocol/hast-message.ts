@@ -9,7 +9,7 @@ import type { NvField } from './nv.ts';
 
 export { errnoFromWire, errnoToWire } from './hast-errno.ts';
 export { encodeFrame, FrameReader, HAST_VERSION } from './hast-frame.ts';
-export type { Frame, FrameLimits } from './hast-frame.ts';
+export type { Frame } from './hast-frame.ts';
 export { packPayload, unpackPayload } from './hast-payload.ts';
 
 export const HAST_CMD = { READ: 1, WRITE: 2, DELETE: 3, FLUSH: 4, KEEPALIVE: 5 } as const;

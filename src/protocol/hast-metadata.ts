@@ -13,7 +13,6 @@ import { decodeNv, encodeNv } from './nv.ts';
 import type { NvField, NvMap } from './nv.ts';
 
 export { activemapBytes, layout, mapBit, METADATA_BYTES } from './hast-layout.ts';
-export type { HastLayout } from './hast-layout.ts';
 
 const COPY_B_AT = 2048;
 const MAGIC = Buffer.from('hastate1');

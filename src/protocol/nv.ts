@@ -10,7 +10,7 @@ import { NvMap } from './nv-map.ts';
 import type { NvField, NvScalarType } from './nv-map.ts';
 
 export { NvMap } from './nv-map.ts';
-export type { NvField, NvOpaque, NvScalarType } from './nv-map.ts';
+export type { NvField } from './nv-map.ts';
 
 const HEADER_BYTES = 6;
 const MAX_NAME = 254;

@@ -5,6 +5,8 @@ import {
   decodeHastctlRequest,
   encodeHastctlReply,
   encodeHastctlRequest,
+  HASTCTL_CMD,
+  HASTCTL_ERROR,
 } from '../../../src/protocol/hastctl.ts';
 import { decodeNv, encodeNv } from '../../../src/protocol/nv.ts';
 import type { NvMap } from '../../../src/protocol/nv.ts';
@@ -47,6 +49,20 @@ it('reads what was asked', () => {
   });
   expect(decodeHastctlRequest(captured('bad_role.request.bin').nv).role).toBeNull();
   expect(decodeHastctlRequest(captured('missing_resource.request.bin').nv).resources).toEqual([]);
+});
+
+it.each([
+  ['missing_resource', HASTCTL_CMD.STATUS, HASTCTL_ERROR.INVALID],
+  ['bad_role', HASTCTL_CMD.SETROLE, HASTCTL_ERROR.INVALID],
+  ['bad_cmd', 9, HASTCTL_ERROR.UNIMPLEMENTED],
+])('%s is refused with the number that hastd uses', (name, cmd, error) => {
+  expect(decodeHastctlRequest(captured(`${name}.request.bin`).nv).cmd).toBe(cmd);
+  expect(decodeHastctlReply(captured(`${name}.reply.bin`).nv, 'setrole')).toEqual({ kind: 'error', error });
+});
+
+it('answers for an unknown name with the number that hastd uses', () => {
+  const reply = decodeHastctlReply(captured('status_unknown_wire.reply.bin').nv, 'status');
+  expect(reply).toEqual({ kind: 'status', resources: [{ name: 'nosuch', error: HASTCTL_ERROR.NO_ENTRY }] });
 });
 
 it('reads a primary’s status as the stock hastctl shows it', () => {
