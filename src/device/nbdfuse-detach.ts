@@ -43,33 +43,49 @@ async function politely(
   signal: AbortSignal,
   unmountTimeoutMs: number,
 ): Promise<boolean> {
-  const steps = [
-    ...unmounting(found, unmountTimeoutMs, signal),
-    ...found.loops.map(
-      (loop) => () => performCleanup({ kind: 'detach-loop', device: loop.path }, STEP_TIMEOUT_MS),
-    ),
-  ];
-  for (const step of steps) if (!(await succeeds(step, trouble, signal))) return false;
-  return unmountFuse(places, trouble, signal);
+  for (const step of [...unmounting(found, unmountTimeoutMs, signal), ...detachingLoops(found)]) {
+    if (!(await succeeds(step, trouble, signal))) return false;
+  }
+  // Detaching a loop device ends after losetup did, so the first attempts may find the mount busy.
+  const deadline = performance.now() + GONE_TIMEOUT_MS;
+  let latest: string[] = [];
+  while (performance.now() < deadline) {
+    const rest = await findAttachment(places);
+    if (isGone(rest)) return true;
+    latest = [];
+    if (rest.loops.length === 0 && rest.fuse.length > 0) {
+      await succeeds(() => unmountFuse(places, signal), latest, signal);
+    }
+    await new Promise((resolve) => setTimeout(resolve, GONE_CHECK_MS));
+  }
+  trouble.push(...latest);
+  return false;
 }
 
-/** Goes on whatever fails: each step may free the next. */
+/** Goes on whatever fails: each step may free the next, and who waited for the device needs a moment to let go. */
 async function forcibly(places: Places, found: Found, trouble: string[], signal: AbortSignal): Promise<void> {
-  const steps = [
-    ...found.fuse.map(
-      ({ minor }) =>
-        () =>
-          performCleanup({ kind: 'abort-fuse', minor, mountPoint: places.mountPoint }, STEP_TIMEOUT_MS),
-    ),
-    ...found.processes.map((id) => () => performCleanup({ kind: 'kill', ...id }, STEP_TIMEOUT_MS)),
-    ...unmounting(await findAttachment(places), STEP_TIMEOUT_MS, signal),
-    ...found.loops.map(
-      (loop) => () =>
-        performCleanup({ kind: 'detach-loop', device: loop.path, backingFile: places.file }, STEP_TIMEOUT_MS),
-    ),
+  const { mountPoint } = places;
+  const cut = [
+    ...found.fuse.map(({ minor }) => ({ kind: 'abort-fuse' as const, minor, mountPoint })),
+    ...found.processes.map((id) => ({ kind: 'kill' as const, ...id })),
   ];
-  for (const step of steps) await succeeds(step, trouble, signal);
-  await unmountFuse(places, trouble, signal);
+  for (const action of cut) {
+    await succeeds(() => performCleanup(action, STEP_TIMEOUT_MS), trouble, signal);
+  }
+  const deadline = performance.now() + GONE_TIMEOUT_MS;
+  let latest: string[] = [];
+  for (;;) {
+    const rest = await findAttachment(places);
+    if (isGone(rest)) return;
+    if (performance.now() >= deadline) break;
+    latest = [];
+    for (const step of [...unmounting(rest, STEP_TIMEOUT_MS, signal), ...detachingLoops(rest)]) {
+      await succeeds(step, latest, signal);
+    }
+    if (rest.loops.length === 0) await succeeds(() => unmountFuse(places, signal), latest, signal);
+    await new Promise((resolve) => setTimeout(resolve, GONE_CHECK_MS));
+  }
+  trouble.push(...latest);
 }
 
 function unmounting(found: Found, timeoutMs: number, signal: AbortSignal): (() => Promise<unknown>)[] {
@@ -79,25 +95,14 @@ function unmounting(found: Found, timeoutMs: number, signal: AbortSignal): (() =
     .map((mount) => () => runCommand(['umount', '--no-canonicalize', mount.path], { timeoutMs, signal }));
 }
 
-/** Detaching a loop device ends after losetup did, so the first attempts may find the mount busy. */
-async function unmountFuse(places: Places, trouble: string[], signal: AbortSignal): Promise<boolean> {
-  const deadline = performance.now() + GONE_TIMEOUT_MS;
-  let failure: unknown = null;
-  while (performance.now() < deadline) {
-    signal.throwIfAborted();
-    const found = await findAttachment(places);
-    if (isGone(found)) return true;
-    if (found.fuse.length > 0 && found.loops.length === 0) {
-      const argv = ['fusermount3', '-u', places.mountPoint];
-      failure = await runCommand(argv, { timeoutMs: STEP_TIMEOUT_MS, signal }).then(
-        () => null,
-        (error: unknown) => error,
-      );
-    }
-    await new Promise((resolve) => setTimeout(resolve, GONE_CHECK_MS));
-  }
-  if (failure !== null) trouble.push(describeError(failure));
-  return false;
+function detachingLoops({ loops }: Found): (() => Promise<void>)[] {
+  return loops.map(({ path: device, backingFile }) => {
+    return () => performCleanup({ kind: 'detach-loop', device, backingFile }, STEP_TIMEOUT_MS);
+  });
+}
+
+function unmountFuse(places: Places, signal: AbortSignal): Promise<string> {
+  return runCommand(['fusermount3', '-u', places.mountPoint], { timeoutMs: STEP_TIMEOUT_MS, signal });
 }
 
 async function succeeds(

@@ -241,10 +241,12 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'fusermount3', 'mkfs
       await busy.line(/wrote/);
       program.child.kill('SIGSTOP');
 
-      for (const action of cleanup) await performCleanup(action, 3000);
-
+      const [first, ...rest] = cleanup;
+      expect(first?.kind).toBe('abort-fuse');
+      if (first !== undefined) await performCleanup(first, 3000);
       await busy.line(/failed/);
       await busy.exited;
+      for (const action of rest) await performCleanup(action, 3000);
       await detach(here.driver);
       await expectNothingLeft(here);
       for (const action of cleanup) await performCleanup(action, 3000);

@@ -5,23 +5,12 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { needs } from '../support/needs.ts';
 import { MemoryDevice } from '../unit/device/memory-device.ts';
-import { serve, temporaryDirectory, type Served } from '../unit/device/nbd-fixture.ts';
+import { content, serve, temporaryDirectory, type Served } from '../unit/device/nbd-fixture.ts';
 
 const MIB = 1024 * 1024;
 
 const uri = (served: Served, name = 'disk1'): string =>
   `nbd+unix:///${encodeURIComponent(name)}?socket=${served.socketPath}`;
-
-/** Not compressible, the same on every run, and different in every sector. */
-function content(bytes: number): Buffer {
-  const words = new Uint32Array(bytes / 4);
-  let state = 0x9e3779b9;
-  for (let index = 0; index < words.length; index += 1) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    words[index] = state;
-  }
-  return Buffer.from(words.buffer);
-}
 
 describe.skipIf(needs('nbdinfo', 'nbdcopy'))('libnbd', () => {
   it('is told the size, flush, FUA and block sizes, and no more', async () => {

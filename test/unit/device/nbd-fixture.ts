@@ -47,6 +47,17 @@ export async function serve(device: BlockDevice): Promise<Served> {
   };
 }
 
+/** Bytes that are the same on every run and different in every sector. */
+export function content(bytes: number): Buffer {
+  const words = new Uint32Array(bytes / 4);
+  let state = 0x9e3779b9;
+  for (let index = 0; index < words.length; index += 1) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    words[index] = state;
+  }
+  return Buffer.from(words.buffer);
+}
+
 export class RawClient {
   readonly socket: Socket;
   readonly closed: Promise<void>;

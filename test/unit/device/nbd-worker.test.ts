@@ -14,7 +14,9 @@ it('the NBD server serves from a worker thread, and its clients end with the thr
   const program = await buildProgram('test/unit/device/serve-file.ts');
   onTestFinished(program.dispose);
   const worker = new Worker(program.path, { argv: [socketPath, file], stdout: true });
-  onTestFinished(async () => void (await worker.terminate()));
+  onTestFinished(async () => {
+    await worker.terminate();
+  });
   await once(worker.stdout, 'data');
 
   const client = await connectNbd({ socketPath, exportName: 'disk1' });

@@ -9,7 +9,7 @@ import { startKeeper } from '../../../src/keeper/handle.ts';
 import { temporaryDirectory } from '../device/nbd-fixture.ts';
 import { buildProgram, start, type Program } from './program.ts';
 
-const STALL_MS = 400;
+const STALL_MS = 800;
 
 let keeper: { path: string; dispose: () => void };
 let daemon: { path: string; dispose: () => void };
@@ -57,11 +57,11 @@ describe('the keeper', () => {
     expect(await processStartTime(keeperPid)).toBeNull();
   });
 
-  it('outlives an interrupt of the terminal that ends the daemon', async () => {
+  it.each(['SIGINT', 'SIGKILL'] as const)('outlives %s to the group of the daemon', async (signal) => {
     const { write, read } = await journal();
     const { program } = await startDaemon([write('address')]);
-    process.kill(-program.pid, 'SIGINT');
-    expect(await program.exited).toMatchObject({ signal: 'SIGINT' });
+    process.kill(-program.pid, signal);
+    expect(await program.exited).toMatchObject({ signal });
     await program.closed;
     expect(await read()).toBe('address');
   });
@@ -98,7 +98,7 @@ describe('the keeper', () => {
     const { write, read } = await journal();
     const { program } = await startDaemon([write('address')]);
     // Long enough for several stalls; what must not happen has no event to wait for.
-    const other = start(process.execPath, '-e', `setTimeout(() => {}, ${4 * STALL_MS})`);
+    const other = start(process.execPath, '-e', `setTimeout(() => {}, ${3 * STALL_MS})`);
     await other.exited;
     expect(program.lines.filter((line) => line.includes('clean-up'))).toEqual([]);
     expect(await read()).toBe('');
