@@ -7,8 +7,8 @@ import { nbdfuseLoopDriver } from './nbdfuse-loop.ts';
 import { noneDriver } from './none.ts';
 
 /**
- * `auto` is the kernel's NBD client where the module is loaded, nbdfuse elsewhere on Linux, `none` on
- * other systems. Whatever attaches, what any driver left is found and detached: the setting may have
+ * `auto` is the kernel's NBD client where the module is loaded, nbdfuse elsewhere on Linux, `none` without
+ * root and on other systems. Whatever attaches, what any driver left is found and detached: the setting may have
  * changed since (SAFETY D1).
  */
 export async function createDeviceDriver(
@@ -31,7 +31,7 @@ export async function createDeviceDriver(
 }
 
 async function bestKind(): Promise<DeviceDriver['kind']> {
-  if (process.platform !== 'linux') return 'none';
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'none';
   const hasModule = await access('/sys/module/nbd').then(
     () => true,
     () => false,

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createDeviceDriver } from '../../../src/device/create-driver.ts';
+import { needs } from '../../support/needs.ts';
 import { temporaryDirectory } from './nbd-fixture.ts';
 
 const signal = AbortSignal.timeout(10_000);
@@ -9,6 +10,11 @@ const signal = AbortSignal.timeout(10_000);
 describe('the choice of a device driver', () => {
   it.each(['none', 'nbd-client', 'nbdfuse-loop'] as const)('is what the group says: %s', async (kind) => {
     expect((await createDeviceDriver(kind, { stateDir: await temporaryDirectory() })).kind).toBe(kind);
+  });
+
+  it.skipIf(needs('root', 'losetup'))('is a real device for root on Linux', async () => {
+    const driver = await createDeviceDriver('auto', { stateDir: await temporaryDirectory() });
+    expect(['nbd-client', 'nbdfuse-loop']).toContain(driver.kind);
   });
 
   it('none attaches nothing and cleans up nothing', async () => {
