@@ -23,7 +23,7 @@ export async function layoutChart(graph: ChartGraph): Promise<ChartLayout> {
     id: 'page',
     layoutOptions: LAYOUT_OPTIONS,
     children: childrenOf(graph, '').map((state) => elkNode(graph, state, listed)),
-    edges: drawn.map(elkEdge),
+    edges: [...drawn.map(elkEdge), ...placingEdges(graph, drawn, listed)],
   };
   const root = await newElk().layout(input);
   const boxes = new Map<string, Box>();
@@ -71,7 +71,11 @@ function elkNode(graph: ChartGraph, state: ChartState, listed: readonly ListedEx
     ...listed.filter(({ source }) => source === state.path).map(({ text }) => text),
   ];
   const width = Math.ceil(
-    Math.max(70, state.key.length * TITLE_CHAR + 28, ...lines.map((line) => line.length * LABEL_CHAR + 20)),
+    Math.max(
+      70,
+      state.key.length * TITLE_CHAR + (state.initial ? 38 : 26),
+      ...lines.map((line) => line.length * LABEL_CHAR + 20),
+    ),
   );
   const height = STATE_TITLE + (lines.length > 0 ? lines.length * STATE_LINE + 6 : 4);
   const place = placeOf(state);
@@ -112,6 +116,38 @@ function elkEdge(way: Way): ElkExtendedEdge {
             },
           ],
   };
+}
+
+/**
+ * Edges that are not drawn: they put regions of a parallel state below each other, and a state
+ * without any line below the sibling whose written way leads to it.
+ */
+function placingEdges(
+  graph: ChartGraph,
+  drawn: readonly Way[],
+  listed: readonly ListedExit[],
+): readonly ElkExtendedEdge[] {
+  const stacked = graph.states
+    .filter(({ kind }) => kind === 'parallel')
+    .flatMap(({ path }) => childrenOf(graph, path))
+    .flatMap((region, index, regions) => {
+      const above = regions[index - 1];
+      return above?.parent === region.parent ? [placingEdge(above.path, region.path)] : [];
+    });
+  const lonely = graph.states
+    .filter(({ path }) => !drawn.some(({ source, target }) => source === path || target === path))
+    .flatMap(({ path, parent, kind }) => {
+      const siblings = childrenOf(graph, parent ?? '').map((sibling) => sibling.path);
+      const way = listed.find(({ source, target }) => {
+        return target === path && source !== path && siblings.includes(source);
+      });
+      return way === undefined || kind === 'final' ? [] : [placingEdge(way.source, path)];
+    });
+  return [...stacked, ...lonely];
+}
+
+function placingEdge(above: string, below: string): ElkExtendedEdge {
+  return { id: `${above}>${below}#place`, sources: [above], targets: [below] };
 }
 
 function collectBoxes(parent: ElkNode, origin: Point, boxes: Map<string, Box>): void {

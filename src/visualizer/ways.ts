@@ -94,7 +94,7 @@ function isExceptional(graph: ChartGraph, transitions: readonly ChartTransition[
   if (source === '' || target === null || target === source) return true;
   if (target.startsWith(`${source}.`)) return true;
   if (transitions.every(({ trigger }) => trigger.kind === 'error')) return true;
-  return graph.states.some(({ path, kind }) => path === target && kind === 'final');
+  return graph.states.some(({ path, parent, kind }) => path === target && parent === '' && kind === 'final');
 }
 
 function listExit(graph: ChartGraph, way: Way): ListedExit {

@@ -29,7 +29,7 @@ const BROWSER_FLAGS = [
 /** The page is bundled by the build's own script, which has no types. */
 async function buildInto(directory: string): Promise<void> {
   const script = new URL('../../scripts/build-page.mjs', import.meta.url).href;
-  const { bundlePage } = (await import(script)) as { bundlePage(directory: string): Promise<void> };
+  const { bundlePage } = (await import(script)) as { bundlePage: (directory: string) => Promise<void> };
   await bundlePage(directory);
   const layouts = await Promise.all(
     Object.entries(machines).map(async ([name, machine]) => [
@@ -94,13 +94,13 @@ describe.skipIf(needs('chromium'))('the page, in a real browser', () => {
 
   const leaves = (node: string): Promise<(string | null)[]> =>
     page
-      .locator(`.pane[data-node=${node}] .state.leaf`)
+      .locator(`.pane[data-node=${node}] .frame .state.leaf`)
       .evaluateAll((states) => states.map((state) => state.getAttribute('data-state')));
 
   it('shows the present state of both nodes, nested, without any complaint of the browser', async () => {
     expect(await leaves('hasta')).toEqual(['primary.serving']);
     expect(await leaves('hastb')).toEqual(['standby.waiting']);
-    const outer = page.locator('.pane[data-node=hasta] .state.present').first();
+    const outer = page.locator('.pane[data-node=hasta] .frame .state.present').first();
     expect(await outer.getAttribute('data-state')).toBe('primary');
     expect(problems).toEqual([]);
   });

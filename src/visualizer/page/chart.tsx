@@ -16,54 +16,95 @@ interface Props {
 }
 
 const PAD = 10;
-const READABLE = 0.82;
+/** Never smaller than this, where the words can still be read. */
+const READABLE = 0.72;
 
 export function ChartView({ layout, present, taken, whole, label }: Props) {
   const frame = useRef<HTMLDivElement>(null);
   const key = present.join(' ');
   useLayoutEffect(() => {
-    if (frame.current !== null) showPresent(frame.current, layout, present);
+    const element = frame.current;
+    if (element === null) return undefined;
+    // Also tells the size that it has at first, and when another node's pane takes half of it.
+    const sizes = new ResizeObserver(() => showPresent(element, layout, present));
+    sizes.observe(element);
+    return () => sizes.disconnect();
   }, [key, whole, layout]);
-  const width = layout.width + 2 * PAD;
-  const height = layout.height + 2 * PAD;
   return (
-    <div
-      class={whole ? 'frame whole' : 'frame'}
-      ref={frame}
-      tabIndex={0}
-      role="group"
-      aria-label="Drawing, scrolls"
-    >
-      <svg
-        role="img"
-        aria-label={label}
-        viewBox={`${-PAD} ${-PAD} ${width} ${height}`}
-        style={whole ? {} : { minWidth: `${width * READABLE}px`, maxWidth: `${width}px` }}
+    <div class="drawing">
+      <div
+        class={whole ? 'frame whole' : 'frame'}
+        ref={frame}
+        tabIndex={0}
+        role="group"
+        aria-label="Drawing, scrolls"
       >
-        <defs>
-          <Arrow id="arrow" kind="arrow" />
-          <Arrow id="arrow-taken" kind="arrow taken" />
-        </defs>
-        {layout.graph.states.map((state) => {
-          const box = layout.boxes[state.path];
-          return box === undefined ? null : (
-            <StateBox
-              key={state.path}
-              state={state}
-              box={box}
-              present={present}
-              exits={layout.exits.filter(({ source }) => source === state.path)}
-              taken={taken}
-              hint={hintOf(layout, state)}
-            />
-          );
-        })}
-        {layout.edges.map((edge) => (
-          <Edge key={edge.id} edge={edge} taken={edge.transitions.some((id) => taken.includes(id))} />
-        ))}
-      </svg>
+        <svg
+          role="img"
+          aria-label={label}
+          viewBox={viewBoxOf(layout)}
+          style={whole ? {} : { width: readableWidth(layout) }}
+        >
+          <defs>
+            <Arrow id="arrow" kind="arrow" />
+            <Arrow id="arrow-taken" kind="arrow taken" />
+          </defs>
+          {layout.graph.states.map((state) => {
+            const box = layout.boxes[state.path];
+            return box === undefined ? null : (
+              <StateBox
+                key={state.path}
+                state={state}
+                box={box}
+                present={present}
+                exits={layout.exits.filter(({ source }) => source === state.path)}
+                taken={taken}
+                hint={hintOf(layout, state)}
+              />
+            );
+          })}
+          {layout.edges.map((edge) => (
+            <Edge key={edge.id} edge={edge} taken={edge.transitions.some((id) => taken.includes(id))} />
+          ))}
+        </svg>
+      </div>
+      {!whole && <OverviewMap layout={layout} present={present} />}
     </div>
   );
+}
+
+/** CSS width with which the widest of the outermost states fills the frame. */
+function readableWidth({ graph, boxes, width }: ChartLayout): string {
+  const outer = graph.states.filter(({ parent }) => parent === '').map(({ path }) => boxes[path]?.width ?? 0);
+  const full = width + 2 * PAD;
+  const widest = Math.max(...outer, 1) + 2 * PAD;
+  return `clamp(${full * READABLE}px, ${((100 * full) / widest).toFixed(1)}%, ${full}px)`;
+}
+
+function viewBoxOf({ width, height }: ChartLayout): string {
+  return `${-PAD} ${-PAD} ${width + 2 * PAD} ${height + 2 * PAD}`;
+}
+
+/** Where in the whole chart the present states are, when only a part of it can be seen. */
+function OverviewMap({ layout, present }: Pick<Props, 'layout' | 'present'>) {
+  return (
+    <svg class="map" viewBox={viewBoxOf(layout)} aria-hidden="true">
+      {layout.graph.states.map((state) => {
+        const box = layout.boxes[state.path];
+        return box === undefined ? null : (
+          <g key={state.path} class={classesOf(state, present)}>
+            <rect {...box} rx="7" />
+          </g>
+        );
+      })}
+    </svg>
+  );
+}
+
+function classesOf(state: ChartState, present: readonly string[]): string {
+  const here = present.includes(state.path);
+  const leaf = here && !present.some((path) => path.startsWith(`${state.path}.`));
+  return ['state', state.kind, leaf ? 'present leaf' : here ? 'present' : ''].filter(Boolean).join(' ');
 }
 
 function Arrow({ id, kind }: { readonly id: string; readonly kind: string }) {
@@ -94,22 +135,17 @@ interface StateProps {
 }
 
 function StateBox({ state, box, present, exits, taken, hint }: StateProps) {
-  const here = present.includes(state.path);
-  const leaf = here && !present.some((path) => path.startsWith(`${state.path}.`));
-  const classes = ['state', state.kind, leaf ? 'present leaf' : here ? 'present' : '']
-    .filter(Boolean)
-    .join(' ');
   const invokes = invokeLines(state);
   const lineY = (index: number): number => STATE_TITLE + 10 + index * STATE_LINE;
   return (
-    <g class={classes} transform={`translate(${box.x} ${box.y})`} data-state={state.path}>
+    <g class={classesOf(state, present)} transform={`translate(${box.x} ${box.y})`} data-state={state.path}>
       <title>{hint}</title>
       <rect width={box.width} height={box.height} rx="7" />
       {state.kind === 'final' && (
         <rect class="inner" x="3" y="3" width={box.width - 6} height={box.height - 6} rx="5" />
       )}
-      {state.initial && <circle class="initial" cx={box.width - 11} cy="12" r="3.5" />}
-      <text class="name" x="10" y="17">
+      {state.initial && <circle class="initial" cx="13" cy="13" r="3.5" />}
+      <text class="name" x={state.initial ? 22 : 10} y="17">
         {state.key}
       </text>
       {invokes.map((line, index) => (
@@ -184,13 +220,16 @@ function hintOf({ graph }: ChartLayout, state: ChartState): string {
     .join('\n');
 }
 
-/** Brings the innermost present states into view without moving the page itself. */
+/** Brings the outermost present state that can be seen as a whole into view; the page itself stays. */
 function showPresent(frame: HTMLElement, layout: ChartLayout, present: readonly string[]): void {
-  const leaf = present.findLast((path) => layout.boxes[path] !== undefined);
-  const box = leaf === undefined ? undefined : layout.boxes[leaf];
   const svg = frame.querySelector('svg');
-  if (box === undefined || svg === null) return;
+  if (svg === null) return;
   const scale = svg.getBoundingClientRect().width / (layout.width + 2 * PAD);
+  const boxes = present.flatMap((path) => layout.boxes[path] ?? []);
+  const fits = ({ width, height }: Box): boolean =>
+    width * scale <= frame.clientWidth && height * scale <= frame.clientHeight;
+  const box = boxes.find(fits) ?? boxes.at(-1);
+  if (box === undefined) return;
   frame.scrollTo({
     left: (box.x + PAD + box.width / 2) * scale - frame.clientWidth / 2,
     top: (box.y + PAD + box.height / 2) * scale - frame.clientHeight / 2,

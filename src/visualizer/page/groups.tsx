@@ -75,7 +75,11 @@ function GroupOnNode({ name, node }: { readonly name: string; readonly node: Nod
           {name} <span class="quiet">on {status.node}</span>
         </h2>
         <RoleBadge role={group.role} name={null} />
-        <SafetyBadge text={group.badge} />
+        {node.unreachableSince === null ? (
+          <SafetyBadge text={group.badge} />
+        ) : (
+          <span class="safety">last known state</span>
+        )}
       </div>
       <Address group={group} />
       <ResourceTable resources={status.resources.filter((one) => group.resources.includes(one.name))} />

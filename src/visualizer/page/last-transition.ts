@@ -15,21 +15,23 @@ export function lastTransitions(
 ): readonly string[] {
   if (lastEvent === null) return [];
   const present = new Set(pathsOfValue(now));
-  const past = new Set(['', ...pathsOfValue(before)]);
   const fitting = graph.transitions.filter(
     ({ trigger, target }) =>
       target !== null && present.has(target) && triggeredBy(trigger, lastEvent, graph.machine),
   );
-  const known = before === null ? fitting : fitting.filter(({ source }) => past.has(source));
-  if (known.length <= 1) return known.map(({ id }) => id);
-  const innermost = Math.max(...known.map(depth));
-  const best = known.filter((transition) => depth(transition) === innermost);
+  const past = new Set(['', ...pathsOfValue(before)]);
+  const known = before === null ? fitting : innermost(fitting.filter(({ source }) => past.has(source)));
   // Guards are not known here: several that fit are only one way when they lead to the same place.
-  const ways = new Set(best.map(({ source, target }) => `${source}>${target ?? ''}`));
-  return ways.size === 1 ? best.map(({ id }) => id) : [];
+  const ways = new Set(known.map(({ source, target }) => `${source}>${target ?? ''}`));
+  return ways.size === 1 ? known.map(({ id }) => id) : [];
 }
 
 /** XState lets the innermost state that has a fitting transition take it. */
+function innermost(transitions: readonly ChartTransition[]): readonly ChartTransition[] {
+  const deepest = Math.max(...transitions.map(depth));
+  return transitions.filter((transition) => depth(transition) === deepest);
+}
+
 function depth({ source }: ChartTransition): number {
   return source === '' ? 0 : source.split('.').length;
 }
