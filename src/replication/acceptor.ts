@@ -2,7 +2,7 @@
  * First words of accepted connections: a hello gets a token, the second connection brings it back.
  * @see hast.md section 5
  */
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
 import { describeError } from '../model/errors.ts';
 import type { HastRole } from '../model/roles.ts';
 import { encodeFrame, FrameReader, HAST_VERSION } from '../protocol/hast-message.ts';

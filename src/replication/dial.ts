@@ -68,9 +68,9 @@ export async function dial(core: EngineCore, firstVersion: number, signal: Abort
     const tokenCopy = Buffer.from(token);
     back = await connector.connect(timeout, signal);
     const early: Buffer[] = [];
-    let lost: string | null = null;
+    const lost: string[] = [];
     back.onData((chunk) => early.push(chunk));
-    back.onClose((reason) => (lost = reason));
+    back.onClose((reason) => lost.push(reason));
     const virgin = await ensureResuid(core);
     const { meta } = core.store;
     back.send(
@@ -87,7 +87,7 @@ export async function dial(core: EngineCore, firstVersion: number, signal: Abort
     const reply = await frames.next(timeout, signal);
     const result = readSession(core, reply);
     frames.release();
-    if (lost !== null) throw new NetError('peer-closed', `connection closed: ${String(lost)}`);
+    if (lost[0] !== undefined) throw new NetError('peer-closed', `connection closed: ${lost[0]}`);
     return { out, in: back, version, early, ...result };
   } catch (error) {
     const reason = `handshake failed: ${describeError(error)}`;

@@ -6,12 +6,13 @@
 import type { Buffer } from 'node:buffer';
 import { DiskError, EngineError } from '../model/errors.ts';
 import { compareEpochs, promoted } from '../model/record.ts';
-import type { Epoch, Freshness } from '../model/record.ts';
+import type { Epoch } from '../model/record.ts';
 import type { HastRole, NodeName } from '../model/roles.ts';
 import { Acceptor } from './acceptor.ts';
 import { ActiveMap } from './activemap.ts';
 import { describeEpoch, namesPeer } from './core.ts';
 import type { EngineCore, MutableCounters } from './core.ts';
+import { commitMap, distrust, flushLocal, freshnessAtStart } from './disk-truth.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from './messages.ts';
 import { METADATA_BYTES } from '../protocol/hast-metadata.ts';
 import { MetadataStore } from './metadata-store.ts';
@@ -89,7 +90,7 @@ class ResourceEngine implements Engine {
       counters: noCounters(),
       report: (kind, level, message, data) => this.#report(kind, level, message, data),
       save: async (change) => {
-        if (!marked) await commit(map);
+        if (!marked) await commitMap(map);
         marked = true;
         await store.update(change);
       },
@@ -118,8 +119,7 @@ class ResourceEngine implements Engine {
       case 'snapshot':
         return Promise.resolve(this.#snapshot());
       case 'peer-outdated':
-        if (compareEpochs(core.store.record.epoch, command.epoch) === 'same')
-          this.#peering?.standing.confirmAlone();
+        this.#peering?.standing.peerOutdated(command.epoch);
         return Promise.resolve(this.#snapshot());
       case 'peer-epoch':
         this.#peering?.standing.peerEpoch(command.epoch);
@@ -203,7 +203,9 @@ class ResourceEngine implements Engine {
       );
     }
     this.#acceptor?.close('this node becomes primary');
-    const error = (await this.#secondary?.finish()) ?? null;
+    await this.#secondary?.finish();
+    // Also what an earlier life of this daemon wrote: nothing that is served from now on may go back in time.
+    const error = await flushLocal(core);
     if (error !== null) {
       await this.#leaveSecondary('the local disk failed to flush');
       core.freshness = { kind: 'inconsistent' };
@@ -257,7 +259,7 @@ class ResourceEngine implements Engine {
     const whole = flushed === true && peering.joined && core.map.dirtyCount === 0 && namesPeer(core);
     if (whole && handover) await core.save(({ record }) => ({ record: { ...record, released: true } }));
     await peering.stop('released');
-    await commit(core.map).catch(() => undefined);
+    await commitMap(core.map).catch(() => undefined);
     this.#peering = null;
     this.#downAt = null;
     this.#aloneConfirmed = true;
@@ -353,34 +355,6 @@ class ResourceEngine implements Engine {
       counters: { ...core.counters, activemapUpdates: core.map.updates },
     };
   }
-}
-
-/** B4: only a sole owner knows by itself that nobody has more. */
-function freshnessAtStart({ store, self }: EngineCore): Freshness {
-  const { record, doubt } = store;
-  if (doubt !== null) return { kind: 'unknown', why: doubt };
-  if (record.state === 'outdated' || record.state === 'inconsistent') return { kind: record.state };
-  if (record.state === 'virgin') return { kind: 'unknown', why: 'it never met a primary' };
-  if (record.released) return { kind: 'unknown', why: 'it handed its epoch over' };
-  if (record.primary === self && record.inSync.length === 1 && record.inSync[0] === self)
-    return { kind: 'inSync' };
-  return { kind: 'unknown', why: 'no handshake since it was opened' };
-}
-
-/** E2: the map was overwritten, so only a full copy makes this disk whole. */
-async function distrust(core: EngineCore): Promise<void> {
-  for (let e = 0; e < core.map.extents; e++) core.map.markDirty(e);
-  await core.save(({ record }) => ({ record }));
-}
-
-function commit(map: ActiveMap): Promise<void> {
-  return new Promise((resolve, reject) =>
-    map.commit((error) =>
-      error === null
-        ? resolve()
-        : reject(new DiskError('map-write', `the activemap cannot be written: ${error}`)),
-    ),
-  );
 }
 
 function noCounters(): MutableCounters {

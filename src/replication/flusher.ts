@@ -109,7 +109,7 @@ export class Flusher {
 
   #peerFlush(done: (result: PeerResult) => void): void {
     const link = this.#primary.link;
-    if (link === null || !link.up) {
+    if (link === null || !link.isUp()) {
       done('absent');
       return;
     }

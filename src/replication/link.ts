@@ -95,7 +95,7 @@ export class Link {
     for (const chunk of early) this.#take(chunk);
   }
 
-  get up(): boolean {
+  isUp(): boolean {
     return !this.#closed;
   }
   get outstanding(): number {
@@ -217,7 +217,7 @@ export class Link {
         this.#heardAt = now;
       }
       for (const frame of frames) {
-        if (!this.up) return;
+        if (!this.isUp()) return;
         this.#reply(frame);
       }
     } catch (error) {

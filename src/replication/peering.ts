@@ -9,6 +9,7 @@ import type { NvMap } from '../protocol/nv.ts';
 import type { SyncProgress } from '../protocol/control.ts';
 import type { EngineCore } from './core.ts';
 import { namesPeer } from './core.ts';
+import { commitMap } from './disk-truth.ts';
 import { dial, RefusedError } from './dial.ts';
 import type { Dialled } from './dial.ts';
 import { Heartbeat, wordsFields } from './heartbeat.ts';
@@ -44,7 +45,7 @@ export class Peering {
 
   constructor(core: EngineCore, aloneConfirmed: boolean) {
     this.#core = core;
-    const linked = (): boolean => this.#link?.up === true && this.#link.words !== null;
+    const linked = (): boolean => this.#link?.isUp() === true && this.#link.words !== null;
     this.standing = new Standing(
       core,
       {
@@ -60,7 +61,7 @@ export class Peering {
   }
 
   get up(): boolean {
-    return this.#link?.up === true;
+    return this.#link?.isUp() === true;
   }
   /** The peer has everything that was acknowledged, or would say so if it could. */
   get joined(): boolean {
@@ -163,12 +164,8 @@ export class Peering {
       await this.#core.save(({ meta }) => ({ meta: { ...meta, localcnt: 1n } }));
     if (map.staleCount > 0 && !(await this.#becameStale())) throw new Error('the record cannot be written');
     this.primary.link = link;
-    await new Promise<void>((resolve, reject) =>
-      map.commit((error) =>
-        error === null ? resolve() : reject(new Error(`activemap cannot be written: ${error}`)),
-      ),
-    );
-    if (!link.up) return;
+    await commitMap(map);
+    if (!link.isUp()) return;
     this.standing.linkedUp();
     this.downAt = null;
     this.#lastRefusal = '';
@@ -187,7 +184,7 @@ export class Peering {
       if (!(await this.#ask(link, 'syncstart'))) return;
       this.standing.confirmAlone();
     }
-    if (!link.up) return;
+    if (!link.isUp()) return;
     this.#resync = resync;
     resync.pump();
   }
@@ -195,7 +192,7 @@ export class Peering {
   /** Nothing is dirty. Makes the peer a full member: it flushes, our record names it, then it is told so. */
   async #join(link: Link): Promise<void> {
     const { map } = this.#core;
-    const clean = (): boolean => link.up && map.dirtyCount === 0 && this.primary.withoutPeer === 0;
+    const clean = (): boolean => link.isUp() && map.dirtyCount === 0 && this.primary.withoutPeer === 0;
     if (this.#joined || this.#joining || !clean()) return;
     this.#joining = true;
     try {
@@ -204,6 +201,7 @@ export class Peering {
       await this.#core.save(({ record, meta }) => {
         if (!clean()) return null;
         const { self, namedPeer } = this.#core;
+        this.standing.rejoined();
         const whole = { ...joined(record, self), state: 'clean' as const };
         const { local, remote } = this.#peerCounters;
         return {
@@ -221,7 +219,7 @@ export class Peering {
       link.close(describeError(error));
     } finally {
       this.#joining = false;
-      if (!this.#joined && link.up) this.#resync?.pump();
+      if (!this.#joined && link.isUp()) this.#resync?.pump();
     }
   }
 
@@ -244,7 +242,7 @@ export class Peering {
     const answer = new Promise<void>((resolve) => this.#waiters.set(`${word}_ack`, resolve));
     link.control([{ name: word, type: 'uint8', value: 1 }, ...wordsFields(this.#core)]);
     await answer;
-    return link.up;
+    return link.isUp();
   }
 
   #control(nv: NvMap): void {
@@ -268,7 +266,7 @@ export class Peering {
     };
     if (link.words === null) {
       const tick = (): void => {
-        if (!link.up) return;
+        if (!link.isUp()) return;
         watch();
         if (link.idleFor(clock.now()) >= KEEPALIVE_MS) link.control([]);
         clock.after(1000, tick);

@@ -215,7 +215,7 @@ export class Primary implements BlockDevice, WriteOwner {
 
   #start(op: WriteOp): void {
     const link = this.link;
-    if (link !== null && link.up) {
+    if (link !== null && link.isUp()) {
       const { data, offset } = op;
       const memsync = this.#mode() === 'memsync';
       op.expect(Math.ceil(data.length / MAXPHYS));

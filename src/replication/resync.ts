@@ -76,11 +76,11 @@ export class Resync {
     if (this.#pumping) return;
     this.#pumping = true;
     const hastd = this.#link.words === null;
-    while (!this.#stopped && this.#link.up && this.#inflight < this.#depth(hastd) && this.#step()) {
+    while (!this.#stopped && this.#link.isUp() && this.#inflight < this.#depth(hastd) && this.#step()) {
       /* as deep as allowed */
     }
     this.#pumping = false;
-    if (!this.#stopped && this.#link.up && this.#inflight === 0 && this.#core.map.dirtyCount === 0)
+    if (!this.#stopped && this.#link.isUp() && this.#inflight === 0 && this.#core.map.dirtyCount === 0)
       this.#finish();
   }
 
@@ -118,7 +118,7 @@ export class Resync {
         this.#pieceDone(copy, ok);
       };
       queueMicrotask(() => {
-        if (this.#stopped || !this.#link.up) done(false);
+        if (this.#stopped || !this.#link.isUp()) done(false);
         else if (copy.toPeer) this.#toPeer(offset, length, done);
         else this.#fromPeerPiece(offset, length, done);
       });

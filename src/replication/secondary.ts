@@ -7,10 +7,12 @@ import { describeError, NetError } from '../model/errors.ts';
 import { adopted, compareEpochs, NO_ID, VIRGIN_RECORD } from '../model/record.ts';
 import type { ResourceRecord } from '../model/record.ts';
 import { METADATA_BYTES } from '../protocol/hast-metadata.ts';
-import { encodeFrame, FrameReader, packPayload } from '../protocol/hast-message.ts';
+import type { FrameReader } from '../protocol/hast-message.ts';
+import { encodeFrame, packPayload } from '../protocol/hast-message.ts';
 import type { NvField, NvMap } from '../protocol/nv.ts';
 import type { EngineCore } from './core.ts';
 import { describeEpoch } from './core.ts';
+import { flushLocal, markEverything } from './disk-truth.ts';
 import { epochFields, readWords, wordsFields } from './heartbeat.ts';
 import type { PeerWords } from './heartbeat.ts';
 import type { ConnectionPort } from './ports.ts';
@@ -49,7 +51,7 @@ export class Secondary {
   }
 
   get up(): boolean {
-    return this.#session?.up === true;
+    return this.#session?.isUp() === true;
   }
 
   /** A primary came: replaces the session there is. */
@@ -63,16 +65,15 @@ export class Secondary {
   }
 
   /**
-   * B7: reads the link to its end, applies what is complete, flushes, ends the link. Nobody is met afterwards.
-   * @returns the local flush's error
+   * B7: reads the link to its end, applies what is complete, ends the link. Nobody is met afterwards.
+   * The caller flushes.
    */
-  async finish(): Promise<string | null> {
+  async finish(): Promise<void> {
     this.#stopped = true;
     await this.#last;
     await this.#session?.drain();
     this.#session?.close('this node becomes primary');
     await this.#session?.idle();
-    return this.#flushLocal();
   }
 
   /** Ends the link; nobody is met afterwards. */
@@ -90,8 +91,9 @@ export class Secondary {
 
   async #meet(meeting: Meeting): Promise<void> {
     if (this.#stopped) throw new NetError('role-changing', 'this node is changing its role');
-    let lost: string | null = null;
-    for (const connection of [meeting.incoming, meeting.out]) connection.onClose((reason) => (lost = reason));
+    const lost: string[] = [];
+    for (const connection of [meeting.incoming, meeting.out])
+      connection.onClose((reason) => lost.push(reason));
     this.#session?.close('a new connection of the primary takes its place');
     await this.#session?.idle();
     const { request } = meeting;
@@ -117,10 +119,11 @@ export class Secondary {
       return;
     }
     // What is still in the disk's cache need not be copied if it can be flushed now.
-    await this.#flushLocal();
-    if (verdict.full) await this.#everythingDirty();
+    await flushLocal(this.#core);
+    // A disk that gets an identity stays marked for a full copy until it has it.
+    if (verdict.full) await markEverything(this.#core.map);
     await this.#follow(asked);
-    if (lost !== null) throw new NetError('peer-closed', `connection closed: ${String(lost)}`);
+    if (lost[0] !== undefined) throw new NetError('peer-closed', `connection closed: ${lost[0]}`);
     this.#reply(meeting, asked, verdict, wasVirgin);
     const session: Session = new Session(
       this.#core,
@@ -175,20 +178,23 @@ export class Secondary {
   /** Before anything is answered, the record follows the primary (D4) and claims nothing that may be over. */
   async #follow({ words, resuid }: Asked): Promise<void> {
     const { self } = this.#core;
-    let member = false;
+    const before = this.#core.store.record;
     await this.#core.save(({ record, meta }) => {
       const next: ResourceRecord =
         words === null ? strangersRecord(record, meta.resuid === 0n) : followed(record, words, self);
-      member =
-        words !== null &&
-        next.state === 'clean' &&
-        words.inSync.includes(self) &&
-        record.generations.current === words.generations.current;
       const same = meta.resuid === resuid && JSON.stringify(next) === JSON.stringify(record);
-      return same
-        ? null
-        : { record: next, meta: meta.resuid === resuid ? meta : { ...meta, resuid, prevrole: 'secondary' } };
+      if (same) return null;
+      return {
+        record: next,
+        meta: meta.resuid === resuid ? meta : { ...meta, resuid, prevrole: 'secondary' },
+      };
     });
+    const after = this.#core.store.record;
+    const member =
+      words !== null &&
+      after.state === 'clean' &&
+      words.inSync.includes(self) &&
+      before.generations.current === words.generations.current;
     if (member && this.#core.freshness.kind === 'inSync') return;
     const { state } = this.#core.store.record;
     this.#core.freshness =
@@ -259,12 +265,12 @@ export class Secondary {
   }
 
   async #inSync(session: Session, words: PeerWords): Promise<void> {
-    let taken = false;
     await this.#core.save(({ record }) => {
-      taken = session.up && compareEpochs(record.epoch, words.epoch) === 'same';
-      return taken ? { record: adopted(fromWords(record, words)) } : null;
+      if (!session.isUp() || compareEpochs(record.epoch, words.epoch) !== 'same')
+        throw new NetError('replaced', 'the primary of this session is over');
+      return { record: adopted(fromWords(record, words)) };
     });
-    if (!taken || !session.up || session !== this.#session)
+    if (!session.isUp() || session !== this.#session)
       throw new NetError('replaced', 'the session was replaced');
     this.#core.map.forgetDirty();
     this.#core.freshness = { kind: 'inSync' };
@@ -276,29 +282,6 @@ export class Secondary {
     void this.#core
       .save(({ record }) => ({ record: { ...record, state: 'inconsistent' } }))
       .catch(() => undefined);
-  }
-
-  #flushLocal(): Promise<string | null> {
-    return new Promise((resolve) => {
-      const round = this.#core.map.takeUnflushed();
-      this.#core.ports.disk.flush((error) => {
-        this.#core.map.settle(round, error === null ? 'flushed' : 'dirty');
-        resolve(error);
-      });
-    });
-  }
-
-  /** A disk that gets an identity must stay marked for a full copy until it has it. */
-  #everythingDirty(): Promise<void> {
-    const { map } = this.#core;
-    for (let e = 0; e < map.extents; e++) map.markDirty(e);
-    return new Promise((resolve, reject) =>
-      map.commit((error) =>
-        error === null
-          ? resolve()
-          : reject(new NetError('map-write', `the activemap cannot be written: ${error}`)),
-      ),
-    );
   }
 }
 

@@ -6,14 +6,7 @@
  */
 import { Buffer } from 'node:buffer';
 import { describeError } from '../model/errors.ts';
-import {
-  encodeFrame,
-  encodeReply,
-  errnoToWire,
-  HAST_CMD,
-  packPayload,
-  unpackPayload,
-} from '../protocol/hast-message.ts';
+import { encodeFrame, HAST_CMD, unpackPayload } from '../protocol/hast-message.ts';
 import type { Frame, FrameReader } from '../protocol/hast-message.ts';
 import type { NvMap } from '../protocol/nv.ts';
 import type { EngineCore } from './core.ts';
@@ -21,6 +14,8 @@ import { extentsOf, MAXPHYS, reportDiskError } from './core.ts';
 import { Heartbeat, readWords } from './heartbeat.ts';
 import type { PeerWords } from './heartbeat.ts';
 import type { ConnectionPort } from './ports.ts';
+import { ReplyQueue } from './reply-queue.ts';
+import type { Slot } from './reply-queue.ts';
 
 /** hastd's keepalive comes every 10 s. ms. */
 const HASTD_SILENCE_MS = 20_000;
@@ -40,11 +35,6 @@ export interface SessionHost {
   closed(reason: string): void;
 }
 
-interface Slot {
-  readonly seq: bigint;
-  parts: Buffer[] | null;
-}
-
 export class Session {
   readonly words: PeerWords | null;
   readonly #core: EngineCore;
@@ -54,9 +44,7 @@ export class Session {
   readonly #reader: FrameReader;
   readonly #host: SessionHost;
   readonly #heartbeat: Heartbeat;
-  #slots: Slot[] = [];
-  #slab: Buffer[] = [];
-  #scheduled = false;
+  readonly #replies: ReplyQueue;
   #closed = false;
   #heardAt: number;
   #running = 0;
@@ -83,6 +71,7 @@ export class Session {
     this.words = words;
     this.#host = host;
     this.#heardAt = core.ports.clock.now();
+    this.#replies = new ReplyQueue(core.setup.resource, out, version);
     this.#heartbeat = new Heartbeat(
       core,
       (fields) => {
@@ -92,7 +81,7 @@ export class Session {
     );
   }
 
-  get up(): boolean {
+  isUp(): boolean {
     return !this.#closed;
   }
 
@@ -123,14 +112,12 @@ export class Session {
   /** Idempotent. Requests that are at the disk go on; see idle(). */
   close(reason: string): void {
     if (this.#closed) return;
-    this.#flushSlab();
+    this.#replies.close();
     this.#closed = true;
     this.#heartbeat.stop();
     this.#cancelFlush?.();
     this.#in.close(reason);
     this.#out.close(reason);
-    this.#slots = [];
-    this.#slab = [];
     this.#host.closed(reason);
   }
 
@@ -141,7 +128,7 @@ export class Session {
       if (frames.length === 0) return;
       this.#heardAt = this.#core.ports.clock.now();
       this.#core.ports.lease.heard(this.#heardAt);
-      for (const frame of frames) if (this.up) this.#frame(frame);
+      for (const frame of frames) if (this.isUp()) this.#frame(frame);
     } catch (error) {
       this.close(`the primary sent what cannot be read: ${describeError(error)}`);
     }
@@ -153,8 +140,7 @@ export class Session {
       this.#control(nv);
       return;
     }
-    const slot: Slot = { seq: nv.big('seq', 'uint64') ?? 0n, parts: null };
-    this.#slots.push(slot);
+    const slot = this.#replies.slot(nv.big('seq', 'uint64') ?? 0n);
     if (!this.#served) {
       this.#served = true;
       // The primary has merged our map into its own before it sends anything.
@@ -165,21 +151,21 @@ export class Session {
     switch (cmd) {
       case HAST_CMD.READ:
         if (this.#valid(offset, length, MAXPHYS)) this.#read(slot, offset, length);
-        else this.#reply(slot, 'EINVAL');
+        else this.#replies.answer(slot, 'EINVAL');
         return;
       case HAST_CMD.WRITE:
         this.#write(slot, nv, offset, length, data);
         return;
       case HAST_CMD.DELETE:
-        if (!this.#valid(offset, length, Number.MAX_SAFE_INTEGER)) this.#reply(slot, 'EINVAL');
+        if (!this.#valid(offset, length, Number.MAX_SAFE_INTEGER)) this.#replies.answer(slot, 'EINVAL');
         else this.#delete(slot, offset, length);
         return;
       case HAST_CMD.FLUSH:
         this.#core.counters.flushes++;
-        this.#flush((error) => this.#reply(slot, error));
+        this.#flush((error) => this.#replies.answer(slot, error));
         return;
       default:
-        this.#reply(slot, 'EINVAL');
+        this.#replies.answer(slot, 'EINVAL');
     }
   }
 
@@ -201,11 +187,11 @@ export class Session {
     this.#locked(offset, length, false, (release) => {
       this.#core.ports.disk.read(this.#core.store.meta.offset + offset, into, (error) => {
         release();
-        if (error === null) this.#replyData(slot, into);
+        if (error === null) this.#replies.answerData(slot, into);
         else {
           this.#core.counters.readErrors++;
           reportDiskError(this.#core, 'read', error);
-          this.#reply(slot, error);
+          this.#replies.answer(slot, error);
         }
         this.#end(length);
       });
@@ -216,7 +202,7 @@ export class Session {
     this.#core.counters.writes++;
     const memsync = nv.has('memsync');
     if (!this.#valid(offset, length, MAXPHYS) || data === null) {
-      this.#reply(slot, 'EINVAL', memsync);
+      this.#replies.answer(slot, 'EINVAL', memsync);
       return;
     }
     const plain = unpackPayload(nv, data, length, MAXPHYS);
@@ -224,12 +210,12 @@ export class Session {
       this.close('the primary sent more than can be taken at once');
       return;
     }
-    if (memsync) this.#queue(encodeReply(this.#version, slot.seq, { received: true }));
+    if (memsync) this.#replies.received(slot);
     this.#apply(offset, length, 'clean', (done) =>
       this.#core.ports.disk.write(this.#core.store.meta.offset + offset, plain, done),
     )((error) => {
       if (error !== null) this.#core.counters.writeErrors++;
-      this.#reply(slot, error);
+      this.#replies.answer(slot, error);
     });
   }
 
@@ -237,7 +223,7 @@ export class Session {
   #delete(slot: Slot, offset: number, length: number): void {
     this.#core.counters.deletes++;
     if (length > MAX_DELETE_BYTES) {
-      this.#reply(slot, 'EOPNOTSUPP');
+      this.#replies.answer(slot, 'EOPNOTSUPP');
       return;
     }
     this.#apply(offset, length, 'dirty', (done) => {
@@ -255,7 +241,7 @@ export class Session {
       step(offset);
     })((error) => {
       if (error !== null) this.#core.counters.deleteErrors++;
-      this.#reply(slot, error);
+      this.#replies.answer(slot, error);
     });
   }
 
@@ -343,59 +329,11 @@ export class Session {
     const work = word === 'syncstart' ? this.#host.syncStart(words) : this.#host.inSync(words);
     void work.then(
       () => {
-        if (this.up)
+        if (this.isUp())
           this.#out.send(...encodeFrame(this.#version, [{ name: `${word}_ack`, type: 'uint8', value: 1 }]));
       },
       (error: unknown) => this.close(describeError(error)),
     );
-  }
-
-  #reply(slot: Slot, error: string | null, received = false): void {
-    slot.parts = [
-      encodeReply(this.#version, slot.seq, {
-        ...(received ? { received } : {}),
-        ...(error === null ? {} : { error: errnoToWire(error) }),
-      }),
-    ];
-    this.#release();
-  }
-
-  #replyData(slot: Slot, data: Buffer): void {
-    const { checksum, compression } = this.#core.setup.resource;
-    const packed = packPayload(data, checksum, compression);
-    const dataFields = packed.fields;
-    slot.parts = [
-      encodeReply(this.#version, slot.seq, { dataFields, size: packed.data.length }),
-      packed.data,
-    ];
-    this.#release();
-  }
-
-  #release(): void {
-    let ready = 0;
-    for (const slot of this.#slots) {
-      if (slot.parts === null) break;
-      ready++;
-      this.#queue(...slot.parts);
-    }
-    if (ready > 0) this.#slots.splice(0, ready);
-  }
-
-  #queue(...parts: Buffer[]): void {
-    this.#slab.push(...parts);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    queueMicrotask(() => {
-      this.#scheduled = false;
-      this.#flushSlab();
-    });
-  }
-
-  #flushSlab(): void {
-    if (this.#closed || this.#slab.length === 0) return;
-    const parts = this.#slab;
-    this.#slab = [];
-    this.#out.send(...parts);
   }
 
   #begin(bytes: number): void {

@@ -29,6 +29,7 @@ export class Standing implements GateHost {
   readonly #host: StandingHost;
   readonly #startedAt: number;
   #outdated = false;
+  #wasLinked = false;
   #wantedAt: number | null = null;
   #askedAt: number | null = null;
   #saving: Promise<void> | null = null;
@@ -91,6 +92,18 @@ export class Standing implements GateHost {
     );
   }
 
+  /** `peer-outdated`: counts only while the peer is really out of reach, and was asked since. */
+  peerOutdated(epoch: Epoch): void {
+    if (compareEpochs(this.#core.store.record.epoch, epoch) !== 'same') return;
+    if (!this.#host.linked && (this.#wantedAt !== null || !this.#wasLinked)) this.confirmAlone();
+  }
+
+  /** The peer is a full member from here on: what it said before is over. Call before the record says so. */
+  rejoined(): void {
+    this.#outdated = false;
+    this.#wantedAt = this.#askedAt = null;
+  }
+
   /** The peer recorded that it is out, in our epoch. */
   confirmAlone(): void {
     this.#outdated = true;
@@ -100,8 +113,8 @@ export class Standing implements GateHost {
 
   /** A handshake in our own epoch succeeded. */
   linkedUp(): void {
-    this.#wantedAt = this.#askedAt = null;
-    this.#outdated = false;
+    this.rejoined();
+    this.#wasLinked = true;
     this.#knownEpoch = Math.max(this.#knownEpoch, this.#core.ports.lease.peerEpochNumber());
     if (this.frozen === null) return;
     this.frozen = null;

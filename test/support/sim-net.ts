@@ -104,6 +104,10 @@ export class SimConnection implements ConnectionPort {
     });
   }
 
+  #open(): boolean {
+    return !this.closed;
+  }
+
   /** What arrived lies in the socket for a moment before the process reads it. */
   #schedule(): void {
     if (this.#scheduled) return;
@@ -115,15 +119,15 @@ export class SimConnection implements ConnectionPort {
   }
 
   #deliver(): void {
-    if (this.#paused || this.closed) return;
+    if (this.#paused || !this.#open()) return;
     while (this.#onData !== null && this.#inbox.length > 0) {
       const all = Buffer.concat(this.#inbox);
       this.#inbox = [];
       const cut = this.#net.random.chance(0.3) ? this.#net.random.below(all.length) : 0;
-      if (cut > 0) this.#onData(all.subarray(0, cut));
-      if (!this.closed) this.#onData(all.subarray(cut));
+      for (const part of [all.subarray(0, cut), all.subarray(cut)])
+        if (part.length > 0 && this.#open()) this.#onData(part);
     }
-    if (this.#ended === null || this.closed) return;
+    if (this.#ended === null || !this.#open()) return;
     this.closed = true;
     const told = this.#onClose;
     this.#onClose = null;
@@ -161,13 +165,16 @@ export class SimNet {
 
   connect(from: string, to: string, timeoutMs: number, signal: AbortSignal): Promise<SimConnection> {
     return new Promise((resolve, reject) => {
-      const fail = (text: string): void =>
+      const onAbort = (): void => fail('aborted');
+      const fail = (text: string): void => {
+        signal.removeEventListener('abort', onAbort);
         reject(new NetError('connect', `cannot connect to ${to}: ${text}`));
+      };
       if (signal.aborted) {
         fail('aborted');
         return;
       }
-      signal.addEventListener('abort', () => fail('aborted'), { once: true });
+      signal.addEventListener('abort', onAbort, { once: true });
       const cancel = this.clock.after(timeoutMs, () => fail('timed out'));
       this.clock.after(this.latencyMs * 2, () => {
         if (this.silent || signal.aborted) return;
@@ -184,6 +191,7 @@ export class SimNet {
         this.#pairs = this.#pairs.filter(([a, b]) => !a.closed || !b.closed);
         this.#pairs.push([here, there]);
         accept(there);
+        signal.removeEventListener('abort', onAbort);
         resolve(here);
       });
     });

@@ -1,0 +1,54 @@
+/**
+ * What the local disk is worth, and how that is made certain.
+ * @see SAFETY A6, B4, E2
+ */
+import { DiskError } from '../model/errors.ts';
+import type { Freshness } from '../model/record.ts';
+import type { ActiveMap } from './activemap.ts';
+import type { EngineCore } from './core.ts';
+
+/** B4: only a sole owner knows by itself that nobody has more. */
+export function freshnessAtStart({ store, self }: EngineCore): Freshness {
+  const { record, doubt } = store;
+  if (doubt !== null) return { kind: 'unknown', why: doubt };
+  if (record.state === 'outdated' || record.state === 'inconsistent') return { kind: record.state };
+  if (record.state === 'virgin') return { kind: 'unknown', why: 'it never met a primary' };
+  if (record.released) return { kind: 'unknown', why: 'it handed its epoch over' };
+  if (record.primary === self && record.inSync.length === 1 && record.inSync[0] === self)
+    return { kind: 'inSync' };
+  return { kind: 'unknown', why: 'no handshake since it was opened' };
+}
+
+/** E2: the map was overwritten, so only a full copy makes this disk whole. Rejects with DiskError. */
+export async function distrust(core: EngineCore): Promise<void> {
+  await markEverything(core.map);
+  await core.save(({ record }) => ({ record }));
+}
+
+/** Every extent counts as different, durably. Rejects with DiskError `map-write`. */
+export function markEverything(map: ActiveMap): Promise<void> {
+  for (let e = 0; e < map.extents; e++) map.markDirty(e);
+  return commitMap(map);
+}
+
+/** Rejects with DiskError `map-write`. */
+export function commitMap(map: ActiveMap): Promise<void> {
+  return new Promise((resolve, reject) =>
+    map.commit((error) =>
+      error === null
+        ? resolve()
+        : reject(new DiskError('map-write', `the activemap cannot be written: ${error}`)),
+    ),
+  );
+}
+
+/** Everything written so far is durable, or stays marked. @returns the disk's error */
+export function flushLocal({ map, ports }: EngineCore): Promise<string | null> {
+  return new Promise((resolve) => {
+    const round = map.takeUnflushed();
+    ports.disk.flush((error) => {
+      map.settle(round, error === null ? 'flushed' : 'dirty');
+      resolve(error);
+    });
+  });
+}
