@@ -11,7 +11,7 @@ import { invokeLines, LABEL_CHAR, LABEL_LINE, STATE_LINE, STATE_TITLE } from './
 import type { Way } from './ways.ts';
 import { sortWays } from './ways.ts';
 
-const TITLE_CHAR = 7.2;
+const TITLE_CHAR = 7.7;
 
 /**
  * Places one chart: nested boxes, orthogonal lines, labels that cover nothing.

@@ -120,8 +120,8 @@ describe.skipIf(needs('chromium'))('the page, in a real browser', () => {
   it('shows how far a resync is, by a bar and in words', async () => {
     const row = page.locator('.column[data-node=hasta] tr[data-resource=disk2]');
     expect(await row.locator('progress').getAttribute('value')).toBe('63');
-    expect(await row.textContent()).toContain('63 % · 5 s left');
-    expect(await row.textContent()).toContain('700 MiB dirty');
+    expect(await row.textContent()).toContain('→ 63 % · 1.17 GiB of 1.86 GiB · 5 s left');
+    expect(await row.locator('.sync').getAttribute('title')).toContain('700 MiB dirty');
     expect(await page.locator('.column[data-node=hastb] progress').count()).toBe(0);
   });
 

@@ -34,36 +34,47 @@ function Row({ resource }: { readonly resource: ResourceStatus }) {
       <td class={status === 'degraded' ? 'warn' : status === 'complete' ? 'good' : 'quiet'}>
         {status === '-' ? '–' : status}
       </td>
-      <td class={dirtyBytes > 0 ? 'num' : 'num quiet'}>
-        {dirtyBytes > 0 ? `${formatBytes(dirtyBytes)} dirty` : 'not dirty'}
-      </td>
-      <td class="room">
-        {trouble !== null ? (
-          <span class="bad ellipsis" title={trouble}>
-            {trouble}
-          </span>
-        ) : sync !== null ? (
-          <SyncBar sync={sync} name={name} />
-        ) : (
-          <span class="quiet">{resource.replication}</span>
-        )}
-      </td>
+      {trouble === null && sync !== null ? (
+        <td colSpan={2}>
+          <SyncBar sync={sync} name={name} dirtyBytes={dirtyBytes} />
+        </td>
+      ) : (
+        <>
+          <td class={dirtyBytes > 0 ? 'num' : 'num quiet'}>
+            {dirtyBytes > 0 ? `${formatBytes(dirtyBytes)} dirty` : 'not dirty'}
+          </td>
+          <td class={trouble === null ? 'quiet' : 'bad ellipsis'} title={trouble ?? ''}>
+            {trouble ?? resource.replication}
+          </td>
+        </>
+      )}
     </tr>
   );
 }
 
-function SyncBar({ sync, name }: { readonly sync: SyncProgress; readonly name: string }) {
+interface SyncProps {
+  readonly sync: SyncProgress;
+  readonly name: string;
+  readonly dirtyBytes: number;
+}
+
+function SyncBar({ sync, name, dirtyBytes }: SyncProps) {
   const { share, remainingMs } = progressOf(sync);
   const percent = Math.floor(share * 100);
-  const words = `${formatBytes(sync.doneBytes)} of ${formatBytes(sync.totalBytes)}`;
-  const eta = remainingMs === null ? '' : ` · ${formatDuration(remainingMs)} left`;
+  const toPeer = sync.direction === 'toPeer';
+  const copied = `${formatBytes(sync.doneBytes)} of ${formatBytes(sync.totalBytes)}`;
+  const rest = remainingMs === null ? '' : ` · ${formatDuration(remainingMs)} left`;
   return (
-    <span class="sync" title={`${words} ${sync.direction === 'toPeer' ? 'to' : 'from'} the peer`}>
+    <span
+      class="sync"
+      title={`resync ${toPeer ? 'to' : 'from'} the peer: ${copied}; ${formatBytes(dirtyBytes)} dirty`}
+    >
       <progress max={100} value={percent} aria-label={`Resync of ${name}`}>
         {percent} %
       </progress>
       <span class="num">
-        {sync.direction === 'toPeer' ? '→' : '←'} {percent} %{eta}
+        {toPeer ? '→' : '←'} {percent} % · {copied}
+        {rest}
       </span>
     </span>
   );

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { machines } from '../../../machines/index.ts';
+import { resourceMachine } from '../../../machines/resource.ts';
 import type { Box, ChartLayout } from '../../../src/visualizer/graph.ts';
 import { layoutChart } from '../../../src/visualizer/layout.ts';
 import { projectMachine } from '../../../src/visualizer/project.ts';
@@ -79,5 +80,16 @@ describe('layoutChart', () => {
       'GO → over',
     ]);
     expect(edges.map(({ id }) => id)).toContain('waiting>working');
+  });
+
+  it('draws of many ways into one state the nearest, and writes the ways back of a busy chart', async () => {
+    const { exits, edges } = await layoutChart(projectMachine('resource', resourceMachine));
+    const into = (target: string): string[] =>
+      edges.filter((edge) => edge.target === target).map(({ id }) => id);
+    expect(into('releasing')).toEqual(['primary>releasing']);
+    expect(into('init')).toEqual(['opening>init']);
+    expect(exits.map(({ id }) => id)).toEqual(
+      expect.arrayContaining(['init>releasing', 'secondary>releasing', 'releasing>init']),
+    );
   });
 });
