@@ -158,6 +158,8 @@ async function serve(args: Arguments): Promise<void> {
     await control.close();
     await runtime.journal.close();
     if (pidfile !== null) rmSync(pidfile, { force: true });
+    // An open pipe would keep this process alive for ever.
+    if (args.stopAtEof) process.stdin.destroy();
   }
 }
 

@@ -23,6 +23,9 @@ import { Standing } from './standing.ts';
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 1000;
 const RETRY_REFUSED_MS = 1000;
+/** After a handover the other node needs a moment to become secondary: it is asked often at first. */
+const RETRY_FRESH_MS = 50;
+const FRESH_MS = 5000;
 const KEEPALIVE_MS = 10_000;
 
 export class Peering {
@@ -86,6 +89,8 @@ export class Peering {
 
   async #connectForever(): Promise<void> {
     let delay = RETRY_MIN_MS;
+    const { clock } = this.#core.ports;
+    const freshUntil = clock.now() + FRESH_MS;
     while (!this.#abort.signal.aborted) {
       let wait = delay;
       delay = Math.min(delay * 2, RETRY_MAX_MS);
@@ -95,7 +100,8 @@ export class Peering {
         if (reason === null) wait = delay = RETRY_MIN_MS;
       } catch (error) {
         this.#refused(error);
-        if (error instanceof RefusedError) wait = RETRY_REFUSED_MS;
+        if (error instanceof RefusedError)
+          wait = clock.now() < freshUntil ? RETRY_FRESH_MS : RETRY_REFUSED_MS;
       }
       await this.#sleep(wait);
     }

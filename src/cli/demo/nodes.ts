@@ -10,6 +10,7 @@ import type { DemoNode, Scene } from './scene.ts';
 
 const DAEMON = fileURLToPath(new URL('../../daemon/main.js', import.meta.url));
 const POLL_MS = 10;
+const STOP_MS = 20_000;
 
 export class DemoDaemon {
   readonly name: DemoNode;
@@ -63,9 +64,14 @@ export class DemoDaemon {
     await this.#exited;
   }
 
+  /** SIGTERM; SIGKILL when that does not end it in time. */
   async stop(): Promise<void> {
     this.#process?.kill('SIGTERM');
+    const timer = setTimeout(() => {
+      this.#process?.kill('SIGKILL');
+    }, STOP_MS);
     await this.#exited;
+    clearTimeout(timer);
   }
 
   status(): Promise<NodeStatus | null> {

@@ -1,6 +1,6 @@
 /** The files of the demonstration: two disks, one hast.conf, one hastate.yaml, a secret. All in one directory. */
 import { constants } from 'node:fs';
-import { chmod, copyFile, mkdir, open, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, open, readdir, writeFile } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -71,8 +71,19 @@ export async function buildScene(options: {
   await writeSecret(join(directory, 'secret'), 32);
   await writeSecret(join(directory, 'carp-password'), 8);
   const advertPort = await freePort(HOSTS.hasta);
-  await writeFile(scene.hastateYaml, hastateYaml(scene, ports.peer, advertPort, options.hooksDir));
+  const hooksDir = await copyHooks(options.hooksDir, join(directory, 'hooks'));
+  await writeFile(scene.hastateYaml, hastateYaml(scene, ports.peer, advertPort, hooksDir));
   return scene;
+}
+
+/** The shipped hooks, owned by this user and writable by nobody else, whatever the checkout's umask was. */
+async function copyHooks(from: string, to: string): Promise<string> {
+  await mkdir(to, { mode: 0o755 });
+  for (const name of await readdir(from)) {
+    await copyFile(join(from, name), join(to, name));
+    await chmod(join(to, name), 0o755);
+  }
+  return to;
 }
 
 async function writeSecret(path: string, bytes: number): Promise<void> {
@@ -92,7 +103,7 @@ function hastConf(scene: Scene, ports: Readonly<Record<DemoNode, number>>): stri
   );
   const sections = NODES.map((node) => {
     const other: DemoNode = node === 'hasta' ? 'hastb' : 'hasta';
-    return `\ton ${node} {\n\t\tlocal ${scene.disk(node)}\n\t\tremote tcp4://${HOSTS[other]}:${ports[other]}\n\t\tsource tcp4://${HOSTS[node]}\n\t}\n`;
+    return `\ton ${node} {\n\t\tname ${RESOURCE}-${node}\n\t\tlocal ${scene.disk(node)}\n\t\tremote tcp4://${HOSTS[other]}:${ports[other]}\n\t\tsource tcp4://${HOSTS[node]}\n\t}\n`;
   });
   return `${nodes.join('')}\nresource ${RESOURCE} {\n\treplication memsync\n\ttimeout 5\n${sections.join('')}}\n`;
 }

@@ -17,6 +17,7 @@ import { reach, runChart } from './actors.ts';
 import type { AddressService } from './group.ts';
 
 const ADDRESS_MS = 10_000;
+const REASSERT_MS = 1000;
 
 export interface AdvertiserOptions {
   readonly runtime: Runtime;
@@ -64,6 +65,7 @@ export class Advertiser implements AddressService {
   #lastSentAt: number | null = null;
   /** Valid adverts so far: garbage must not keep a dead master alive. */
   #accepted = 0;
+  #reassertedAt = Number.NEGATIVE_INFINITY;
   #closing = false;
 
   constructor(options: AdvertiserOptions, transport: AdvertTransport) {
@@ -216,6 +218,19 @@ export class Advertiser implements AddressService {
     if (may === this.#eligible) return;
     this.#eligible = may;
     this.#actor.send({ type: may ? 'GROUP.ELIGIBLE' : 'GROUP.HOLD' });
+  }
+
+  /** The event loop stood still: what its timers say is doubted. */
+  stalled(ms: number): void {
+    this.#actor.send({ type: 'LOOP.STALL', ms });
+  }
+
+  /** The group is primary here: an advert of somebody else does not take its address away for good. */
+  reassert(): void {
+    const now = this.#options.runtime.clock.now();
+    if (this.state() === 'MASTER' || now - this.#reassertedAt < REASSERT_MS) return;
+    this.#reassertedAt = now;
+    this.#actor.send({ type: 'GROUP.PROMOTED' });
   }
 
   async raise(): Promise<void> {

@@ -42,6 +42,8 @@ export interface AddressService {
   status(): { state: CarpState; up: boolean; transport: string };
   raise(): Promise<void>;
   lower(): Promise<void>;
+  /** Primary and serving: takes the address back that a stranger's advert cost us. */
+  reassert(): void;
   /** The group is down: another node may lead; `failed` says why it could not stay up. */
   released(failed: string | null): void;
   /** Whether this node may become MASTER at all. */
@@ -178,6 +180,7 @@ export class Group {
     const address = this.#services.address;
     if (this.role === 'primary' || this.role === 'changing') {
       address?.eligible(true);
+      if (snapshot.matches({ primary: 'serving' })) address?.reassert();
       return;
     }
     if (snapshot.status !== 'active') return;

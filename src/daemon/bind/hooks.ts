@@ -7,6 +7,8 @@ import { fromPromise, toPromise } from 'xstate';
 import type { HooksResult } from '../../../machines/group.ts';
 import { hookRunMachine } from '../../../machines/hook-run.ts';
 import { discoverHooks } from '../../hooks/discover.ts';
+import { boundOutputs } from '../../hooks/output-file.ts';
+import { pinHooks } from '../../hooks/pin.ts';
 import { HookPlanError, planHooks } from '../../hooks/plan.ts';
 import { runHook } from '../../hooks/run.ts';
 import { describeError, HookError } from '../../model/errors.ts';
@@ -37,6 +39,20 @@ export class GroupHooks {
     this.#stopping = stopping;
   }
 
+  get #outputDir(): string {
+    return join(this.#runtime.stateDir, 'hooks');
+  }
+
+  /** A service that keeps its hook's output open writes on: now and then its file is cut back. */
+  async boundOutputs(): Promise<void> {
+    for (const path of await boundOutputs(this.#outputDir)) {
+      this.#runtime.log(
+        'warn',
+        `${path} grew too long and was cut: a service started by a hook prints there`,
+      );
+    }
+  }
+
   /** Never rejects for what a hook does: the result says it. A hook that may not run fails a `start`. */
   async run(
     group: GroupSettings,
@@ -45,16 +61,15 @@ export class GroupHooks {
     call: HookCall,
   ): Promise<HooksResult> {
     if (Object.keys(group.hooks).length === 0) return { ok: true, stuck: false, summary: 'no hooks' };
+    await mkdir(this.#outputDir, { recursive: true, mode: 0o700 });
     const { steps, problem } = await this.#plan(group, members, verb, call);
     if (problem !== null && verb === 'start') return { ok: false, stuck: false, summary: problem };
-    const outputDir = join(this.#runtime.stateDir, 'hooks');
-    await mkdir(outputDir, { recursive: true, mode: 0o700 });
     const id = `hook-run.${group.name}`;
     const actor = runChart(this.#runtime, {
       id,
       name: 'hook-run',
       machine: hookRunMachine.provide({
-        actors: { runHook: fromPromise(({ input }) => this.#runOne(group, input, outputDir)) },
+        actors: { runHook: fromPromise(({ input }) => this.#runOne(group, input)) },
       }),
       input: { verb, steps },
       about: { group: group.name },
@@ -86,7 +101,10 @@ export class GroupHooks {
         forced: call.forced,
         stateDir: runtime.stateDir,
       });
-      return { steps, problem: null };
+      // A copy for this transition: what is edited meanwhile applies to the next one.
+      const into = join(runtime.stateDir, 'hooks-running', group.name);
+      await mkdir(into, { recursive: true, mode: 0o700 });
+      return { steps: await pinHooks(steps, into), problem: null };
     } catch (error) {
       runtime.journal.add({
         kind: 'hook.refused',
@@ -98,9 +116,13 @@ export class GroupHooks {
     }
   }
 
-  async #runOne(group: GroupSettings, step: HookStep | undefined, outputDir: string): Promise<HookOutcome> {
+  async #runOne(group: GroupSettings, step: HookStep | undefined): Promise<HookOutcome> {
     if (step === undefined) throw new HookError('hook-none', 'there is no hook left to run');
-    const outcome = await runHook(step, { signal: this.#stopping, outputDir, log: this.#runtime.log });
+    const outcome = await runHook(step, {
+      signal: this.#stopping,
+      outputDir: this.#outputDir,
+      log: this.#runtime.log,
+    });
     const ok = hookSucceeded(outcome);
     const printed = outcome.output.trim();
     this.#runtime.journal.add({

@@ -237,8 +237,12 @@ export class Link {
     for (const member of this.#options.members.values()) {
       const { snapshot } = member;
       const name = member.settings.name;
-      if (snapshot?.role !== 'primary' || snapshot.dataLinkUp || snapshot.held === null) continue;
-      if (now - (this.#outdateAskedAt.get(name) ?? 0) < OUTDATE_RETRY_MS) continue;
+      if (snapshot?.role !== 'primary' || snapshot.dataLinkUp || snapshot.held === null) {
+        // The first question comes a moment after the hold began: after a handover the link is just coming up.
+        this.#outdateAskedAt.set(name, now);
+        continue;
+      }
+      if (now - (this.#outdateAskedAt.get(name) ?? now) < OUTDATE_RETRY_MS) continue;
       this.#outdateAskedAt.set(name, now);
       const { epoch } = snapshot.record;
       this.#detached(

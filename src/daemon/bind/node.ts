@@ -12,14 +12,15 @@ import { describeError, HastateError } from '../../model/errors.ts';
 import type { GroupSettings } from '../../model/settings.ts';
 import type { ControlRequest, NodeStatus, SwitchoverResult } from '../../protocol/control.ts';
 import { type KeeperHandle, startKeeper } from '../../keeper/handle.ts';
-import { type AddressDriver, createAddressDriver } from '../../net/addresses.ts';
+import { watchLoopStalls } from '../../net/loop-stall.ts';
 import { countReachable } from '../../net/references.ts';
 import { DataListener } from '../engine/data-listener.ts';
 import { type CommandContext, runCommand, switchAway } from '../commands.ts';
 import type { Runtime } from '../runtime.ts';
 import { nodeStatus, type StatusSources } from '../status.ts';
 import { reach, runChart } from './actors.ts';
-import { type Advertiser, startAdvertiser } from './advertiser.ts';
+import { SharedAddresses } from './addresses.ts';
+import type { Advertiser } from './advertiser.ts';
 import { Devices } from './devices.ts';
 import { Group, type GroupServices } from './group.ts';
 import { GroupHooks } from './hooks.ts';
@@ -33,6 +34,7 @@ const START_MS = 30_000;
 const STOP_MS = 60_000;
 const REFERENCE_EVERY_MS = 1000;
 const PEER_STATUS_MS = 1000;
+const BOUND_OUTPUTS_MS = 10_000;
 
 export interface NodeOptions {
   readonly runtime: Runtime;
@@ -46,10 +48,7 @@ export class HastateNode {
   readonly #options: NodeOptions;
   readonly #members = new Map<string, Member>();
   readonly #groups = new Map<string, Group>();
-  readonly #advertisers = new Map<
-    string,
-    { advertiser: Advertiser; driver: AddressDriver; settings: NonNullable<GroupSettings['address']> }
-  >();
+  readonly #addresses: SharedAddresses;
   readonly #devices: Devices;
   readonly #hooks: GroupHooks;
   readonly #commands: CommandContext;
@@ -64,6 +63,10 @@ export class HastateNode {
   constructor(options: NodeOptions) {
     this.#options = options;
     this.#runtime = options.runtime;
+    this.#addresses = new SharedAddresses(options.runtime, () => {
+      const now = this.#runtime.clock.now();
+      for (const member of this.#members.values()) member.lease.heard('adverts', now);
+    });
     this.#devices = new Devices(options.runtime, () => {
       this.#tellKeeper();
     });
@@ -168,17 +171,33 @@ export class HastateNode {
         message: `the keeper ended (${reason}): restart hastated soon, nothing cleans up after it now`,
       });
     });
+    this.#keeper.onCleaned(() => {
+      this.#cleanedBehindOurBack();
+    });
     this.#every(KEEPER_BEAT_MS, () => this.#keeper?.beat());
     await this.#devices.cleanUp();
   }
 
+  /** D2: this daemon was frozen long enough that the keeper took address and devices away. */
+  #cleanedBehindOurBack(): void {
+    this.#runtime.journal.add({
+      kind: 'keeper.cleaned',
+      level: 'error',
+      message:
+        'this daemon stood still: the keeper removed its addresses and aborted its devices; the groups go down in order',
+    });
+    for (const group of this.#groups.values()) {
+      if (group.role !== 'primary') continue;
+      group.actor.send({
+        type: 'DEMOTE',
+        reason: 'the daemon stood still and the keeper cleaned up',
+        handoverTo: null,
+      });
+    }
+  }
+
   #tellKeeper(): void {
-    const addresses = [...this.#advertisers.values()].flatMap(({ driver, settings }) =>
-      driver
-        .cleanupActions(settings.addresses, settings.interface)
-        .map((argv) => ({ kind: 'run' as const, argv })),
-    );
-    this.#keeper?.set([...addresses, ...this.#devices.cleanupActions()]);
+    this.#keeper?.set([...this.#addresses.cleanupActions(), ...this.#devices.cleanupActions()]);
   }
 
   #every(ms: number, work: () => void): void {
@@ -248,6 +267,15 @@ export class HastateNode {
       },
     });
     await this.#link.start();
+    this.#timers.add(
+      watchLoopStalls({
+        now: () => runtime.clock.now(),
+        onStall: (ms) => {
+          this.#addresses.stalled(ms);
+        },
+      }),
+    );
+    this.#every(BOUND_OUTPUTS_MS, () => void this.#hooks.boundOutputs());
     if (runtime.settings.references.length > 0)
       this.#every(REFERENCE_EVERY_MS, () => void this.#askReferences());
   }
@@ -297,39 +325,12 @@ export class HastateNode {
   async #startGroup(settings: GroupSettings, byHand: boolean): Promise<void> {
     const members = settings.resources.flatMap((name) => this.#members.get(name) ?? []);
     const address =
-      settings.address === null ? null : await this.#startAddress(settings.name, settings.address);
+      settings.address === null ? null : await this.#addresses.start(settings.name, settings.address);
+    this.#tellKeeper();
     this.#groups.set(
       settings.name,
       new Group(this.#runtime, settings, members, this.#services(address), byHand),
     );
-  }
-
-  async #startAddress(
-    group: string,
-    settings: NonNullable<GroupSettings['address']>,
-  ): Promise<Advertiser | null> {
-    if (settings.protocol !== 'carp') {
-      throw new HastateError(
-        'protocol-not-there',
-        `group ${group}: address protocol '${settings.protocol}' is not there yet; use carp`,
-      );
-    }
-    const driver = createAddressDriver(settings.driver, this.#runtime.log);
-    const password = settings.passwordFile === null ? '' : await readFile(settings.passwordFile, 'utf8');
-    const advertiser = await startAdvertiser({
-      runtime: this.#runtime,
-      group,
-      settings,
-      key: Buffer.from(password.replace(/\r?\n$/, '')).subarray(0, 19),
-      driver,
-      heard: () => {
-        const now = this.#runtime.clock.now();
-        for (const member of this.#members.values()) member.lease.heard('adverts', now);
-      },
-    });
-    this.#advertisers.set(group, { advertiser, driver, settings });
-    this.#tellKeeper();
-    return advertiser;
   }
 
   #services(address: Advertiser | null): GroupServices {
@@ -358,7 +359,7 @@ export class HastateNode {
   async #closeAll(): Promise<void> {
     this.#stopping.abort();
     for (const cancel of this.#timers) cancel();
-    for (const { advertiser } of this.#advertisers.values()) await advertiser.close();
+    await this.#addresses.close();
     for (const group of this.#groups.values()) group.actor.stop();
     await this.#link?.close();
     await this.#listener?.close();
