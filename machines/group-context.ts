@@ -14,6 +14,8 @@ export interface GroupContext {
   readonly epoch: Epoch | null;
   readonly handover: boolean;
   readonly handoverTo: NodeName | null;
+  /** Why the other node did not take over, or null. */
+  readonly handoverError: string | null;
   readonly evidence: Evidence | null;
   /** Failed promotions in a row: each doubles the hold. */
   readonly failures: number;

@@ -81,7 +81,10 @@ export const groupSetup = setup({
       handover: ({ event }) =>
         (event.type === 'DEMOTE' || event.type === 'STOP') && event.handoverTo !== null,
       stopping: ({ event, context }) => context.stopping || event.type === 'STOP',
+      error: null,
+      handoverError: null,
     }),
+    noteHandoverError: assign({ handoverError: (_, params: { error: unknown }) => textOf(params.error) }),
     noteStop: assign({ stopping: true }),
     forgetFailures: assign({ failures: 0, error: null }),
     forgetHandover: assign({ handover: false, handoverTo: null }),

@@ -27,6 +27,7 @@ export const groupMachine = groupSetup.createMachine({
     epoch: null,
     handover: false,
     handoverTo: null,
+    handoverError: null,
     evidence: null,
     failures: 0,
     holdBaseMs: input.holdBaseMs,
@@ -299,7 +300,7 @@ export const groupMachine = groupSetup.createMachine({
             ],
             onError: {
               target: 'takingBack',
-              actions: { type: 'noteError', params: thrown },
+              actions: { type: 'noteHandoverError', params: thrown },
             },
           },
         },

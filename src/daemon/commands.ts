@@ -8,6 +8,7 @@ import { type StatusSources, nodeStatus } from './status.ts';
 import type { Runtime } from './runtime.ts';
 
 const CHANGE_MS = 60_000;
+const PEER_POLL_MS = 10;
 
 export interface CommandContext {
   readonly runtime: Runtime;
@@ -114,7 +115,7 @@ const handlers: Record<ControlRequest['command'], Handler> = {
       message: `an operator asks to promote ${group.settings.name}${trigger.force ? `, forced: ${trigger.reason ?? ''}` : ''}`,
       data: { ...trigger },
     });
-    await group.promote(trigger, CHANGE_MS);
+    await group.promote(trigger, 'serving', CHANGE_MS);
     return { group: group.settings.name, state: group.state };
   },
 
@@ -149,7 +150,7 @@ const handlers: Record<ControlRequest['command'], Handler> = {
 async function setRole(group: Group, role: string): Promise<void> {
   switch (role) {
     case 'primary':
-      await group.promote({ kind: 'operator', force: false, reason: null }, CHANGE_MS);
+      await group.promote({ kind: 'operator', force: false, reason: null }, 'serving', CHANGE_MS);
       return;
     case 'secondary':
       await group.beSecondary(CHANGE_MS);
@@ -198,7 +199,27 @@ export async function switchAway(
     );
   const started = runtime.clock.now();
   await group.demote(`switchover to ${to}`, to, CHANGE_MS);
+  await untilPeerServes(context, group.settings.name, to);
   return { ...base, tookMs: Math.round(runtime.clock.now() - started) };
+}
+
+/** @throws HastateError `switchover-incomplete` when the other node took the epoch and does not serve */
+async function untilPeerServes(context: CommandContext, group: string, peer: string): Promise<void> {
+  const { clock, peer: words } = context.runtime;
+  const deadline = clock.now() + CHANGE_MS;
+  for (;;) {
+    const report = words.group(group);
+    if (report?.primary === true && !report.changing) return;
+    if (clock.now() > deadline) {
+      throw new HastateError(
+        'switchover-incomplete',
+        `${group}: ${peer} took over and does not serve yet; look at 'hastate groups' and the log there`,
+      );
+    }
+    await new Promise<void>((resolve) => {
+      clock.after(PEER_POLL_MS, resolve);
+    });
+  }
 }
 
 function switchoverPlan(group: Group, from: string, to: string): string[] {

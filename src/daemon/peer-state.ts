@@ -6,6 +6,9 @@ import type { PeerReport } from '../model/evidence.ts';
 import type { Epoch, ResourceRecord } from '../model/record.ts';
 import type { HastRole } from '../model/roles.ts';
 
+/** Just after its start a node has not met us yet and refuses: that says nothing. */
+const REFUSAL_COUNTS_MS = 1000;
+
 export interface PeerGroupWords {
   readonly name: string;
   readonly primary: boolean;
@@ -32,6 +35,8 @@ export class PeerState {
   #heardAt: number | null = null;
   readonly #groups = new Map<string, PeerGroupWords>();
   readonly #resources = new Map<string, PeerResourceWords>();
+  /** Since when the peer says without a break that it cannot be primary of a group. ms */
+  readonly #refusesSince = new Map<string, number>();
   readonly #consentUntil = new Map<string, number>();
   /** Groups that we promised to leave to the peer, until when (ms). */
   readonly #granted = new Map<string, number>();
@@ -40,7 +45,11 @@ export class PeerState {
     this.#heardAt = at;
     this.certainDeathAt = null;
     this.goodbyeAt = null;
-    for (const words of groups) this.#groups.set(words.name, words);
+    for (const words of groups) {
+      this.#groups.set(words.name, words);
+      if (words.candidate) this.#refusesSince.delete(words.name);
+      else if (!this.#refusesSince.has(words.name)) this.#refusesSince.set(words.name, at);
+    }
     for (const words of resources) this.#resources.set(words.name, words);
   }
 
@@ -51,6 +60,7 @@ export class PeerState {
     this.goodbyeAt = null;
     this.#heardAt = null;
     this.#groups.clear();
+    this.#refusesSince.clear();
     this.#resources.clear();
     this.#consentUntil.clear();
     this.#granted.clear();
@@ -96,7 +106,8 @@ export class PeerState {
       healthy,
       epoch,
       virgin,
-      candidate,
+      candidate:
+        candidate || this.#heardAt - (this.#refusesSince.get(group) ?? this.#heardAt) < REFUSAL_COUNTS_MS,
       consentUntil: this.#consentUntil.get(group) ?? null,
     };
   }

@@ -186,6 +186,8 @@ export class Primary implements BlockDevice, WriteOwner {
     this.#core.map.end(op.first, op.last, outcome);
     this.#pendingBytes -= op.data.length;
     if (outcome === 'clean') this.flusher.wrote();
+    // A hastate peer that refused a write is out until it was resynced (A3); hastd goes on.
+    if (op.remoteError !== null && this.link?.words) this.link.close(`the peer failed to write: ${op.remoteError}`);
     this.#ended();
   }
 

@@ -241,6 +241,7 @@ export class Resync {
       'sync-done',
       'info',
       `Synchronization complete. ${this.#doneBytes} bytes synchronized in ${ms} ms.`,
+      { bytes: this.#doneBytes, ms },
     );
     this.#doneBytes = 0;
   }

@@ -135,7 +135,7 @@ export class Secondary {
       {
         syncStart: (words) => this.#syncStart(session, words),
         inSync: (words) => this.#inSync(session, words),
-        flushFailed: () => this.#flushFailed(),
+        damaged: () => this.#damaged(),
         closed: (reason) => {
           this.downAt = this.#core.ports.clock.now();
           this.#core.report('disconnected', 'warn', `Disconnected from the primary: ${reason}`);
@@ -277,7 +277,8 @@ export class Secondary {
     this.#core.report('sync-done', 'info', 'This disk has everything.');
   }
 
-  #flushFailed(): void {
+  /** memsync may have acknowledged what this disk refused: it is no candidate until it was resynced. */
+  #damaged(): void {
     this.#core.freshness = { kind: 'inconsistent' };
     void this.#core
       .save(({ record }) => ({ record: { ...record, state: 'inconsistent' } }))

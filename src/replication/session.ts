@@ -31,7 +31,8 @@ export interface SessionHost {
   syncStart(words: PeerWords): Promise<void>;
   /** We have everything: resolves when that is durable. */
   inSync(words: PeerWords): Promise<void>;
-  flushFailed(): void;
+  /** A write or flush failed: this disk lacks what was received. */
+  damaged(): void;
   closed(reason: string): void;
 }
 
@@ -146,8 +147,8 @@ export class Session {
       // The primary has merged our map into its own before it sends anything.
       if (this.words === null) this.#core.map.forgetDirty();
     }
-    const offset = nv.size('offset') ?? 0;
-    const length = nv.size('length') ?? 0;
+    const offset = Number(nv.big('offset', 'uint64') ?? 0n);
+    const length = Number(nv.big('length', 'uint64') ?? 0n);
     switch (cmd) {
       case HAST_CMD.READ:
         if (this.#valid(offset, length, MAXPHYS)) this.#read(slot, offset, length);
@@ -260,7 +261,10 @@ export class Session {
           this.#core.map.end(first, last, error === null ? outcome : 'dirty');
           release();
           if (error === null) this.#wrote();
-          else reportDiskError(this.#core, 'write', error);
+          else {
+            reportDiskError(this.#core, 'write', error);
+            this.#host.damaged();
+          }
           ended(error);
           this.#end(length);
         };
@@ -293,7 +297,7 @@ export class Session {
         if (error !== null) {
           this.#core.counters.flushErrors++;
           reportDiskError(this.#core, 'flush', error);
-          this.#host.flushFailed();
+          this.#host.damaged();
           this.close(`the local disk failed to flush: ${error}`);
         }
         this.#end(0);

@@ -146,14 +146,10 @@ export class Standing implements GateHost {
     const named = namesPeer(this.#core);
     const generation = this.#core.ports.random.id();
     if (named) this.aloneConfirmed = this.#outdated;
-    try {
-      await this.#core.save(({ record, meta }) => ({
-        record: wentAlone(record, this.#core.self, generation),
-        meta: meta.localcnt === this.peerRemote ? { ...meta, localcnt: meta.localcnt + 1n } : meta,
-      }));
-    } finally {
-      this.#host.changed();
-    }
+    await this.#core.save(({ record, meta }) => ({
+      record: wentAlone(record, this.#core.self, generation),
+      meta: meta.localcnt === this.peerRemote ? { ...meta, localcnt: meta.localcnt + 1n } : meta,
+    }));
     if (named)
       this.#core.report(
         'record',

@@ -26,7 +26,23 @@ export interface Scene {
   disk(node: DemoNode): string;
   log(node: DemoNode): string;
   mountpoint(node: DemoNode): string;
+  /** Where the client that writes to the file system learns whether it may: it runs as a service of the group. */
+  serviceDir(node: DemoNode): string;
 }
+
+/** Starts and stops the demonstration's client as any service hook does: `stop` waits until it let go. */
+const SERVICE_HOOK = `#!/bin/sh
+# hastate: timeout=20s retries=0 verbs=start,stop,status
+dir=$HASTATE_PARAM_DIR
+case $1 in
+start) : >"$dir/go" ;;
+stop)
+	rm -f "$dir/go"
+	while ls "$dir" | grep -q '^busy'; do sleep 0.01; done
+	;;
+status) [ -e "$dir/go" ] || exit 3 ;;
+esac
+`;
 
 /** A free TCP port on a host, for this run only. */
 async function freePort(host: string): Promise<number> {
@@ -49,7 +65,10 @@ export async function buildScene(options: {
 }): Promise<Scene> {
   const { directory, fileSystem } = options;
   const at = (node: DemoNode, ...rest: string[]): string => join(directory, node, ...rest);
-  for (const node of NODES) await mkdir(at(node, 'state'), { recursive: true });
+  for (const node of NODES) {
+    await mkdir(at(node, 'state'), { recursive: true });
+    await mkdir(at(node, 'service'));
+  }
   const scene: Scene = {
     directory,
     hastConf: join(directory, 'hast.conf'),
@@ -61,6 +80,7 @@ export async function buildScene(options: {
     disk: (node) => at(node, 'disk1.img'),
     log: (node) => at(node, 'hastated.log'),
     mountpoint: (node) => at(node, 'mnt'),
+    serviceDir: (node) => at(node, 'service'),
   };
   const ports = { data: {} as Record<DemoNode, number>, peer: {} as Record<DemoNode, number> };
   for (const node of NODES) {
@@ -83,6 +103,7 @@ async function copyHooks(from: string, to: string): Promise<string> {
     await copyFile(join(from, name), join(to, name));
     await chmod(join(to, name), 0o755);
   }
+  await writeFile(join(to, '50-client'), SERVICE_HOOK, { mode: 0o755 });
   return to;
 }
 
@@ -122,6 +143,8 @@ function hastateYaml(
           '      20-ext4:',
           `        mountpoint: { hasta: ${scene.mountpoint('hasta')}, hastb: ${scene.mountpoint('hastb')} }`,
           '        create-mountpoint: "yes"',
+          '      50-client:',
+          `        dir: { hasta: ${scene.serviceDir('hasta')}, hastb: ${scene.serviceDir('hastb')} }`,
         ];
   return [
     'nodes:',

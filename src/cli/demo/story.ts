@@ -192,7 +192,8 @@ function finder(stage: Stage): FindTarget {
     for (const daemon of [stage.daemons.hasta, stage.daemons.hastb]) {
       const status = await daemon.status();
       if (status === null || !serves(status)) continue;
-      if (stage.scene.fileSystem !== null) return openFileTarget(stage.scene.mountpoint(daemon.name));
+      if (stage.scene.fileSystem !== null)
+        return openFileTarget(stage.scene.mountpoint(daemon.name), stage.scene.serviceDir(daemon.name));
       const offered = status.resources.find(({ name }) => name === RESOURCE)?.export;
       if (offered != null) return openNbdTarget(offered.socket, offered.name);
     }

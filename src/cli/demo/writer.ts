@@ -2,7 +2,7 @@
  * A client that writes stamped blocks without pause and never gives up: it follows the group to
  * whichever node serves it. What was acknowledged is remembered and read back at the end.
  */
-import { open } from 'node:fs/promises';
+import { access, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { connectNbd, type NbdInitiator } from '../../device/nbd-initiator.ts';
@@ -28,19 +28,23 @@ export async function openNbdTarget(socketPath: string, exportName: string): Pro
   };
 }
 
-/** One file a slot on a mounted file system, every write followed by fsync. */
-export function openFileTarget(directory: string): StampTarget {
+/**
+ * One file a slot on a mounted file system, every write followed by fsync. It is a service of the
+ * group: it writes only while its hook says so, and shows when it has a file open.
+ */
+export function openFileTarget(directory: string, serviceDir: string): StampTarget {
   const path = (slot: number): string => join(directory, `slot-${slot}`);
   return {
-    async write(slot, block) {
-      const file = await open(path(slot), 'w', 0o600);
-      try {
-        await file.write(block);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-    },
+    write: (slot, block) =>
+      whileAllowed(serviceDir, slot, async () => {
+        const file = await open(path(slot), 'w', 0o600);
+        try {
+          await file.write(block);
+          await file.sync();
+        } finally {
+          await file.close();
+        }
+      }),
     async read(slot) {
       const file = await open(path(slot), 'r');
       try {
@@ -53,6 +57,18 @@ export function openFileTarget(directory: string): StampTarget {
     },
     close: () => Promise.resolve(),
   };
+}
+
+/** First says busy, then asks: so the hook that takes `go` away sees everybody who got it. */
+async function whileAllowed(serviceDir: string, slot: number, work: () => Promise<void>): Promise<void> {
+  const busy = join(serviceDir, `busy-${slot}`);
+  await writeFile(busy, '');
+  try {
+    await access(join(serviceDir, 'go'));
+    await work();
+  } finally {
+    await rm(busy, { force: true });
+  }
 }
 
 const RETRY_MS = 5;

@@ -80,10 +80,7 @@ export class Group {
       machine: this.#bound(),
       input: { group: settings.name, holdBaseMs: 1000, retryMs: 500, byHand },
       about: { group: settings.name },
-      describe: (snapshot) =>
-        snapshot.context.error === null
-          ? snapshot.context.reason
-          : `${snapshot.context.reason}; ${snapshot.context.error}`,
+      describe: ({ context }) => context.reason,
       onChange: (snapshot) => {
         this.#releaseAddress(snapshot);
         this.lastTransition = `${dotted(snapshot.value)}: ${snapshot.context.reason}`;
@@ -263,10 +260,12 @@ export class Group {
   }
 
   /**
-   * By an operator, a handover or the old `role primary`. Resolves when the group is up.
+   * By an operator, a handover or the old `role primary`. Resolves when the group serves or, for
+   * `recorded`, as soon as the epoch is durable here and the members are primary: from then on the
+   * one who handed over may follow, and what the hooks read and write can reach both disks.
    * @throws HastateError `promotion-refused` with the reasons, `promotion-failed`
    */
-  async promote(trigger: Trigger, timeoutMs: number): Promise<void> {
+  async promote(trigger: Trigger, goal: 'recorded' | 'serving', timeoutMs: number): Promise<void> {
     if (this.role === 'primary') return;
     let verdict = mayPromote(this.evidence(trigger));
     if (verdict.answer === 'wait' && verdict.reasons.every((reason) => reason.code === 'needs-consent')) {
@@ -292,6 +291,7 @@ export class Group {
       `${this.settings.name} becoming primary`,
       (s) =>
         s.matches({ primary: 'serving' }) ||
+        (goal === 'recorded' && isUp(s)) ||
         s.matches('holding') ||
         s.matches('stuck') ||
         s.matches('standby') ||
@@ -299,7 +299,7 @@ export class Group {
         s.matches('stopped'),
       timeoutMs,
     );
-    if (!snapshot.matches('primary')) {
+    if (!isUp(snapshot)) {
       throw new HastateError(
         'promotion-failed',
         `${this.settings.name} did not become primary: ${snapshot.context.error ?? this.state}`,
@@ -327,8 +327,9 @@ export class Group {
         `${this.settings.name} is stuck: ${snapshot.context.error ?? 'something cannot be removed'}`,
       );
     }
-    if (handoverTo !== null && snapshot.context.error !== null) {
-      throw new HastateError('handover-failed', `${this.settings.name}: ${snapshot.context.error}`);
+    const { handoverError } = snapshot.context;
+    if (handoverTo !== null && handoverError !== null) {
+      throw new HastateError('handover-failed', `${this.settings.name}: ${handoverError}`);
     }
   }
 
@@ -373,6 +374,15 @@ export class Group {
     }
     return null;
   }
+}
+
+/** The members are primary in the new epoch; devices, hooks and the address may still be on their way. */
+function isUp(snapshot: SnapshotFrom<typeof groupMachine>): boolean {
+  return (
+    snapshot.matches({ promoting: 'attaching' }) ||
+    snapshot.matches({ promoting: 'startingHooks' }) ||
+    snapshot.matches('primary')
+  );
 }
 
 async function all(work: readonly Promise<unknown>[]): Promise<void> {

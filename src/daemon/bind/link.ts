@@ -314,7 +314,7 @@ export class Link {
 
   async #takeOver(group: Group, epoch: Epoch): Promise<unknown> {
     try {
-      await group.promote({ kind: 'handover', epoch }, HANDOVER_MS);
+      await group.promote({ kind: 'handover', epoch }, 'recorded', HANDOVER_MS);
       return { accepted: true };
     } catch (error) {
       return { accepted: false, reason: describeError(error) };
