@@ -293,6 +293,7 @@ export class Peering {
 
   async #becameStale(): Promise<boolean> {
     this.#joined = false;
+    const { state } = this.#core.store.record;
     try {
       await this.#core.save(({ record }) =>
         record.state === 'inconsistent' && !record.inSync.includes(this.#core.self)
@@ -305,6 +306,8 @@ export class Peering {
               },
             },
       );
+      if (state !== 'inconsistent')
+        this.#core.report('record', 'warn', 'This disk lacks data that only the peer has.');
       return true;
     } catch {
       return false;

@@ -187,7 +187,8 @@ export class Primary implements BlockDevice, WriteOwner {
     this.#pendingBytes -= op.data.length;
     if (outcome === 'clean') this.flusher.wrote();
     // A hastate peer that refused a write is out until it was resynced (A3); hastd goes on.
-    if (op.remoteError !== null && this.link?.words) this.link.close(`the peer failed to write: ${op.remoteError}`);
+    if (op.remoteError !== null && this.link?.words)
+      this.link.close(`the peer failed to write: ${op.remoteError}`);
     this.#ended();
   }
 

@@ -266,11 +266,11 @@ export class Secondary {
 
   async #inSync(session: Session, words: PeerWords): Promise<void> {
     await this.#core.save(({ record }) => {
-      if (!session.isUp() || compareEpochs(record.epoch, words.epoch) !== 'same')
+      if (session.hurt || !session.isUp() || compareEpochs(record.epoch, words.epoch) !== 'same')
         throw new NetError('replaced', 'the primary of this session is over');
       return { record: adopted(fromWords(record, words)) };
     });
-    if (!session.isUp() || session !== this.#session)
+    if (session.hurt || !session.isUp() || session !== this.#session)
       throw new NetError('replaced', 'the session was replaced');
     this.#core.map.forgetDirty();
     this.#core.freshness = { kind: 'inSync' };

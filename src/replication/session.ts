@@ -38,6 +38,8 @@ export interface SessionHost {
 
 export class Session {
   readonly words: PeerWords | null;
+  /** A write or flush of this session failed: it cannot end in sync. */
+  hurt = false;
   readonly #core: EngineCore;
   readonly #in: ConnectionPort;
   readonly #out: ConnectionPort;
@@ -263,7 +265,7 @@ export class Session {
           if (error === null) this.#wrote();
           else {
             reportDiskError(this.#core, 'write', error);
-            this.#host.damaged();
+            this.#damaged();
           }
           ended(error);
           this.#end(length);
@@ -297,7 +299,7 @@ export class Session {
         if (error !== null) {
           this.#core.counters.flushErrors++;
           reportDiskError(this.#core, 'flush', error);
-          this.#host.damaged();
+          this.#damaged();
           this.close(`the local disk failed to flush: ${error}`);
         }
         this.#end(0);
@@ -338,6 +340,11 @@ export class Session {
       },
       (error: unknown) => this.close(describeError(error)),
     );
+  }
+
+  #damaged(): void {
+    this.hurt = true;
+    this.#host.damaged();
   }
 
   #begin(bytes: number): void {

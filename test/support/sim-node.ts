@@ -21,6 +21,8 @@ export type SimName = 'alpha' | 'beta';
 export const otherOf = (name: SimName): SimName => (name === 'alpha' ? 'beta' : 'alpha');
 
 export interface SimOptions {
+  /** Of the resource; `disk`. */
+  readonly resource?: string;
   readonly sizeBytes?: number;
   readonly extentsize?: number;
   readonly keepdirty?: number;
@@ -75,7 +77,7 @@ export class SimNode {
   /** `hastate create`. */
   create(): void {
     const { extentsize = 65536, keepdirty = 4 } = this.#pair.options;
-    const { block, map } = createMetadata('disk', this.disk.sizeBytes, 512, { extentsize, keepdirty });
+    const { block, map } = createMetadata(this.resource, this.disk.sizeBytes, 512, { extentsize, keepdirty });
     for (const image of [this.disk.content, this.disk.durable]) {
       block.copy(image, 0);
       map.copy(image, 4096);
@@ -83,13 +85,16 @@ export class SimNode {
     this.#sidecar = null;
   }
 
+  get resource(): string {
+    return this.#pair.options.resource ?? 'disk';
+  }
   get up(): boolean {
     return this.engine !== null;
   }
   get dataOffset(): number {
     return (
       4096 +
-      createMetadata('disk', this.disk.sizeBytes, 512, {
+      createMetadata(this.resource, this.disk.sizeBytes, 512, {
         extentsize: this.#pair.options.extentsize ?? 65536,
         keepdirty: 1,
       }).map.length
@@ -110,8 +115,8 @@ export class SimNode {
     const random = this.#pair.random;
     const setup: EngineSetup = {
       resource: {
-        name: 'disk',
-        provname: 'disk',
+        name: this.resource,
+        provname: this.resource,
         local: '/sim',
         remote: otherOf(this.name),
         source: null,
