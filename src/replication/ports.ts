@@ -105,11 +105,3 @@ export interface EnginePorts {
   readonly lease: LeasePort;
   readonly exporter: ExportPort;
 }
-
-/** Who we are on the data link. */
-export interface EngineIdentity {
-  readonly node: NodeName;
-  readonly peer: NodeName | null;
-  /** Random per daemon start, 16 hex digits. */
-  readonly boot: string;
-}
