@@ -5,7 +5,6 @@
  */
 import type { BlockDevice } from '../model/block-device.ts';
 import type { Epoch } from '../model/record.ts';
-import type { NodeName } from '../model/roles.ts';
 
 /** Monotonic clock that counts suspended time. */
 export interface ClockPort {
