@@ -47,6 +47,17 @@ function resourceStatus(member: Member, device: string | null): ResourceStatus {
   };
 }
 
+/** What this resource lacks on this machine, and what that costs. */
+function memberWarnings({ settings, engine }: Member): string[] {
+  const relayed =
+    engine.relayed === 0
+      ? []
+      : [
+          `${settings.name}: without koffi the data link passes through the main thread, which costs speed: install the optional packages`,
+        ];
+  return engine.warning === null ? relayed : [...relayed, `${settings.name}: ${engine.warning}`];
+}
+
 /** One line for the operator: what a failover would mean now. */
 function badge(group: Group): string {
   if (group.role === 'stuck') return 'blocked: something of an earlier epoch cannot be removed';
@@ -96,7 +107,7 @@ export function nodeStatus(runtime: Runtime, sources: StatusSources): NodeStatus
     pid: process.pid,
     boot: runtime.boot,
     uptimeMs: Math.round(now - runtime.startedAt),
-    warnings: [...runtime.warnings],
+    warnings: [...runtime.warnings, ...[...sources.members.values()].flatMap(memberWarnings)],
     peer:
       peer === null
         ? null
