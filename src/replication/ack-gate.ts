@@ -6,6 +6,9 @@
 import type { EngineCore } from './core.ts';
 import { namesPeer } from './core.ts';
 
+/** A hold because the link is down is reported after this long. ms. */
+const GRACE_MS = 150;
+
 /** What keeps answers back; `null` = they may go. */
 export type GateVerdict = null | 'frozen' | 'lease' | 'alone' | 'counters';
 
@@ -136,7 +139,9 @@ export class AckGate {
     const now = this.#core.ports.clock.now();
     const text = WHY[verdict];
     if (this.#heldSince === null) this.#heldSince = now;
-    if (this.#heldText !== text && verdict !== 'counters') {
+    // A link that comes back at once is no news.
+    const quiet = verdict === 'counters' || (verdict === 'alone' && now - this.#heldSince < GRACE_MS);
+    if (this.#heldText !== text && !quiet) {
       this.#heldText = text;
       this.#core.report('held', 'warn', `${this.#core.setup.resource.name}: I/O is held: ${text}`);
     }

@@ -60,6 +60,7 @@ export class Link {
   #head = 0;
   #backlog: Buffer[][] = [];
   #slab: Buffer[] = [];
+  #slabBytes = 0;
   #scheduled = false;
   #seq = 0n;
   #closed = false;
@@ -176,34 +177,36 @@ export class Link {
   }
 
   #send(parts: Buffer[]): void {
-    if (this.#backlog.length > 0 || this.#out.pendingBytes > HIGH_WATER) {
+    if (this.#backlog.length > 0 || this.#out.pendingBytes + this.#slabBytes > HIGH_WATER) {
       this.#backlog.push(parts);
       return;
     }
-    this.#slab.push(...parts);
+    for (const part of parts) {
+      this.#slab.push(part);
+      this.#slabBytes += part.length;
+    }
     if (this.#scheduled) return;
     this.#scheduled = true;
     queueMicrotask(() => {
       this.#scheduled = false;
-      this.#flush();
+      this.#pump();
     });
   }
 
-  #flush(): void {
-    if (this.#closed || this.#slab.length === 0) return;
-    const parts = this.#slab;
-    this.#slab = [];
-    this.#sentAt = this.#core.ports.clock.now();
-    this.#out.send(...parts);
-  }
-
+  /** Sends what was collected in this turn, then what waits, up to the high-water mark. */
   #pump(): void {
-    this.#flush();
-    while (this.#backlog.length > 0 && !this.#closed && this.#out.pendingBytes <= HIGH_WATER) {
-      const parts = this.#backlog.shift() ?? [];
+    if (this.#closed) return;
+    if (this.#slab.length > 0) {
+      const parts = this.#slab;
+      this.#slab = [];
+      this.#slabBytes = 0;
       this.#sentAt = this.#core.ports.clock.now();
       this.#out.send(...parts);
     }
+    let sent = 0;
+    while (sent < this.#backlog.length && this.#out.pendingBytes <= HIGH_WATER)
+      this.#out.send(...(this.#backlog[sent++] ?? []));
+    if (sent > 0) this.#backlog.splice(0, sent);
   }
 
   #take(chunk: Buffer): void {

@@ -28,6 +28,7 @@ export class Standing implements GateHost {
   readonly #core: EngineCore;
   readonly #host: StandingHost;
   readonly #startedAt: number;
+  #heardAt = -Infinity;
   #outdated = false;
   #wasLinked = false;
   #wantedAt: number | null = null;
@@ -50,12 +51,14 @@ export class Standing implements GateHost {
     return this.#core.store.meta.localcnt !== this.peerRemote;
   }
 
+  /** Last message of the peer on any path; the evidence of a former boot of the peer may be forgotten elsewhere. */
   heardAt(): number {
-    const at = this.#core.ports.lease.heardAt();
-    return Number.isFinite(at) ? at : this.#startedAt;
+    this.#heardAt = Math.max(this.#heardAt, this.#core.ports.lease.heardAt());
+    return Number.isFinite(this.#heardAt) ? this.#heardAt : this.#startedAt;
   }
 
   look(): void {
+    this.heardAt();
     if (!this.aloneConfirmed && !namesPeer(this.#core) && this.#silent()) this.aloneConfirmed = true;
     const number = this.#core.ports.lease.peerEpochNumber();
     if (number > this.#knownEpoch && number > this.#core.store.record.epoch.number) {

@@ -248,6 +248,17 @@ describe('A6', () => {
     expect([flushes, bitOnDisk(pair.alpha, 3)]).toEqual([1, false]);
   });
 
+  test('what the peer had not flushed when the link died counts as different', async () => {
+    const pair = await joined();
+    await pair.alpha.write(3 * EXTENT, block(1));
+    await pair.clock.run(20);
+    expect((await pair.alpha.snapshot()).dirtyBytes).toBe(0);
+    pair.net.refusing = true;
+    pair.net.resetAll();
+    await pair.clock.run(20);
+    expect((await pair.alpha.snapshot()).dirtyBytes).toBe(EXTENT);
+  });
+
   test('it clears by itself after a while without applications’ flushes', async () => {
     const pair = await joined({ keepdirty: 1 });
     await pair.alpha.write(3 * EXTENT, block(1));
@@ -259,6 +270,7 @@ describe('A6', () => {
   test('it stays when the peer’s flush fails, and the extent is copied again', async () => {
     const pair = await joined({ keepdirty: 1 });
     await pair.alpha.write(3 * EXTENT, block(7));
+    await pair.alpha.write(9 * EXTENT, block(7));
     pair.beta.disk.faults.flush = () => 'EIO';
     const flush = watch(new Promise((resolve) => pair.alpha.device?.flush(resolve)));
     await pair.clock.run(20);

@@ -25,6 +25,8 @@ export class SimDisk implements DiskPort {
   /** Called before an operation starts: for tests that watch order. */
   onOperation: (kind: 'read' | 'write' | 'writeDurable' | 'flush', offset: number) => void = () => undefined;
   latencyMs = 0.3;
+  /** Reads and writes are done before the call returns, as a fast file's are. */
+  instant = false;
   readonly #clock: SimClock;
   readonly #random: SimRandom;
   #cached: Pending[] = [];
@@ -42,7 +44,7 @@ export class SimDisk implements DiskPort {
 
   read(offset: number, into: Buffer, done: (error: IoResult) => void): void {
     this.onOperation('read', offset);
-    this.#later(() => {
+    this.#soon(() => {
       const error = this.faults.read?.(offset, into.length) ?? null;
       if (error === null) this.content.copy(into, 0, offset, offset + into.length);
       done(error);
@@ -53,7 +55,7 @@ export class SimDisk implements DiskPort {
     this.onOperation('write', offset);
     const pending: Pending = { offset, data: Buffer.from(data) };
     this.#starting.add(pending);
-    this.#later(() => {
+    this.#soon(() => {
       this.#starting.delete(pending);
       const error = this.faults.write?.(offset, data.length) ?? null;
       if (error === null) {
@@ -123,6 +125,11 @@ export class SimDisk implements DiskPort {
     this.#cached = [];
     this.#starting.clear();
     this.#startingDurable.clear();
+  }
+
+  #soon(run: () => void): void {
+    if (this.instant) run();
+    else this.#later(run);
   }
 
   #later(run: () => void, factor = 1): void {

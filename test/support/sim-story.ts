@@ -29,6 +29,7 @@ export class SimStory {
         hear(event);
       };
     }
+    for (const node of [this.pair.alpha, this.pair.beta]) node.disk.instant = this.pair.random.chance(0.3);
     await this.pair.join();
     for (let round = 0; round < rounds; round++) await this.#round();
     this.#say('end');
