@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { createActor, type Actor } from 'xstate';
 
 import { resourceMachine } from '../../machines/resource.ts';
+import type { Epoch } from '../../src/model/record.ts';
 import { expectStates, type StateRecord } from '../support/expect-states.ts';
 import { handPort } from '../support/ports.ts';
 
@@ -9,11 +10,14 @@ const EPOCH = { number: 8, id: '00000000000000bb' };
 
 function build() {
   const ports = {
-    openEngine: handPort(),
-    becomeSecondary: handPort(),
-    preparePrimary: handPort(),
-    becomePrimary: handPort(),
-    releaseEngine: handPort(),
+    openEngine: handPort<undefined, { resource: string }>(),
+    becomeSecondary: handPort<undefined, { resource: string }>(),
+    preparePrimary: handPort<
+      undefined,
+      { resource: string; epoch: Epoch | null; inSync: readonly string[] }
+    >(),
+    becomePrimary: handPort<undefined, { resource: string; epoch: Epoch | null }>(),
+    releaseEngine: handPort<undefined, { resource: string; handover: boolean }>(),
   };
   const { openEngine, becomeSecondary, preparePrimary, becomePrimary, releaseEngine } = ports;
   const machine = resourceMachine.provide({

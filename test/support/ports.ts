@@ -1,8 +1,8 @@
 /** Ports of a chart that a test answers by hand, so that every order of answers can be tried. */
 import { fromPromise, type PromiseActorLogic } from 'xstate';
 
-export interface HandPort<Output> {
-  readonly logic: PromiseActorLogic<Output, never>;
+export interface HandPort<Output, Input> {
+  readonly logic: PromiseActorLogic<Output, Input>;
   /** Calls that wait for an answer. */
   readonly waiting: number;
   /** Calls so far. */
@@ -11,7 +11,7 @@ export interface HandPort<Output> {
   fail(message: string): Promise<void>;
 }
 
-export function handPort<Output = undefined>(): HandPort<Output> {
+export function handPort<Output = undefined, Input = undefined>(): HandPort<Output, Input> {
   const waiting: { resolve: (output: Output) => void; reject: (error: Error) => void }[] = [];
   const calls: unknown[] = [];
   const next = () => {
@@ -20,7 +20,7 @@ export function handPort<Output = undefined>(): HandPort<Output> {
     return call;
   };
   return {
-    logic: fromPromise(({ input }) => {
+    logic: fromPromise<Output, Input>(({ input }) => {
       calls.push(input);
       return new Promise<Output>((resolve, reject) => {
         waiting.push({ resolve, reject });
