@@ -22,7 +22,6 @@ import { RangeLock } from './rangelock.ts';
 import { Secondary } from './secondary.ts';
 
 export { createMetadata } from './metadata-store.ts';
-export type { CreateOptions } from './metadata-store.ts';
 
 export interface Engine {
   /** Reads metadata and map. Once, before anything else. Rejects with DiskError. */
@@ -113,17 +112,17 @@ class ResourceEngine implements Engine {
     return this.#snapshot();
   }
 
-  handle(command: EngineCommand): Promise<EngineSnapshot> {
+  async handle(command: EngineCommand): Promise<EngineSnapshot> {
     const core = this.#opened();
     switch (command.type) {
       case 'snapshot':
-        return Promise.resolve(this.#snapshot());
+        return this.#snapshot();
       case 'peer-outdated':
         this.#peering?.standing.peerOutdated(command.epoch);
-        return Promise.resolve(this.#snapshot());
+        return this.#snapshot();
       case 'peer-epoch':
         this.#peering?.standing.peerEpoch(command.epoch);
-        return Promise.resolve(this.#snapshot());
+        return this.#snapshot();
       default: {
         const run = this.#last.then(() => this.#run(core, command)).then(() => this.#snapshot());
         this.#last = run.catch(() => undefined);

@@ -139,7 +139,7 @@ export class MetadataStore {
   }
 }
 
-export interface CreateOptions {
+interface CreateOptions {
   readonly extentsize: number;
   readonly keepdirty: number;
   /** Bytes of the component to use; all of it by default. */
@@ -207,14 +207,18 @@ function check(meta: HastMetadata, disk: DiskPort, resource: string): number {
   const fail = (code: string, text: string): never => {
     throw new DiskError(code, `local component of ${resource}: ${text}`);
   };
-  if (meta.resource !== resource) fail('metadata-resource', `it is part of resource ${meta.resource}`);
+  if (meta.resource !== resource)
+    fail('metadata-resource', `it is part of resource ${meta.resource}; correct 'local' in hast.conf`);
   const sector = disk.sectorBytes;
   if (!isPowerOfTwo(meta.extentsize) || meta.extentsize % sector !== 0)
     fail('metadata-extentsize', `extentsize ${meta.extentsize} does not fit sectors of ${sector}`);
   if (meta.datasize <= 0 || meta.datasize % sector !== 0)
     fail('metadata-datasize', `datasize ${meta.datasize} does not fit sectors of ${sector}`);
   if (meta.offset + meta.datasize > disk.sizeBytes) {
-    fail('disk-too-small', `it has ${disk.sizeBytes} bytes, ${meta.offset + meta.datasize} are needed`);
+    fail(
+      'disk-too-small',
+      `it has ${disk.sizeBytes} bytes and was created with ${meta.offset + meta.datasize}; give it that size again, or run 'hastate create --force ${resource}'`,
+    );
   }
   const needed = activemapBytes(meta.datasize, meta.extentsize);
   const bytes = Math.ceil(needed / sector) * sector;
