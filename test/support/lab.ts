@@ -139,6 +139,10 @@ export class Lab {
       const serving = groups.every(({ state }) => state === 'primary.serving');
       return serving && resources.every(({ record, sync }) => sync === null && record?.inSync.length === 2);
     });
+    // The standby records last that it has everything; until then it would not take over.
+    await pair.hastb.until('in sync', ({ resources }) =>
+      resources.every(({ freshness }) => freshness.kind === 'inSync'),
+    );
     return pair;
   }
 
