@@ -128,6 +128,19 @@ export class StampedClients {
     }
   }
 
+  /** Until the connection ends. */
+  async #writeAt(daemon: LabDaemon, firstSlot: number, sequence: { next: number }): Promise<void> {
+    const { signal } = this.#stopping;
+    const nbd = await this.#connect(daemon, signal);
+    this.#open.add(nbd);
+    try {
+      while (!stopped(signal)) await this.#one(daemon.node, nbd, firstSlot, sequence);
+    } finally {
+      this.#open.delete(nbd);
+      await nbd.disconnect();
+    }
+  }
+
   async #one(node: LabNode, nbd: NbdInitiator, firstSlot: number, sequence: { next: number }): Promise<void> {
     const number = sequence.next;
     sequence.next += 1;
@@ -142,6 +155,11 @@ export class StampedClients {
     this.#answers.push({ node, submittedAt, at: performance.now() });
     if (found !== number) this.stale.push({ slot, acknowledged: number, found });
   }
+}
+
+/** It may have changed since it was last asked. */
+function stopped(signal: AbortSignal): boolean {
+  return signal.aborted;
 }
 
 async function readStamp(nbd: NbdInitiator, slot: number): Promise<number | null> {
