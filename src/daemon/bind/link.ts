@@ -21,6 +21,8 @@ import type { Member } from './members.ts';
 /** How often shared memory is looked at for news of the data link. ms */
 const TICK_MS = 25;
 const OUTDATE_RETRY_MS = 200;
+/** An answer that comes later could be about an outage before a rejoin: it counts no more. */
+const OUTDATE_ANSWER_MS = 400;
 const HANDOVER_MS = 20_000;
 
 export interface LinkOptions {
@@ -246,7 +248,7 @@ export class Link {
       this.#outdateAskedAt.set(name, now);
       const { epoch } = snapshot.record;
       this.#detached(
-        this.ask('outdate', { resource: name, epoch }, 1000).then(() =>
+        this.ask('outdate', { resource: name, epoch }, OUTDATE_ANSWER_MS).then(() =>
           member.command({ type: 'peer-outdated', epoch }),
         ),
         `${name}: asking ${peer} to record that it is outdated`,
