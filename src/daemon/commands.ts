@@ -1,7 +1,7 @@
 /** What an operator can ask of this node over the control socket. Each command is one function. */
 import { HastateError } from '../model/errors.ts';
-import { mayPromote } from '../model/decision.ts';
 import type { Trigger } from '../model/evidence.ts';
+import type { Verdict } from '../model/verdict.ts';
 import type { ControlRequest, JournalEvent, SwitchoverResult, WhyNotResult } from '../protocol/control.ts';
 import type { Group } from './bind/group.ts';
 import { type StatusSources, nodeStatus } from './status.ts';
@@ -121,8 +121,15 @@ const handlers: Record<ControlRequest['command'], Handler> = {
 
   'why-not': (context, args): Promise<WhyNotResult> => {
     const group = findGroup(context, text(args, 'group'));
-    const evidence = group.evidence({ kind: 'automatic' });
-    return Promise.resolve({ group: group.settings.name, verdict: mayPromote(evidence), evidence });
+    const judged = group.verdict({ kind: 'automatic' });
+    const already: Verdict = {
+      answer: 'promote',
+      reasons: [{ rule: 'B1', code: 'already-primary', text: `${context.runtime.node} is primary already` }],
+      retryInMs: null,
+      next: null,
+    };
+    const verdict = group.role === 'primary' ? already : judged.verdict;
+    return Promise.resolve({ group: group.settings.name, verdict, evidence: judged.evidence });
   },
 
   events(context, args, push, signal) {

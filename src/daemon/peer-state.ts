@@ -66,6 +66,12 @@ export class PeerState {
     this.#granted.clear();
   }
 
+  /** It took the epoch of `group` over: its older words, that it is no primary, count no more. */
+  tookOver(group: string): void {
+    const words = this.#groups.get(group);
+    if (words !== undefined) this.#groups.set(group, { ...words, primary: true });
+  }
+
   resource(name: string): PeerResourceWords | null {
     return this.#resources.get(name) ?? null;
   }

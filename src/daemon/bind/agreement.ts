@@ -78,6 +78,7 @@ export class Agreement {
     if (accepted !== true) {
       throw new EngineError('handover-refused', `the peer did not take over: ${String(reason)}`);
     }
+    this.#runtime.peer.tookOver(this.#group.name);
   }
 
   /** D4: only the peer's word that it recorded no newer epoch makes this node promotable again. */

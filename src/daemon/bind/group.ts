@@ -16,6 +16,7 @@ import { reach, runChart } from './actors.ts';
 import { Agreement, type AskPeer } from './agreement.ts';
 import { gatherEvidence } from './evidence.ts';
 import type { Member } from './members.ts';
+import { peerReady } from './peer-ready.ts';
 
 /** What a group needs besides its members. */
 export interface GroupServices {
@@ -171,6 +172,16 @@ export class Group {
     return mayPromote(evidence);
   }
 
+  /** What `mayPromote` says now, in this group's own words. */
+  verdict(trigger: Trigger): { verdict: Verdict; evidence: Evidence } {
+    const evidence = this.evidence(trigger);
+    const verdict = mayPromote(evidence);
+    return {
+      verdict: { ...verdict, next: verdict.next?.replaceAll('GROUP', this.settings.name) ?? null },
+      evidence,
+    };
+  }
+
   /** Something changed: judges again where the chart would act on it, and tells the adverts. */
   judge(): void {
     const snapshot = this.actor.getSnapshot();
@@ -267,10 +278,10 @@ export class Group {
    */
   async promote(trigger: Trigger, goal: 'recorded' | 'serving', timeoutMs: number): Promise<void> {
     if (this.role === 'primary') return;
-    let verdict = mayPromote(this.evidence(trigger));
+    let { verdict } = this.verdict(trigger);
     if (verdict.answer === 'wait' && verdict.reasons.every((reason) => reason.code === 'needs-consent')) {
       await this.#agreement.claim();
-      verdict = mayPromote(this.evidence(trigger));
+      ({ verdict } = this.verdict(trigger));
     }
     if (verdict.answer !== 'promote') {
       const why = verdict.reasons.map((reason) => `${reason.text} [${reason.rule}]`).join('; ');
@@ -363,16 +374,7 @@ export class Group {
 
   /** Why the peer could not take over right now without loss, or null when it could. */
   peerReady(): string | null {
-    const peer = this.#runtime.settings.peer?.name ?? null;
-    if (peer === null) return 'there is no other node';
-    if (!this.#runtime.peer.channelUp) return `${peer} cannot be asked: the peer channel is down`;
-    for (const { settings, snapshot } of this.members) {
-      if (snapshot === null) return `${settings.name} is not open`;
-      if (!snapshot.dataLinkUp) return `${settings.name}: ${peer} is not connected`;
-      if (snapshot.sync !== null) return `${settings.name}: ${peer} is still resyncing`;
-      if (!snapshot.record.inSync.includes(peer)) return `${settings.name}: ${peer} is not in sync`;
-    }
-    return null;
+    return peerReady(this.#runtime, this.members);
   }
 }
 
