@@ -142,6 +142,8 @@ class Resolver {
 
   private peer({ name, at, nodes }: ResourceSection): string | null {
     const others = new Set(nodes.filter((node) => !this.mine(node)).map((node) => node.name));
+    // Without a section of our own the missing section is what is wrong, and that is said.
+    if (others.size === nodes.length) return null;
     if (others.size > 1) {
       const message = `resource ${name} has 'on' sections for more than one other node: ${[...others].join(', ')}`;
       this.diagnostics.warning(

@@ -4,7 +4,7 @@ import type { Document, Node } from 'yaml';
 import { z } from 'zod';
 import { DiagnosticList } from './diagnostics.ts';
 import type { Position } from './diagnostics.ts';
-import { didYouMean } from './nearest.ts';
+import { didYouMean, nearest } from './nearest.ts';
 
 /** Keys and indexes from the top of the document. */
 export type Path = readonly PropertyKey[];
@@ -74,7 +74,12 @@ export class YamlSource {
     }
     const result = schema.safeParse(value);
     if (result.success) return result.data;
-    for (const issue of result.error.issues) this.report(issue, [], schema);
+    const meant = misspelt(result.error.issues, schema);
+    for (const issue of result.error.issues) {
+      const missing = this.document.getIn(issue.path) === undefined;
+      // A misspelt key is one mistake: that the right one is missing is not said as well.
+      if (!missing || !meant.has(dotted(issue.path))) this.report(issue, [], schema);
+    }
     this.diagnostics.throwIfErrors();
     throw new TypeError('a refused document has an issue');
   }
@@ -125,6 +130,16 @@ export function dotted(path: Path): string {
   return path
     .map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${String(key)}`))
     .join('');
+}
+
+/** The keys that unknown ones seem to have meant, as dotted paths. */
+function misspelt(issues: readonly Issue[], schema: z.ZodType): ReadonlySet<string> {
+  const meant = issues.flatMap((issue) => {
+    if (issue.code !== 'unrecognized_keys') return [];
+    const known = knownKeys(schema, issue.path);
+    return issue.keys.map((key) => dotted([...issue.path, SYNONYMS[key] ?? nearest(key, known) ?? key]));
+  });
+  return new Set(meant);
 }
 
 /** The branch of a union that the writer seems to have meant: the one that the value got into furthest. */

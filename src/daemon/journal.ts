@@ -15,6 +15,10 @@ export type JournalEntry = Pick<JournalEvent, 'kind' | 'level' | 'message'> &
 
 const KEPT_IN_MEMORY = 1000;
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
+/** What is tried again and again, and says the same each time. */
+const REPEATING: ReadonlySet<string> = new Set(['group.blocked', 'hook.refused']);
+/** How long the same words are not said again. ms */
+const QUIET_MS = 10 * 60_000;
 
 export class Journal {
   readonly #node: NodeName;
@@ -23,6 +27,7 @@ export class Journal {
   readonly #path: string;
   readonly #recent: JournalEvent[] = [];
   readonly #listeners = new Set<(event: JournalEvent) => void>();
+  readonly #said = new Map<string, { message: string; at: number }>();
   #file: WriteStream | null;
   #fileBytes: number;
   #seq = 0;
@@ -57,6 +62,7 @@ export class Journal {
       at: this.#now(),
       node: this.#node,
       ...entry,
+      level: this.#isRepeated(entry) ? 'debug' : entry.level,
     };
     this.#recent.push(event);
     if (this.#recent.length > KEPT_IN_MEMORY) this.#recent.shift();
@@ -66,6 +72,16 @@ export class Journal {
     }
     for (const listener of this.#listeners) listener(event);
     return event;
+  }
+
+  #isRepeated({ kind, group, resource, message }: JournalEntry): boolean {
+    if (!REPEATING.has(kind)) return false;
+    const about = [kind, group, resource].join(' ');
+    const last = this.#said.get(about);
+    const now = this.#now();
+    if (last?.message === message && now - last.at < QUIET_MS) return true;
+    this.#said.set(about, { message, at: now });
+    return false;
   }
 
   #write(line: string): void {

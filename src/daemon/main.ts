@@ -5,13 +5,15 @@
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 
-import { formatDiagnostic } from '../config/diagnostics.ts';
+import { ConfigFileError, formatDiagnostic } from '../config/diagnostics.ts';
 import { DEFAULT_HAST_CONF, loadHastConf } from '../config/hast-conf.ts';
 import { DEFAULT_HASTATE_YAML, loadHastate, parseHastate } from '../config/hastate-yaml.ts';
-import { describeError, HastateError } from '../model/errors.ts';
+import { systemText } from '../config/files.ts';
+import { ConfigError, describeError, HastateError } from '../model/errors.ts';
 import { NO_ID } from '../model/record.ts';
 import type { HastateSettings, HastSettings } from '../model/settings.ts';
 import { startVisualizer } from '../visualizer/server.ts';
@@ -29,7 +31,9 @@ const USAGE =
   'usage: hastated [-dFh] [-c hast.conf] [-C hastate.yaml] [-n node] [-P pidfile] [--state-dir DIR]';
 const EX_USAGE = 64;
 const EX_SOFTWARE = 70;
+const EX_OSERR = 71;
 const EX_OSFILE = 72;
+const EX_CANTCREAT = 73;
 const EX_CONFIG = 78;
 const VERSION = (
   JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -76,13 +80,40 @@ function readArguments(argv: string[]): Arguments | null {
   };
 }
 
-/** hastd goes to the background unless told otherwise: a detached copy of ourselves stays, we go. */
-function goToBackground(argv: string[]): void {
+/** What the copy in the background tells the one that started it, once. */
+interface Started {
+  readonly exitCode: number;
+  readonly text: string;
+}
+
+/**
+ * hastd goes to the background unless told otherwise: a detached copy of ourselves stays, we go
+ * when it runs, or with its exit code and its words when it could not start.
+ */
+function goToBackground(argv: string[]): Promise<number> {
   const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? '', '-F', ...argv], {
     detached: true,
-    stdio: 'ignore',
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
-  child.unref();
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => {
+      process.stderr.write('hastated: ended while it started; run it with -F to see why\n');
+      resolve(code ?? EX_SOFTWARE);
+    });
+    child.once('message', (started: Started) => {
+      process.stderr.write(started.text);
+      child.removeAllListeners('exit').unref();
+      child.disconnect();
+      resolve(started.exitCode);
+    });
+  });
+}
+
+/** Says how the start went: to who waits for a start in the background, else a failure to stderr. */
+function tellStart(started: Started): void {
+  if (process.send === undefined) process.stderr.write(started.text);
+  else if (process.connected) process.send(started, () => process.channel?.unref());
 }
 
 async function loadSettings(
@@ -110,7 +141,7 @@ async function serve(args: Arguments): Promise<void> {
   const { hast, settings } = await loadSettings(args, (text) => {
     early('warn', text);
   });
-  await prepareStateDir(args.stateDir);
+  await prepareStateDir(args.stateDir, hast.resources);
   const log = createLog({ node: hast.node, level: args.debug ? 'debug' : settings.log.level });
   const clock = bootClock();
   const runtime: Runtime = {
@@ -136,17 +167,21 @@ async function serve(args: Arguments): Promise<void> {
   if (args.stopAtEof) process.stdin.once('end', requestStop).once('close', requestStop).resume();
 
   const node = new HastateNode({ runtime, version: VERSION, requestStop });
-  // First of all the control socket: it also keeps a second daemon of this node away.
-  const control = await createControlServer({
-    path: hast.control,
-    handle: (request, { signal, push }) => node.command(request, push, signal),
-  });
   const pidfile = args.pidfile ?? (args.foreground ? null : hast.pidfile);
-  if (pidfile !== null) writeFileSync(pidfile, `${process.pid}\n`, { mode: 0o600 });
-  const page = await openPage(runtime, node);
+  const opened: { close(): Promise<void> }[] = [runtime.journal];
   try {
+    // First of all the control socket: it also keeps a second daemon of this node away.
+    const control = await createControlServer({
+      path: hast.control,
+      handle: (request, { signal, push }) => node.command(request, push, signal),
+    });
+    opened.push(control);
+    if (pidfile !== null) opened.push(await writePidfile(pidfile));
+    const page = await openPage(runtime, node);
+    if (page !== null) opened.push(page);
     await node.start();
     log('info', `hastated ${VERSION} runs as ${hast.node}`);
+    tellStart({ exitCode: 0, text: '' });
     await new Promise((resolve) => {
       if (stop.signal.aborted) resolve(undefined);
       stop.signal.addEventListener('abort', resolve, { once: true });
@@ -154,12 +189,19 @@ async function serve(args: Arguments): Promise<void> {
     log('info', 'stopping: groups go down first');
   } finally {
     await node.stop();
-    await page?.close();
-    await control.close();
-    await runtime.journal.close();
-    if (pidfile !== null) rmSync(pidfile, { force: true });
+    for (const one of opened.toReversed()) await one.close();
     // An open pipe would keep this process alive for ever.
     if (args.stopAtEof) process.stdin.destroy();
+  }
+}
+
+async function writePidfile(path: string): Promise<{ close(): Promise<void> }> {
+  try {
+    await writeFile(path, `${process.pid}\n`, { mode: 0o600 });
+    return { close: () => rm(path, { force: true }) };
+  } catch (cause) {
+    const message = `cannot write the pidfile ${path}: ${systemText(cause)}; make its directory, or name another one with -P`;
+    throw new ConfigError('cannot-create', message, { cause });
   }
 }
 
@@ -172,7 +214,6 @@ async function openPage(runtime: Runtime, node: HastateNode): Promise<{ close():
       ...(runtime.settings.peer === null ? [] : [peerFeed(runtime, () => node.peerStatus())]),
     ];
     const page = await startVisualizer({ listen, feeds, log: runtime.log });
-    runtime.log('info', `page at ${page.url}`);
     return page;
   } catch (error) {
     // A page is not worth a failover: the node goes on without it.
@@ -182,10 +223,21 @@ async function openPage(runtime: Runtime, node: HastateNode): Promise<{ close():
   }
 }
 
+const EXIT_CODES: Readonly<Record<string, number>> = {
+  'config-missing': EX_OSFILE,
+  'timing-unsafe': EX_CONFIG,
+  'cannot-create': EX_CANTCREAT,
+  'control-path-too-long': EX_CONFIG,
+  // As hastd ends when another one runs or it cannot listen.
+  'control-in-use': EX_OSERR,
+  'control-path-taken': EX_OSERR,
+  'control-listen': EX_OSERR,
+  'start-failed': EX_OSERR,
+};
+
 function exitCode(error: unknown): number {
   if (!(error instanceof HastateError)) return EX_SOFTWARE;
-  if (error.code === 'config-missing') return EX_OSFILE;
-  return error.code.startsWith('config') || error.code === 'timing-unsafe' ? EX_CONFIG : EX_SOFTWARE;
+  return EXIT_CODES[error.code] ?? (error.code.startsWith('config') ? EX_CONFIG : EX_SOFTWARE);
 }
 
 async function main(argv: string[]): Promise<number> {
@@ -205,11 +257,13 @@ async function main(argv: string[]): Promise<number> {
       await serve(args);
     } else {
       await loadSettings(args, (text) => process.stderr.write(`hastated: ${text}\n`));
-      goToBackground(argv);
+      return await goToBackground(argv);
     }
     return 0;
   } catch (error) {
-    process.stderr.write(`hastated: ${describeError(error)}\n`);
+    // Diagnostics say their place first, so that editors find it.
+    const text = error instanceof ConfigFileError ? error.message : `hastated: ${describeError(error)}`;
+    tellStart({ exitCode: exitCode(error), text: `${text}\n` });
     return exitCode(error);
   }
 }

@@ -13,7 +13,7 @@ import type { Epoch } from '../model/record.ts';
 import { NbdConnection } from './nbd-connection.ts';
 
 /** sun_path is 108 bytes on Linux, 104 on FreeBSD, with a final zero. */
-const MAX_SOCKET_PATH_BYTES = 103;
+export const MAX_SOCKET_PATH_BYTES = 103;
 const MAX_CLIENTS = 64;
 /** The device may lower pendingBytes without calling anybody back. */
 const RELIEF_CHECK_MS = 50;

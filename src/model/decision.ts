@@ -21,7 +21,10 @@ export function mayPromote(evidence: Evidence): Verdict {
   judgeTrigger(evidence, found);
   judgeEpoch(evidence, found);
   judgePeer(evidence, found);
-  for (const member of evidence.members) judgeMember(evidence, member, found);
+  // Of a disk that cannot be read nothing else is known.
+  for (const member of evidence.members) {
+    if (member.diskError === null) judgeMember(evidence, member, found);
+  }
   judgeReferences(evidence, found);
   if (found.refusals.length > 0) {
     return {

@@ -42,5 +42,8 @@ export class EngineError extends HastateError {}
 /** The text of anything that was thrown, with its causes, for a log line. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause === undefined ? error.message : `${error.message} (${describeError(error.cause)})`;
+  if (error.cause === undefined) return error.message;
+  const cause = describeError(error.cause);
+  // Many messages already hold the words of their cause.
+  return error.message.includes(cause) ? error.message : `${error.message} (${cause})`;
 }

@@ -55,7 +55,7 @@ export class PeerListener {
     if (error.code !== 'EADDRNOTAVAIL') {
       const remedy =
         error.code === 'EADDRINUSE'
-          ? 'another hastated runs, or change its port'
+          ? "another program uses it; end it, or change this node's `peer` under `nodes:`"
           : 'check the address under `nodes:`';
       throw new NetError(
         'peer-listen',

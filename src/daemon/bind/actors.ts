@@ -31,6 +31,7 @@ export function runChart<Machine extends AnyStateMachine>(
   options: ChartOptions<Machine>,
 ): Actor<Machine> {
   let lastEvent = 'start';
+  let lines: readonly string[] = [];
   const inspect = (inspection: InspectionEvent): void => {
     if (inspection.type === '@xstate.event' && inspection.actorRef === actor)
       lastEvent = inspection.event.type;
@@ -43,10 +44,14 @@ export function runChart<Machine extends AnyStateMachine>(
       const value: unknown = (snapshot as { value?: unknown }).value;
       if (runtime.charts.note(options.id, options.name, value, lastEvent)) {
         const extra = options.describe?.(snapshot) ?? '';
+        const message = `${options.id}: ${dotted(value)}${extra === '' ? '' : ` (${extra})`}`;
+        // To and fro between the same two states, e.g. while a disk cannot be opened, is no news.
+        const toAndFro = lines[0] === message;
+        lines = [...lines.slice(-1), message];
         runtime.journal.add({
           kind: `${options.name}.state`,
-          level: options.name === 'group' ? 'info' : 'debug',
-          message: `${options.id}: ${dotted(value)}${extra === '' ? '' : ` (${extra})`}`,
+          level: options.name === 'group' && !toAndFro ? 'info' : 'debug',
+          message,
           data: { chart: options.id, machine: options.name, value, event: lastEvent },
           ...options.about,
         });

@@ -5,7 +5,7 @@
 import type { Actor } from 'xstate';
 
 import { resourceMachine, type ResourceMachineEvent } from '../../../machines/resource.ts';
-import { EngineError } from '../../model/errors.ts';
+import { describeError, EngineError } from '../../model/errors.ts';
 import type { Epoch } from '../../model/record.ts';
 import type { NodeName } from '../../model/roles.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
@@ -15,6 +15,10 @@ import { LeaseMemory } from '../engine/lease-memory.ts';
 import type { Runtime } from '../runtime.ts';
 import { fromPromise } from 'xstate';
 import { reach, runChart } from './actors.ts';
+
+/** How long a disk that cannot be opened is left alone, at first and at most. ms */
+const REOPEN_MS = 500;
+const MAX_REOPEN_MS = 8000;
 
 type ResourceActor = Actor<typeof resourceMachine>;
 
@@ -40,6 +44,8 @@ export class Member {
   snapshot: EngineSnapshot | null = null;
   /** Why the engine cannot be used, or null. */
   error: string | null = null;
+  #reopenInMs = REOPEN_MS;
+  #stopWaiting: () => void = () => undefined;
   readonly #runtime: Runtime;
   readonly #changed: (member: Member, event: EngineEvent | null) => void;
 
@@ -105,24 +111,7 @@ export class Member {
     const run = (command: EngineCommand) => this.#command(command).then(() => undefined);
     return resourceMachine.provide({
       actors: {
-        openEngine: fromPromise(async () => {
-          this.error = null;
-          try {
-            this.snapshot = await this.engine.start();
-          } catch (error) {
-            this.error = error instanceof Error ? error.message : String(error);
-            this.#runtime.journal.add({
-              kind: 'engine.failed',
-              level: 'error',
-              message: this.error,
-              resource: this.settings.name,
-            });
-            throw error;
-          } finally {
-            this.#changed(this, null);
-          }
-          return undefined;
-        }),
+        openEngine: fromPromise(() => this.#open()),
         becomeSecondary: fromPromise(() => run({ type: 'become-secondary' })),
         preparePrimary: fromPromise(({ input }) =>
           run({ type: 'prepare-primary', epoch: needEpoch(input.epoch), inSync: input.inSync }),
@@ -137,6 +126,54 @@ export class Member {
         }),
       },
     });
+  }
+
+  async #open(): Promise<undefined> {
+    try {
+      this.snapshot = await this.engine.start();
+      this.error = null;
+      this.#reopenInMs = REOPEN_MS;
+    } catch (error) {
+      const { local } = this.settings;
+      const said = describeError(error);
+      const text = said.includes(local) ? said : `${local}: ${said}`;
+      // Tried again and again: said once, until it is something else.
+      if (text !== this.error) {
+        this.#runtime.journal.add({
+          kind: 'engine.failed',
+          level: 'error',
+          message: `${this.settings.name} cannot be used: ${text}`,
+          resource: this.settings.name,
+        });
+      }
+      this.error = text;
+      throw new EngineError('engine-not-open', text, { cause: error });
+    } finally {
+      this.#changed(this, null);
+    }
+    return undefined;
+  }
+
+  /** A disk that could not be opened is tried again, less and less often. */
+  async #reopen(timeoutMs: number): Promise<void> {
+    const wait = this.#reopenInMs;
+    this.#reopenInMs = Math.min(2 * wait, MAX_REOPEN_MS);
+    await new Promise<void>((resolve) => {
+      const cancel = this.#runtime.clock.after(wait, resolve);
+      this.#stopWaiting = () => {
+        cancel();
+        resolve();
+      };
+    });
+    try {
+      await this.#drive({ type: 'REOPEN' }, 'init', timeoutMs);
+    } catch (cause) {
+      throw new EngineError(
+        'role-failed',
+        `${this.settings.name} cannot be used: ${this.error ?? describeError(cause)}`,
+        { cause },
+      );
+    }
   }
 
   /** Sends a command to the engine and keeps the snapshot of its answer. */
@@ -219,7 +256,7 @@ export class Member {
 
   async beSecondary(timeoutMs: number): Promise<void> {
     await this.opened(timeoutMs);
-    if (!this.engine.running) await this.#drive({ type: 'REOPEN' }, 'init', timeoutMs);
+    if (!this.engine.running) await this.#reopen(timeoutMs);
     await this.#drive({ type: 'SECONDARY' }, 'secondary', timeoutMs);
   }
 
@@ -238,6 +275,7 @@ export class Member {
   }
 
   async close(): Promise<void> {
+    this.#stopWaiting();
     this.actor.stop();
     await this.engine.stop();
   }

@@ -16,6 +16,7 @@ import { watchLoopStalls } from '../../net/loop-stall.ts';
 import { countReachable } from '../../net/references.ts';
 import { DataListener } from '../engine/data-listener.ts';
 import { type CommandContext, runCommand, switchAway } from '../commands.ts';
+import { RepeatedLines } from '../repeated-lines.ts';
 import type { Runtime } from '../runtime.ts';
 import { nodeStatus, type StatusSources } from '../status.ts';
 import { reach, runChart } from './actors.ts';
@@ -243,6 +244,7 @@ export class HastateNode {
   async #startLink(): Promise<void> {
     const { runtime } = this.#options;
     const secretFile = runtime.settings.secretFile;
+    const refusals = new RepeatedLines(runtime.log, () => runtime.clock.now());
     this.#link = new Link({
       runtime,
       members: this.#members,
@@ -263,7 +265,7 @@ export class HastateNode {
           },
         })),
       onRefused: (from, reason) => {
-        runtime.log('warn', `data link from ${from} refused: ${reason}`);
+        refusals.say('warn', `data link from ${from} refused: ${reason}`);
       },
     });
     await this.#link.start();

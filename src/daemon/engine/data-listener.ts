@@ -107,8 +107,10 @@ export class DataListener {
       if (host === '::' && NO_IPV6.includes(code) && this.#options.listen.length > 1) return;
       throw new NetError(
         'listen-failed',
-        `cannot listen on ${text} (${code ?? 'unknown error'}): ` +
-          'is another hastd or hastated running, or is the address not on this machine?',
+        `cannot listen for the data link on ${text} (${code ?? 'unknown error'}): ` +
+          (code === 'EADDRINUSE'
+            ? "another program does, perhaps hastd; end it, or change 'listen' in hast.conf"
+            : "is it an address of this machine? correct 'listen' in hast.conf"),
         { cause },
       );
     }

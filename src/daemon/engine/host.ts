@@ -128,9 +128,14 @@ const systemRandom: RandomPort = {
   bytes: (length) => randomBytes(length),
 };
 
-/** `<stateDir>/nbd/<resource>.sock`, mode 0600; the export is named as the resource. */
+/** `<stateDir>/nbd/<resource>.sock` */
+export function exportSocket(stateDir: string, resource: string): string {
+  return join(stateDir, 'nbd', `${encodeURIComponent(resource)}.sock`);
+}
+
+/** Mode 0600; the export is named as the resource. */
 function nbdExporter(stateDir: string, resource: string): ExportPort {
-  const socketPath = join(stateDir, 'nbd', `${encodeURIComponent(resource)}.sock`);
+  const socketPath = exportSocket(stateDir, resource);
   let server: NbdServer | null = null;
   return {
     async open(device, epoch) {
