@@ -22,6 +22,7 @@ import { createControlServer } from './control-server.ts';
 import { bootClock } from './engine/clock.ts';
 import { Journal } from './journal.ts';
 import { createLog } from './log.ts';
+import { notYet } from './not-yet.ts';
 import { ownFeed, peerFeed } from './page-feeds.ts';
 import { PeerState } from './peer-state.ts';
 import { ChartRegistry, type Runtime } from './runtime.ts';
@@ -156,9 +157,10 @@ async function serve(args: Arguments): Promise<void> {
     journal: new Journal({ node: hast.node, stateDir: args.stateDir, now: () => clock.now(), log }),
     peer: new PeerState(),
     charts: new ChartRegistry(() => clock.now()),
-    warnings: new Set(),
+    warnings: new Set(notYet(settings)),
     randomId,
   };
+  for (const warning of runtime.warnings) log('warn', warning);
   const stop = new AbortController();
   const requestStop = (): void => {
     stop.abort();

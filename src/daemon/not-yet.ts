@@ -1,0 +1,27 @@
+/** What hastate.yaml may say and this version does not do: never ignored in silence. */
+import type { HastateSettings } from '../model/settings.ts';
+
+/** One sentence each, for the log at start and for `status`. */
+export function notYet(settings: HastateSettings): string[] {
+  const groups = settings.groups.flatMap((group) => [
+    ...(group.failback === 'never'
+      ? []
+      : [
+          `group ${group.name}: 'failback: ${group.failback}' is not there yet: move it back with 'hastate switchover ${group.name}'`,
+        ]),
+    ...(group.policy === 'consistent'
+      ? [
+          `group ${group.name}: fence hooks are not run yet, so 'policy: consistent' waits for a person: 'hastate promote ${group.name}'`,
+        ]
+      : []),
+  ]);
+  const references =
+    settings.references.length === 0
+      ? []
+      : [
+          'references keep a standby that is cut off from taking over; a primary that is cut off does not step down by itself yet',
+        ];
+  const syslog =
+    settings.log.syslog === null ? [] : ['log.syslog is not there yet: the log goes to standard error'];
+  return [...groups, ...references, ...syslog];
+}
