@@ -157,7 +157,7 @@ async function serve(args: Arguments): Promise<void> {
     journal: new Journal({ node: hast.node, stateDir: args.stateDir, now: () => clock.now(), log }),
     peer: new PeerState(),
     charts: new ChartRegistry(() => clock.now()),
-    warnings: new Set(notYet(settings)),
+    warnings: new Set(notYet(settings, hast)),
     randomId,
   };
   for (const warning of runtime.warnings) log('warn', warning);

@@ -1,8 +1,11 @@
-/** What hastate.yaml may say and this version does not do: never ignored in silence. */
-import type { HastateSettings } from '../model/settings.ts';
+/** What the configuration may say and this version does not do: never ignored in silence. */
+import type { HastateSettings, HastSettings } from '../model/settings.ts';
 
 /** One sentence each, for the log at start and for `status`. */
-export function notYet(settings: HastateSettings): string[] {
+export function notYet(settings: HastateSettings, hast: HastSettings): string[] {
+  const exec = hast.resources
+    .filter((resource) => resource.exec !== null)
+    .map(({ name }) => `resource ${name}: 'exec' of hast.conf is not run yet: use a group's hooks`);
   const groups = settings.groups.flatMap((group) => [
     ...(group.failback === 'never'
       ? []
@@ -23,5 +26,5 @@ export function notYet(settings: HastateSettings): string[] {
         ];
   const syslog =
     settings.log.syslog === null ? [] : ['log.syslog is not there yet: the log goes to standard error'];
-  return [...groups, ...references, ...syslog];
+  return [...exec, ...groups, ...references, ...syslog];
 }

@@ -29,7 +29,7 @@ const HAST: HastSettings = {
 
 function warnings(extra: string, group = ''): string[] {
   const text = `nodes: { hasta: { peer: 10.0.0.1 }, hastb: { peer: 10.0.0.2 } }\ninsecure: true\n${extra}groups:\n  storage:\n    prefer: hasta\n${group}    resources: [disk1]\n`;
-  return notYet(parseHastate(text, 'hastate.yaml', HAST));
+  return notYet(parseHastate(text, 'hastate.yaml', HAST), HAST);
 }
 
 it.each([
@@ -43,4 +43,12 @@ it.each([
 
 it('says nothing about a configuration that is done as written', () => {
   expect(warnings('')).toEqual([]);
+});
+
+it('says at start that exec of hast.conf is not run', () => {
+  const resources = HAST.resources.map((resource) => ({ ...resource, exec: '/etc/hast.sh' }));
+  const settings = parseHastate('visualizer: off\n', 'hastate.yaml', HAST);
+  expect(notYet(settings, { ...HAST, resources })).toEqual([
+    "resource disk1: 'exec' of hast.conf is not run yet: use a group's hooks",
+  ]);
 });
