@@ -9,6 +9,8 @@ import { groupOf, type LabDaemon, resourceOf } from './daemon.ts';
 const EXTENT_BYTES = 2 * 1024 * 1024;
 const SECTOR_BYTES = 512;
 const CHUNK_BYTES = 1024 * 1024;
+/** Judged every 25 ms: what was not done after so many was not meant. */
+const SETTLED_MS = 1000;
 
 export function serves(status: NodeStatus, group = 'storage'): boolean {
   return groupOf(status, group).state === 'primary.serving';
@@ -73,4 +75,16 @@ export async function differences(one: string, other: string): Promise<number[]>
   } finally {
     for (const file of files) await file.close();
   }
+}
+
+/** `daemon` hears nothing of the other node any more, and has had time to act on it. */
+export async function untilGone(daemon: LabDaemon, other: string): Promise<void> {
+  await daemon.until(`without ${other}`, ({ charts }) =>
+    charts.some(
+      ({ machine, value, sinceMs }) =>
+        machine === 'link' &&
+        (value === 'silent' || value === 'dead' || value === 'left') &&
+        sinceMs > SETTLED_MS,
+    ),
+  );
 }

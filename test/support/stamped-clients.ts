@@ -13,6 +13,7 @@ const SLOTS_A_LANE = 192;
 /** Every so many writes one block is read back. */
 const READ_EVERY = 8;
 const RETRY_MS = 5;
+const FILL_BYTES = 1024 * 1024;
 const LET_GO_MS = 1000;
 const PATIENCE_MS = 15_000;
 
@@ -109,6 +110,17 @@ export class StampedClients {
       await nbd.disconnect();
     }
     return lost;
+  }
+
+  /** Writes `bytes` of filler from `offset` on, so that there is something to resync. Multiples of 1 MiB. */
+  async fill(daemon: LabDaemon, offset: number, bytes: number): Promise<void> {
+    const nbd = await this.#connect(daemon);
+    try {
+      for (let at = offset; at < offset + bytes; at += FILL_BYTES)
+        await nbd.write(at, Buffer.alloc(FILL_BYTES, `filler of ${at};`));
+    } finally {
+      await nbd.disconnect();
+    }
   }
 
   #connect(daemon: LabDaemon, signal?: AbortSignal): Promise<NbdInitiator> {
