@@ -259,7 +259,15 @@ export class Group {
     return epoch;
   }
 
+  /** D4, B2: only what this node durably released, after the last flush of both sides, may go to the peer. */
   async #handOver(): Promise<undefined> {
+    const kept = this.members.find(({ snapshot }) => snapshot?.record.released !== true);
+    if (kept !== undefined) {
+      throw new HastateError(
+        'not-released',
+        `${kept.settings.name} lost touch with the other node on the way and may hold writes that it lacks: no handover`,
+      );
+    }
     await this.#agreement.handOver(this.epoch);
     return undefined;
   }

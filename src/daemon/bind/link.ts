@@ -234,7 +234,7 @@ export class Link {
   /** A3: while a write may wait for it, asks the peer again and again to record `outdated`. */
   #pursueOutdate(): void {
     const peer = this.#runtime.settings.peer?.name;
-    if (peer === undefined || !this.#runtime.peer.channelUp) return;
+    if (peer === undefined) return;
     const now = this.#runtime.clock.now();
     for (const member of this.#options.members.values()) {
       const { snapshot } = member;
@@ -244,9 +244,14 @@ export class Link {
         this.#outdateAskedAt.set(name, now);
         continue;
       }
+      const { epoch } = snapshot.record;
+      if (this.#hasLeft(snapshot.dataLinkDownAt)) {
+        this.#detached(member.command({ type: 'peer-outdated', epoch }), `${name}: going on without ${peer}`);
+        continue;
+      }
+      if (!this.#runtime.peer.channelUp) continue;
       if (now - (this.#outdateAskedAt.get(name) ?? now) < OUTDATE_RETRY_MS) continue;
       this.#outdateAskedAt.set(name, now);
-      const { epoch } = snapshot.record;
       this.#detached(
         this.ask('outdate', { resource: name, epoch }, OUTDATE_ANSWER_MS).then(() =>
           member.command({ type: 'peer-outdated', epoch }),
@@ -254,6 +259,15 @@ export class Link {
         `${name}: asking ${peer} to record that it is outdated`,
       );
     }
+  }
+
+  /**
+   * The peer ended on purpose after its last word on this data link. It needs no question: what starts
+   * there again has to meet us before it may be primary (B4), or released its epoch for good (D4).
+   */
+  #hasLeft(dataLinkDownAt: number | null): boolean {
+    const { goodbyeAt } = this.#runtime.peer;
+    return goodbyeAt !== null && (dataLinkDownAt ?? 0) <= goodbyeAt;
   }
 
   /** Work that nobody waits for: its failure is a line in the log, the tick tries again. */

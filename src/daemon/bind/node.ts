@@ -363,9 +363,10 @@ export class HastateNode {
     for (const cancel of this.#timers) cancel();
     await this.#addresses.close();
     for (const group of this.#groups.values()) group.actor.stop();
-    await this.#link?.close();
     await this.#listener?.close();
     await Promise.all([...this.#members.values()].map((member) => member.close()));
+    // Its goodbye says that the data links are down for good.
+    await this.#link?.close();
     await this.#keeper?.bye();
   }
 }
