@@ -258,7 +258,10 @@ class ResourceEngine implements Engine {
     const whole = flushed === true && peering.joined && core.map.dirtyCount === 0 && namesPeer(core);
     if (whole && handover) await core.save(({ record }) => ({ record: { ...record, released: true } }));
     await peering.stop('released');
-    await commitMap(core.map).catch(() => undefined);
+    await this.#within(
+      timeout,
+      commitMap(core.map).catch(() => undefined),
+    );
     this.#peering = null;
     this.#downAt = null;
     this.#aloneConfirmed = true;

@@ -78,13 +78,20 @@ export class Peering {
     if (this.#core.ports.connector !== null) this.#loop = this.#connectForever();
   }
 
-  /** Ends the link and stays down. */
+  /** Ends the link and stays down. Resolves at the resource's timeout at the latest: a disk may hang. */
   async stop(reason: string): Promise<void> {
     this.#abort.abort();
     this.standing.stop();
     this.primary.flusher.stop();
     this.#link?.close(reason);
-    await this.#loop;
+    const { clock } = this.#core.ports;
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(this.#core.setup.resource.timeoutMs, resolve);
+      void this.#loop.finally(() => {
+        cancel();
+        resolve();
+      });
+    });
   }
 
   async #connectForever(): Promise<void> {
@@ -169,6 +176,7 @@ export class Peering {
     if (dialled.virgin && this.#core.store.meta.localcnt === 0n)
       await this.#core.save(({ meta }) => ({ meta: { ...meta, localcnt: 1n } }));
     if (map.staleCount > 0 && !(await this.#becameStale())) throw new Error('the record cannot be written');
+    if (!link.isUp()) return;
     this.primary.link = link;
     await commitMap(map);
     if (!link.isUp()) return;
@@ -218,6 +226,7 @@ export class Peering {
       if (!clean()) return;
       this.primary.gate.rejoin();
       if (link.words !== null && !(await this.#ask(link, 'joined'))) return;
+      if (!link.isUp()) return;
       this.#joined = true;
       this.#resync?.done();
       this.#core.report('record', 'info', 'Nodes are in sync.');
@@ -225,7 +234,8 @@ export class Peering {
       link.close(describeError(error));
     } finally {
       this.#joining = false;
-      if (!this.#joined && link.isUp()) this.#resync?.pump();
+      // Perhaps of another link, which found this one still joining.
+      if (!this.#joined) this.#resync?.pump();
     }
   }
 
@@ -245,6 +255,8 @@ export class Peering {
 
   /** Sends a control word with our record and waits for its answer. @returns false when the link died first */
   async #ask(link: Link, word: 'syncstart' | 'joined'): Promise<boolean> {
+    // Nobody would wake us: #down() has been.
+    if (!link.isUp()) return false;
     const answer = new Promise<void>((resolve) => this.#waiters.set(`${word}_ack`, resolve));
     link.control([{ name: word, type: 'uint8', value: 1 }, ...wordsFields(this.#core)]);
     await answer;
