@@ -37,6 +37,10 @@ export class Standing implements GateHost {
   /** Higher numbers freeze; a handshake in our own epoch raises it. */
   #knownEpoch: number;
   #stopped = false;
+  /** When this process last looked, and when it woke after it had not looked for longer than the lease. */
+  #lookedAt: number;
+  #awakeSince = -Infinity;
+  #cancelWatch: () => void = () => undefined;
 
   /** @param aloneConfirmed false when an earlier primary may still answer (A3) */
   constructor(core: EngineCore, host: StandingHost, aloneConfirmed: boolean) {
@@ -45,6 +49,8 @@ export class Standing implements GateHost {
     this.aloneConfirmed = aloneConfirmed;
     this.#startedAt = core.ports.clock.now();
     this.#knownEpoch = core.store.record.epoch.number;
+    this.#lookedAt = this.#startedAt;
+    this.#watchSelf();
   }
 
   get countersReady(): boolean {
@@ -58,6 +64,7 @@ export class Standing implements GateHost {
   }
 
   look(): void {
+    this.#noteGap();
     this.heardAt();
     if (!this.aloneConfirmed && !namesPeer(this.#core) && this.#silent()) this.aloneConfirmed = true;
     const number = this.#core.ports.lease.peerEpochNumber();
@@ -131,6 +138,7 @@ export class Standing implements GateHost {
 
   stop(): void {
     this.#stopped = true;
+    this.#cancelWatch();
   }
 
   wantAlone(): void {
@@ -162,9 +170,25 @@ export class Standing implements GateHost {
     this.#host.changed();
   }
 
-  /** H has passed since the peer's last message. */
+  /** H has passed since the peer's last message, in which we could have heard it. */
   #silent(): boolean {
-    return this.#core.ports.clock.now() >= this.heardAt() + this.#core.setup.timing.holdMs;
+    this.#noteGap();
+    const since = Math.max(this.heardAt(), this.#awakeSince);
+    return this.#core.ports.clock.now() >= since + this.#core.setup.timing.holdMs;
+  }
+
+  /** A process or machine that stood still heard nothing: that is its own gap, not the peer's silence. */
+  #noteGap(): void {
+    const now = this.#core.ports.clock.now();
+    if (now - this.#lookedAt > this.#core.setup.timing.leaseMs) this.#awakeSince = now;
+    this.#lookedAt = now;
+  }
+
+  #watchSelf(): void {
+    this.#cancelWatch = this.#core.ports.clock.after(this.#core.setup.timing.heartbeatMs, () => {
+      this.#noteGap();
+      this.#watchSelf();
+    });
   }
 
   /** A3: the record names the peer and something cannot be answered with it. */

@@ -66,6 +66,7 @@ export class SimNode {
   readonly #pair: SimPair;
   #sidecar: Buffer | null = null;
   #life = 0;
+  #wakesAt = -Infinity;
 
   constructor(pair: SimPair, name: SimName) {
     this.#pair = pair;
@@ -139,10 +140,17 @@ export class SimNode {
       // A dead process has no timers.
       clock: {
         now: () => clock.now(),
-        after: (ms, run) =>
-          clock.after(ms, () => {
-            if (life === this.#life) run();
-          }),
+        after: (ms, run) => {
+          let cancel = (): void => undefined;
+          const due = (): void => {
+            if (life !== this.#life) return;
+            const rest = this.#wakesAt - clock.now();
+            if (rest > 0) cancel = clock.after(rest, due);
+            else run();
+          };
+          cancel = clock.after(ms, due);
+          return () => cancel();
+        },
       },
       random,
       disk: this.disk,
@@ -187,6 +195,11 @@ export class SimNode {
       });
     });
     return snapshot;
+  }
+
+  /** The process stands still for `ms`: no timer fires. Make the network silent meanwhile; its disk must be idle. */
+  suspend(ms: number): void {
+    this.#wakesAt = this.#pair.clock.now() + ms;
   }
 
   /** `power`: the disk's cache is lost and nobody is told; else the process dies and its kernel says so. */
