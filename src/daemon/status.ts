@@ -67,6 +67,9 @@ function badge(group: Group): string {
     return why === null ? 'failover now: safe' : `failover now: not possible (${why})`;
   }
   const verdict = mayPromote(group.evidence());
+  const { context } = group.actor.getSnapshot();
+  // What the disks allow is no use while the group could not come up.
+  if (group.state === 'holding') return `holding, tried again by itself: ${context.error ?? context.reason}`;
   if (verdict.answer !== 'refuse') return 'standby: may take over';
   return `blocked: ${verdict.reasons[0]?.text ?? 'unknown'}`;
 }

@@ -24,9 +24,11 @@ describe('a mistake in a file', () => {
   async function refusal(node = 'hasta'): Promise<{ code: number; text: string }> {
     const files = ['-c', lab.hastConf, '-C', lab.hastateYaml, '-n', node];
     const state = ['--state-dir', lab.places.hasta.stateDir];
-    const foreground = await hastated('-F', ...files, ...state);
-    const background = await hastated(...files, ...state);
-    const checked = await hastate(...files, 'check');
+    const [foreground, background, checked] = await Promise.all([
+      hastated('-F', ...files, ...state),
+      hastated(...files, ...state),
+      hastate(...files, 'check'),
+    ]);
     expect(background).toEqual(foreground);
     expect(checked.code).toBe(foreground.code);
     expect(checked.stderr).toContain(foreground.stderr);

@@ -61,12 +61,14 @@ describe('a disk that cannot be used', () => {
       });
       expect(groupOf(status, 'one').badge).toMatch(why);
 
-      const list = await lab.hastate('hasta', 'list', '--json', 'disk1');
+      const [list, whyNot, role] = await Promise.all([
+        lab.hastate('hasta', 'list', '--json', 'disk1'),
+        lab.hastate('hasta', 'why-not', 'one'),
+        lab.hastate('hasta', 'role', 'primary', 'disk1'),
+      ]);
       expect((JSON.parse(list.stdout) as ResourceStatus[])[0]?.error).toBe(error);
-      const whyNot = await lab.hastate('hasta', 'why-not', 'one');
       expect(whyNot.stdout).toMatch(why);
       expect(whyNot.stdout).not.toContain('next: hastate promote');
-      const role = await lab.hastate('hasta', 'role', 'primary', 'disk1');
       expect(role.code).not.toBe(0);
       expect(role.stderr).toMatch(why);
       expect(await daemon.logged('disk1 cannot be used')).toHaveLength(2);

@@ -88,6 +88,11 @@ export class LabDaemon {
     this.#process?.kill(signal);
   }
 
+  /** As when this process ended. */
+  closeInput(): void {
+    this.#process?.stdin?.end();
+  }
+
   /** SIGKILL. */
   async kill(): Promise<void> {
     this.signal('SIGKILL');
@@ -164,12 +169,17 @@ export class LabDaemon {
     return this.until(`primary of ${group}`, (s) => groupOf(s, group).state === 'primary.serving', ms);
   }
 
-  /** Makes it primary alone, on an operator's word. */
-  async promoteAlone(group: string): Promise<void> {
+  /** Running, and its peer has been silent long enough for a promotion. */
+  async untilAlone(): Promise<void> {
     await this.untilRunning();
     await this.until('without its peer', ({ charts }) =>
       charts.some(({ machine, value }) => machine === 'link' && value === 'silent'),
     );
+  }
+
+  /** Makes it primary alone, on an operator's word. */
+  async promoteAlone(group: string): Promise<void> {
+    await this.untilAlone();
     await this.request('promote', { group, force: true, reason: 'a test of one node' }, 20_000);
   }
 }

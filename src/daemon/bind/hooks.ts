@@ -124,14 +124,16 @@ export class GroupHooks {
       log: this.#runtime.log,
     });
     const ok = hookSucceeded(outcome);
-    const printed = outcome.output.trim();
+    const took = `${Math.round(outcome.durationMs)} ms`;
+    const end = ok ? `done in ${took}` : `${outcome.failure ?? 'failed'} (${took})`;
+    const printed = outcome.output.trim().slice(-500);
     this.#runtime.journal.add({
       kind: 'hook.exited',
       level: ok ? 'info' : 'error',
       group: group.name,
       message:
-        `${group.name}: ${step.name} ${step.verb} ${ok ? 'done' : (outcome.failure ?? 'failed')} in ${Math.round(outcome.durationMs)} ms` +
-        (ok || printed === '' ? '' : `: ${printed.slice(-500)}`),
+        `${group.name}: ${step.name} ${step.verb} ${end}` +
+        (ok || end.includes(printed) ? '' : `: ${printed}`),
       data: { ...outcome, hook: step.name, verb: step.verb },
     });
     return outcome;
