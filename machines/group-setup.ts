@@ -12,6 +12,7 @@ import { effectPort, port } from './port.ts';
 import { textOf } from './thrown.ts';
 
 const MAX_HOLD_MS = 60_000;
+const UNSTICK_MS = 10_000;
 
 function needsOnlyConsent(verdict: Verdict): boolean {
   return (
@@ -51,6 +52,8 @@ export const groupSetup = setup({
   delays: {
     hold: ({ context }) => Math.min(MAX_HOLD_MS, context.holdBaseMs * 2 ** Math.max(0, context.failures - 1)),
     retry: ({ context }) => context.retryMs,
+    /** Holders may have ended by themselves. */
+    unstick: UNSTICK_MS,
   },
   actions: {
     judge: assign({

@@ -161,7 +161,7 @@ export const groupMachine = groupSetup.createMachine({
             onDone: [
               {
                 guard: { type: 'hooksStuck', params: ({ event }) => ({ result: event.output }) },
-                target: '#group.stuck',
+                target: '#group.closing',
                 actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.output.summary }) },
               },
               {
@@ -231,7 +231,7 @@ export const groupMachine = groupSetup.createMachine({
             onDone: [
               {
                 guard: { type: 'hooksStuck', params: ({ event }) => ({ result: event.output }) },
-                target: '#group.stuck',
+                target: '#group.closing',
                 actions: { type: 'noteError', params: ({ event }) => ({ error: event.output.summary }) },
               },
               {
@@ -257,7 +257,7 @@ export const groupMachine = groupSetup.createMachine({
             input: scope,
             onDone: 'releasing',
             onError: {
-              target: '#group.stuck',
+              target: '#group.closing',
               actions: { type: 'noteError', params: thrown },
             },
           },
@@ -335,9 +335,22 @@ export const groupMachine = groupSetup.createMachine({
         STOP: { target: 'stopped', actions: 'noteStop' },
       },
     },
+    closing: {
+      description: 'Something cannot be removed: at least nothing is served any more, and the peer is told',
+      on: { STOP: { actions: 'noteStop' } },
+      invoke: {
+        id: 'closeExports',
+        src: 'releaseMembers',
+        input: ({ context }) => ({ group: context.group, reason: context.reason, handover: false }),
+        onDone: 'stuck',
+        onError: { target: 'stuck', actions: { type: 'noteError', params: thrown } },
+      },
+    },
     stuck: {
       description: 'Something of an earlier epoch cannot be removed: never primary until it is gone',
       entry: { type: 'reportBlocked', params: ({ context }) => ({ error: context.error }) },
+      always: { guard: 'stopping', target: 'stopped' },
+      after: { unstick: 'demoting.stoppingHooks' },
       on: {
         RETRY: 'demoting.stoppingHooks',
         EVALUATE: { actions: 'judge' },

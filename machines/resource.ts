@@ -9,10 +9,20 @@ import type { NodeName } from '../src/model/roles.ts';
 import { port } from './port.ts';
 import { textOf, thrown } from './thrown.ts';
 
+/** How a member is to become primary. */
+export interface PromotionOrder {
+  readonly epoch: Epoch;
+  /** Who has everything in this epoch. */
+  readonly inSync: readonly NodeName[];
+  /** An operator accepted the loss of what is missing here. */
+  readonly forced: boolean;
+  /** The decision counted on the peer's silence since this time (ms): a later word of it calls the promotion off. */
+  readonly heardBefore: number | null;
+}
+
 export interface ResourceContext {
   readonly resource: string;
-  readonly epoch: Epoch | null;
-  readonly inSync: readonly NodeName[];
+  readonly order: PromotionOrder | null;
   readonly handover: boolean;
   /** Why the last command failed, or null. */
   readonly error: string | null;
@@ -24,7 +34,7 @@ export interface ResourceInput {
 
 export type ResourceMachineEvent =
   | { readonly type: 'SECONDARY' }
-  | { readonly type: 'PREPARE'; readonly epoch: Epoch; readonly inSync: readonly NodeName[] }
+  | { readonly type: 'PREPARE'; readonly order: PromotionOrder }
   | { readonly type: 'PROMOTE' }
   | { readonly type: 'RELEASE'; readonly handover: boolean }
   | { readonly type: 'REOPEN' }
@@ -49,10 +59,8 @@ export const resourceMachine = setup({
   actors: {
     openEngine: port<undefined, { resource: string }>('open-engine'),
     becomeSecondary: port<undefined, { resource: string }>('become-secondary'),
-    preparePrimary: port<undefined, { resource: string; epoch: Epoch | null; inSync: readonly NodeName[] }>(
-      'prepare-primary',
-    ),
-    becomePrimary: port<undefined, { resource: string; epoch: Epoch | null }>('become-primary'),
+    preparePrimary: port<undefined, { resource: string; order: PromotionOrder | null }>('prepare-primary'),
+    becomePrimary: port<undefined, { resource: string; order: PromotionOrder | null }>('become-primary'),
     releaseEngine: port<undefined, { resource: string; handover: boolean }>('release-engine'),
   },
   actions: {
@@ -64,13 +72,7 @@ export const resourceMachine = setup({
 }).createMachine({
   id: 'resource',
   description: 'HAST role of one resource: init, secondary or primary',
-  context: ({ input }) => ({
-    resource: input.resource,
-    epoch: null,
-    inSync: [],
-    handover: false,
-    error: null,
-  }),
+  context: ({ input }) => ({ resource: input.resource, order: null, handover: false, error: null }),
   initial: 'opening',
   on: {
     'ENGINE.DIED': {
@@ -98,7 +100,7 @@ export const resourceMachine = setup({
         SECONDARY: 'becomingSecondary',
         PREPARE: {
           target: 'preparing',
-          actions: assign({ epoch: ({ event }) => event.epoch, inSync: ({ event }) => event.inSync }),
+          actions: assign({ order: ({ event }) => event.order }),
         },
         RELEASE: { target: 'releasing', actions: assign({ handover: ({ event }) => event.handover }) },
       },
@@ -135,7 +137,7 @@ export const resourceMachine = setup({
         SECONDARY: 'becomingSecondary',
         PREPARE: {
           target: 'preparing',
-          actions: assign({ epoch: ({ event }) => event.epoch, inSync: ({ event }) => event.inSync }),
+          actions: assign({ order: ({ event }) => event.order }),
         },
         RELEASE: { target: 'releasing', actions: assign({ handover: ({ event }) => event.handover }) },
       },
@@ -145,11 +147,7 @@ export const resourceMachine = setup({
       invoke: {
         id: 'preparePrimary',
         src: 'preparePrimary',
-        input: ({ context }) => ({
-          resource: context.resource,
-          epoch: context.epoch,
-          inSync: context.inSync,
-        }),
+        input: ({ context }) => ({ resource: context.resource, order: context.order }),
         onDone: { target: 'prepared', actions: 'clearError' },
         onError: {
           target: 'failed',
@@ -169,7 +167,7 @@ export const resourceMachine = setup({
       invoke: {
         id: 'becomePrimary',
         src: 'becomePrimary',
-        input: ({ context }) => ({ resource: context.resource, epoch: context.epoch }),
+        input: ({ context }) => ({ resource: context.resource, order: context.order }),
         onDone: { target: 'primary', actions: 'clearError' },
         onError: {
           target: 'failed',

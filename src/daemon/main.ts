@@ -153,6 +153,7 @@ async function serve(args: Arguments): Promise<void> {
     stateDir: args.stateDir,
     clock,
     startedAt: clock.now(),
+    wake: { since: 0 },
     log,
     journal: new Journal({ node: hast.node, stateDir: args.stateDir, now: () => clock.now(), log }),
     peer: new PeerState(),

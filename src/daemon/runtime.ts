@@ -17,6 +17,8 @@ export interface Runtime {
   readonly stateDir: string;
   readonly clock: ClockPort;
   readonly startedAt: number;
+  /** When this process last stood still and woke. ms */
+  readonly wake: { since: number };
   readonly log: Log;
   readonly journal: Journal;
   readonly peer: PeerState;

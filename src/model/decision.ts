@@ -67,8 +67,12 @@ export function peerPresence(evidence: Evidence): PeerPresence {
   const heard = lastHeard(evidence);
   if (evidence.fencedAt !== null && evidence.fencedAt >= (heard ?? 0)) return 'fenced';
   if (evidence.certainDeathAt !== null && evidence.certainDeathAt >= (heard ?? 0)) return 'dead';
-  const since = Math.max(heard ?? evidence.startedAt, evidence.startedAt);
-  return evidence.now - since >= evidence.timing.promotionDelayMs ? 'silent' : 'alive';
+  return evidence.now - silentSince(evidence) >= evidence.timing.promotionDelayMs ? 'silent' : 'alive';
+}
+
+/** From when on the peer's silence counts: not from before we ran, nor from while we stood still. */
+function silentSince(evidence: Evidence): number {
+  return Math.max(lastHeard(evidence) ?? evidence.startedAt, evidence.startedAt, evidence.awakeSince);
 }
 
 function forced(evidence: Evidence): boolean {
@@ -178,7 +182,7 @@ function judgeEpoch(evidence: Evidence, found: Findings): void {
       'D5',
       'split-brain',
       `both nodes were primary in epoch ${own.number} (ids ${own.id} and ${evidence.report.epoch.id}): decide which copy to keep`,
-      'hastate resolve RESOURCE --discard NODE',
+      'stop hastated on the node whose copy is to be discarded, run hastate create --force there, start it again',
     );
   } else if (order === 'newer' && !forced(evidence)) {
     refuse(
@@ -233,11 +237,7 @@ function silence(evidence: Evidence): string {
 
 function judgeLivingPeer(evidence: Evidence, found: Findings, peer: string): void {
   const { report, trigger, timing, now } = evidence;
-  const heard = lastHeard(evidence);
-  const untilSilent = Math.max(
-    1,
-    Math.ceil(timing.promotionDelayMs - (now - Math.max(heard ?? 0, evidence.startedAt))),
-  );
+  const untilSilent = Math.max(1, Math.ceil(timing.promotionDelayMs - (now - silentSince(evidence))));
   if (trigger.kind === 'handover') return;
   if (report === null) {
     wait(
@@ -359,14 +359,13 @@ function judgeVirgin(evidence: Evidence, member: MemberEvidence, found: Findings
 function judgeLinkLoss(evidence: Evidence, member: MemberEvidence, found: Findings): void {
   const { dataLinkDownAt } = member;
   const heard = lastHeard(evidence);
-  const peerMayWrite = evidence.trigger.kind === 'automatic' && evidence.report?.primary !== false;
-  if (
-    peerMayWrite &&
-    !forced(evidence) &&
-    dataLinkDownAt !== null &&
-    heard !== null &&
-    heard > dataLinkDownAt + evidence.timing.holdMs
-  ) {
+  const heardLater =
+    dataLinkDownAt !== null && heard !== null && heard > dataLinkDownAt + evidence.timing.holdMs;
+  // Who is not primary and has the same history on record did not go on alone; one who hands over sends its record.
+  const didNotGoOn =
+    evidence.trigger.kind === 'handover' ||
+    (evidence.report?.primary === false && member.peerAgrees === true);
+  if (heardLater && !didNotGoOn && !forced(evidence)) {
     refuse(
       found,
       'B3',

@@ -28,6 +28,11 @@ export interface MemberEvidence {
   /** When the data link to a primary died; null while it is up or never was. */
   readonly dataLinkDownAt: number | null;
   readonly dataLinkUp: boolean;
+  /**
+   * The peer's latest record (of its current boot) has our generation and calls our disk in sync:
+   * it did not go on alone. Null while no record of it was heard.
+   */
+  readonly peerAgrees: boolean | null;
 }
 
 /** The peer's own words, of its current boot. */
@@ -57,6 +62,8 @@ export interface Evidence {
   readonly heardAt: Readonly<Record<PathName, number | null>>;
   /** When this daemon started: silence is measured from here at the earliest. */
   readonly startedAt: number;
+  /** When this process last stood still and woke: older silence is its own, not the peer's. */
+  readonly awakeSince: number;
   /** B6: reset on the authenticated channel, then its host refused a new connection. */
   readonly certainDeathAt: number | null;
   readonly report: PeerReport | null;

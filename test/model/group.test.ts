@@ -175,6 +175,7 @@ describe('a promotion that fails', () => {
     await ports.promoteMembers.answer(undefined);
     await ports.attachDevices.answer(undefined);
     await ports.startHooks.answer({ ok: false, stuck: true, summary: '20-ext4 start timed out' });
+    await ports.releaseMembers.answer(undefined);
     expect(actor.getSnapshot().matches('stuck')).toBe(true);
   });
 
@@ -234,13 +235,31 @@ describe('going down', () => {
     actor.send({ type: 'DEMOTE', reason: 'newer epoch', handoverTo: null });
     await ports.lowerAddress.answer(undefined);
     await ports.stopHooks.answer({ ok: false, stuck: true, summary: '20-ext4 hangs' });
+    // The exports are closed first, so that the other node may take over.
+    expect(actor.getSnapshot().matches('closing')).toBe(true);
+    await ports.releaseMembers.answer(undefined);
     expect(actor.getSnapshot().matches('stuck')).toBe(true);
     evaluate();
     expect(actor.getSnapshot().matches('stuck')).toBe(true);
     actor.send({ type: 'RETRY' });
     await ports.stopHooks.answer(OK);
     await ports.detachDevices.fail('/dev/loop0 is held by 4711');
+    await ports.releaseMembers.answer(undefined);
     expect(actor.getSnapshot().matches('stuck')).toBe(true);
+  });
+
+  it('tries by itself to get unstuck, since holders may have ended', async () => {
+    actor.send({ type: 'DEMOTE', reason: 'newer epoch', handoverTo: null });
+    await ports.lowerAddress.answer(undefined);
+    await ports.stopHooks.answer(OK);
+    await ports.detachDevices.fail('/dev/loop0 is held by 4711');
+    await ports.releaseMembers.answer(undefined);
+    clock.increment(10_000);
+    await ports.stopHooks.answer(OK);
+    await ports.detachDevices.answer(undefined);
+    await ports.releaseMembers.answer(undefined);
+    await ports.settleSecondary.answer(undefined);
+    expect(actor.getSnapshot().matches('standby')).toBe(true);
   });
 
   it('asks for the epoch back when nobody took it', async () => {

@@ -1,22 +1,23 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createActor, type Actor } from 'xstate';
 
-import { resourceMachine } from '../../machines/resource.ts';
-import type { Epoch } from '../../src/model/record.ts';
+import { type PromotionOrder, resourceMachine } from '../../machines/resource.ts';
 import { expectStates, type StateRecord } from '../support/expect-states.ts';
 import { handPort } from '../support/ports.ts';
 
-const EPOCH = { number: 8, id: '00000000000000bb' };
+const ORDER: PromotionOrder = {
+  epoch: { number: 8, id: '00000000000000bb' },
+  inSync: ['hastb'],
+  forced: false,
+  heardBefore: null,
+};
 
 function build() {
   const ports = {
     openEngine: handPort<undefined, { resource: string }>(),
     becomeSecondary: handPort<undefined, { resource: string }>(),
-    preparePrimary: handPort<
-      undefined,
-      { resource: string; epoch: Epoch | null; inSync: readonly string[] }
-    >(),
-    becomePrimary: handPort<undefined, { resource: string; epoch: Epoch | null }>(),
+    preparePrimary: handPort<undefined, { resource: string; order: PromotionOrder | null }>(),
+    becomePrimary: handPort<undefined, { resource: string; order: PromotionOrder | null }>(),
     releaseEngine: handPort<undefined, { resource: string; handover: boolean }>(),
   };
   const { openEngine, becomeSecondary, preparePrimary, becomePrimary, releaseEngine } = ports;
@@ -47,7 +48,7 @@ async function becomePrimary(): Promise<void> {
   await ports.openEngine.answer(undefined);
   actor.send({ type: 'SECONDARY' });
   await ports.becomeSecondary.answer(undefined);
-  actor.send({ type: 'PREPARE', epoch: EPOCH, inSync: ['hastb'] });
+  actor.send({ type: 'PREPARE', order: ORDER });
   await ports.preparePrimary.answer(undefined);
   actor.send({ type: 'PROMOTE' });
   await ports.becomePrimary.answer(undefined);
@@ -66,7 +67,7 @@ describe('the role of a resource', () => {
       'promoting',
       'primary.peer.degraded+io.serving',
     ]);
-    expect(ports.preparePrimary.calls).toEqual([{ resource: 'disk1', epoch: EPOCH, inSync: ['hastb'] }]);
+    expect(ports.preparePrimary.calls).toEqual([{ resource: 'disk1', order: ORDER }]);
   });
 
   it('cannot be promoted without a prepared epoch', async () => {

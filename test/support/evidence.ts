@@ -19,6 +19,7 @@ const MEMBER: MemberEvidence = {
   freshness: { kind: 'inSync' },
   dataLinkDownAt: 9400,
   dataLinkUp: false,
+  peerAgrees: true,
 };
 
 export function evidenceOf(given: Given = {}): Evidence {
@@ -32,6 +33,7 @@ export function evidenceOf(given: Given = {}): Evidence {
     members: members.map((member) => ({ ...MEMBER, ...member })),
     heardAt: { dataLink: 9000, peerChannel: 9000, adverts: 9000, ...heardAt },
     startedAt: 0,
+    awakeSince: 0,
     certainDeathAt: null,
     report:
       report === null

@@ -14,7 +14,7 @@ import { encodeCarp } from '../../protocol/carp.ts';
 import { splitFamilies } from '../../protocol/ip-address.ts';
 import type { Runtime } from '../runtime.ts';
 import { reach, runChart } from './actors.ts';
-import type { AddressService } from './group.ts';
+import type { AddressService } from './group-services.ts';
 
 const ADDRESS_MS = 10_000;
 const REASSERT_MS = 1000;

@@ -6,6 +6,7 @@ import { EngineError } from '../../model/errors.ts';
 import type { Epoch } from '../../model/record.ts';
 import type { GroupSettings } from '../../model/settings.ts';
 import type { Runtime } from '../runtime.ts';
+import type { HandoverRecords } from './handover-records.ts';
 
 /** Asks the peer; rejects when it is not there, refuses or takes longer than `timeoutMs`. */
 export type AskPeer = (
@@ -16,7 +17,7 @@ export type AskPeer = (
 
 /** How long a node promises to leave a group to the other one. */
 const CONSENT_MS = 3000;
-const HANDOVER_MS = 20_000;
+const HANDOVER_MS = 45_000;
 
 export class Agreement {
   readonly #runtime: Runtime;
@@ -72,8 +73,9 @@ export class Agreement {
   }
 
   /** @throws EngineError `handover-refused`, NetError of the peer channel: then nobody may know who has it */
-  async handOver(epoch: Epoch): Promise<void> {
-    const reply = await this.#askPeer('handover', { group: this.#group.name, epoch }, HANDOVER_MS);
+  async handOver(epoch: Epoch, records: HandoverRecords): Promise<void> {
+    const params = { group: this.#group.name, epoch, records };
+    const reply = await this.#askPeer('handover', params, HANDOVER_MS);
     const { accepted, reason } = reply as Record<string, unknown>;
     if (accepted !== true) {
       throw new EngineError('handover-refused', `the peer did not take over: ${String(reason)}`);

@@ -17,6 +17,8 @@ export class Devices {
   readonly #attached = new Map<string, { path: string | null; cleanup: readonly CleanupAction[] }>();
   /** D1: what could not be removed, by resource. */
   readonly #inTheWay = new Map<string, string>();
+  /** Why left-overs could not be looked for, or null. */
+  #unknown: string | null = null;
   readonly #changed: () => void;
 
   constructor(runtime: Runtime, changed: () => void) {
@@ -38,10 +40,19 @@ export class Devices {
     return group.device === 'auto' && Object.keys(group.hooks).length === 0 ? 'none' : group.device;
   }
 
-  /** D1: detaches what an earlier life left. What resists becomes an obstacle, not an error. */
+  /** D1: detaches what an earlier life left. What resists, or cannot be told, becomes an obstacle, not an error. */
   async cleanUp(): Promise<void> {
     const driver = await this.#driver('auto');
-    for (const { resource, kind, what } of await driver.leftovers()) {
+    let found: Awaited<ReturnType<DeviceDriver['leftovers']>>;
+    try {
+      found = await driver.leftovers();
+      this.#unknown = null;
+    } catch (error) {
+      this.#unknown = `what an earlier life left on this machine cannot be found out: ${describeError(error)}; restart hastated when that is mended`;
+      this.#runtime.journal.add({ kind: 'device.in-the-way', level: 'error', message: this.#unknown });
+      return;
+    }
+    for (const { resource, kind, what } of found) {
       this.#runtime.journal.add({
         kind: 'device.leftover',
         level: 'warn',
@@ -68,10 +79,12 @@ export class Devices {
   }
 
   obstacles(resources: readonly string[]): string[] {
-    return resources.flatMap((resource) => {
+    const unknown = this.#unknown === null ? [] : [this.#unknown];
+    const known = resources.flatMap((resource) => {
       const what = this.#inTheWay.get(resource);
       return what === undefined ? [] : [`${resource}: ${what}`];
     });
+    return [...unknown, ...known];
   }
 
   async attach(group: GroupSettings, members: readonly Member[]): Promise<void> {
@@ -115,8 +128,10 @@ export class Devices {
       this.#attached.delete(settings.name);
     }
     this.#changed();
-    const [obstacle] = this.obstacles(members.map(({ settings }) => settings.name));
-    if (obstacle !== undefined) throw new DiskError('device-held', obstacle);
+    for (const { settings } of members) {
+      const what = this.#inTheWay.get(settings.name);
+      if (what !== undefined) throw new DiskError('device-held', `${settings.name}: ${what}`);
+    }
   }
 
   path(resource: string): string | null {

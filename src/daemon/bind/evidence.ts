@@ -5,6 +5,7 @@ import type { PathName } from '../../model/roles.ts';
 import type { GroupSettings } from '../../model/settings.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Member } from './members.ts';
+import { peerAgrees } from './record-exchange.ts';
 
 const NOT_OPEN: Freshness = { kind: 'unknown', why: 'the disk is not open' };
 
@@ -24,11 +25,13 @@ export function memberEvidence(runtime: Runtime, group: GroupSettings, member: M
     freshness: snapshot === null ? NOT_OPEN : asCandidate(group, member, snapshot.freshness),
     dataLinkDownAt: snapshot?.dataLinkDownAt ?? null,
     dataLinkUp: snapshot?.dataLinkUp ?? false,
+    peerAgrees: peerAgrees(runtime, member),
   };
 }
 
-/** A2: an async secondary may lack acknowledged writes, so it is no candidate unless the group says so. */
+/** What this node doubts, it does not serve. A2: an async secondary may lack acknowledged writes, so it is no candidate unless the group says so. */
 function asCandidate(group: GroupSettings, member: Member, freshness: Freshness): Freshness {
+  if (freshness.kind === 'inSync' && member.doubt !== null) return { kind: 'unknown', why: member.doubt.why };
   const mayLose = member.settings.replication === 'async' && !group.allowLoss;
   return freshness.kind === 'inSync' && mayLose
     ? { kind: 'unknown', why: 'replication is async and the group does not say allow-loss' }
@@ -67,6 +70,7 @@ export function gatherEvidence(runtime: Runtime, sources: EvidenceSources): Evid
     members: members.map((member) => memberEvidence(runtime, group, member)),
     heardAt: heardOn(sources.allMembers),
     startedAt: runtime.startedAt,
+    awakeSince: runtime.wake.since,
     certainDeathAt: runtime.peer.certainDeathAt,
     report: runtime.peer.report(group.name),
     references: { configured: runtime.settings.references.length, reached: sources.referencesReached },

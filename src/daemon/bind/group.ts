@@ -1,7 +1,8 @@
 /** One group at work: its chart, bound to members, devices, hooks, address and the peer's word. */
 import { type Actor, fromPromise, type SnapshotFrom } from 'xstate';
 
-import { groupMachine, type HooksResult } from '../../../machines/group.ts';
+import { groupMachine } from '../../../machines/group.ts';
+import type { PromotionOrder } from '../../../machines/resource.ts';
 import { groupEpoch, mayPromote, peerPresence } from '../../model/decision.ts';
 import { HastateError } from '../../model/errors.ts';
 import type { Evidence, Trigger } from '../../model/evidence.ts';
@@ -10,48 +11,20 @@ import type { Epoch } from '../../model/record.ts';
 import type { CarpState } from '../../model/roles.ts';
 import type { GroupSettings } from '../../model/settings.ts';
 import type { Verdict } from '../../model/verdict.ts';
+import type { GroupStatus } from '../../protocol/control.ts';
 import type { Runtime } from '../runtime.ts';
 import { dotted } from '../runtime.ts';
 import { reach, runChart } from './actors.ts';
-import { Agreement, type AskPeer } from './agreement.ts';
+import { Agreement } from './agreement.ts';
+import type { AddressService, GroupServices } from './group-services.ts';
+import { isUp, roleOf } from './group-phase.ts';
+import { handoverRecords } from './handover-records.ts';
 import { gatherEvidence } from './evidence.ts';
 import type { Member } from './members.ts';
-import { peerReady } from './peer-ready.ts';
+import { brokenMember, peerReady } from './member-checks.ts';
 
-/** What a group needs besides its members. */
-export interface GroupServices {
-  readonly allMembers: () => Iterable<Member>;
-  readonly referencesReached: () => number;
-  readonly obstacles: (group: string) => readonly string[];
-  readonly askPeer: AskPeer;
-  /** Tells the peer now instead of at the next heartbeat. */
-  announceState(): void;
-  attachDevices(group: GroupSettings, members: readonly Member[]): Promise<void>;
-  detachDevices(group: GroupSettings, members: readonly Member[]): Promise<void>;
-  runHooks(
-    group: GroupSettings,
-    members: readonly Member[],
-    verb: 'start' | 'stop',
-    about: { reason: string; forced: boolean; epoch: Epoch | null },
-  ): Promise<HooksResult>;
-  readonly address: AddressService | null;
-}
-
-/** The group's shared address: raised last, lowered first. */
-export interface AddressService {
-  state(): CarpState;
-  status(): { state: CarpState; up: boolean; transport: string };
-  raise(): Promise<void>;
-  lower(): Promise<void>;
-  /** Primary and serving: takes the address back that a stranger's advert cost us. */
-  reassert(): void;
-  /** The group is down: another node may lead; `failed` says why it could not stay up. */
-  released(failed: string | null): void;
-  /** Whether this node may become MASTER at all. */
-  eligible(may: boolean): void;
-}
-
-const ROLE_MS = 15_000;
+// Above the engine's own bound for a command: the chart must hear its answer.
+const ROLE_MS = 40_000;
 
 export class Group {
   readonly settings: GroupSettings;
@@ -62,6 +35,7 @@ export class Group {
   readonly #services: GroupServices;
   readonly #agreement: Agreement;
   #wasUp = false;
+  #cleanedByKeeper: string | null = null;
 
   constructor(
     runtime: Runtime,
@@ -92,8 +66,8 @@ export class Group {
 
   /** Once the group is down, and only then, the adverts let another node lead. */
   #releaseAddress(snapshot: SnapshotFrom<typeof groupMachine>): void {
-    const goingOrUp =
-      snapshot.matches('primary') || snapshot.matches('promoting') || snapshot.matches('demoting');
+    const role = roleOf(snapshot);
+    const goingOrUp = role === 'primary' || role === 'changing';
     if (this.#wasUp && !goingOrUp) {
       const failed = snapshot.matches('holding') || snapshot.matches('stuck');
       this.#services.address?.released(failed ? (snapshot.context.error ?? 'the group failed') : null);
@@ -188,7 +162,7 @@ export class Group {
     const address = this.#services.address;
     if (this.role === 'primary' || this.role === 'changing') {
       address?.eligible(true);
-      if (snapshot.matches({ primary: 'serving' })) address?.reassert();
+      if (snapshot.matches('primary')) this.#judgePrimary(address);
       return;
     }
     if (snapshot.status !== 'active') return;
@@ -197,6 +171,35 @@ export class Group {
       this.#runtime.peer.report(this.settings.name)?.primary === true &&
       peerPresence(this.evidence()) === 'alive';
     address?.eligible(!peerLeads && verdict.answer !== 'refuse' && this.role === 'secondary');
+  }
+
+  /** What happened while the group was on its way up counts as well as what happens now. */
+  #judgePrimary(address: AddressService | null): void {
+    const broken = this.#cleanedByKeeper ?? brokenMember(this.members);
+    if (broken !== null) {
+      this.#cleanedByKeeper = null;
+      this.actor.send({ type: 'DEMOTE', reason: broken, handoverTo: null });
+    } else if (this.actor.getSnapshot().matches({ primary: 'serving' })) {
+      address?.reassert();
+    }
+  }
+
+  /** D2: the keeper took address and devices away from under us. */
+  cleanedByKeeper(): void {
+    if (this.role === 'secondary') return;
+    this.#cleanedByKeeper = 'the daemon stood still and the keeper cleaned up';
+    this.judge();
+  }
+
+  /** Some member is primary, whatever the chart says. */
+  servesStill(): boolean {
+    return this.members.some((member) => member.snapshot?.role === 'primary');
+  }
+
+  healthy(): boolean {
+    const ill = (member: Member): boolean =>
+      member.error !== null || (member.snapshot?.diskError ?? null) !== null;
+    return this.role !== 'stuck' && !this.members.some(ill);
   }
 
   evidence(trigger: Trigger = { kind: 'automatic' }): Evidence {
@@ -215,24 +218,21 @@ export class Group {
     return { advert: this.#services.address?.state() ?? null, prefer: this.settings.prefer, onHold };
   }
 
-  get role(): 'primary' | 'secondary' | 'changing' | 'stuck' {
-    const snapshot = this.actor.getSnapshot();
-    if (snapshot.matches('primary')) return 'primary';
-    if (snapshot.matches('promoting') || snapshot.matches('demoting')) return 'changing';
-    return snapshot.matches('stuck') ? 'stuck' : 'secondary';
+  get role(): GroupStatus['role'] {
+    return roleOf(this.actor.getSnapshot());
   }
 
   get state(): string {
     return dotted(this.actor.getSnapshot().value);
   }
-
   get epoch(): Epoch {
     return groupEpoch(this.evidence().members);
   }
 
   /** B5: the peer wants to become primary. */
   grantClaim(peer: string): ReturnType<Agreement['grant']> {
-    return this.#agreement.grant(peer, this.role === 'secondary', this.state);
+    const standby = this.role === 'secondary' || (this.role === 'stuck' && !this.servesStill());
+    return this.#agreement.grant(peer, standby, this.state);
   }
 
   async #claim(): Promise<undefined> {
@@ -245,21 +245,28 @@ export class Group {
   }
 
   async #prepare(evidence: Evidence | null): Promise<Epoch> {
-    const handedOver = evidence?.trigger.kind === 'handover';
+    const trigger = evidence?.trigger;
     const peer = this.#runtime.settings.peer?.name ?? null;
     const known = Math.max(
       this.epoch.number,
       this.#runtime.peer.report(this.settings.name)?.epoch.number ?? 0,
     );
     const epoch: Epoch = { number: known + 1, id: this.#runtime.randomId() };
-    const inSync = handedOver && peer !== null ? [this.#runtime.node, peer].sort() : [this.#runtime.node];
-    await all(this.members.map((member) => member.prepare(epoch, inSync, ROLE_MS)));
+    const order: PromotionOrder = {
+      epoch,
+      inSync:
+        trigger?.kind === 'handover' && peer !== null
+          ? [this.#runtime.node, peer].sort()
+          : [this.#runtime.node],
+      forced: trigger?.kind === 'operator' && trigger.force,
+      heardBefore: evidence !== null && peerPresence(evidence) === 'silent' ? evidence.now : null,
+    };
+    await all(this.members.map((member) => member.prepare(order, ROLE_MS)));
     this.#runtime.peer.consumeConsent(this.settings.name);
     this.#services.announceState();
     return epoch;
   }
 
-  /** D4, B2: only what this node durably released, after the last flush of both sides, may go to the peer. */
   async #handOver(): Promise<undefined> {
     const kept = this.members.find(({ snapshot }) => snapshot?.record.released !== true);
     if (kept !== undefined) {
@@ -268,7 +275,7 @@ export class Group {
         `${kept.settings.name} lost touch with the other node on the way and may hold writes that it lacks: no handover`,
       );
     }
-    await this.#agreement.handOver(this.epoch);
+    await this.#agreement.handOver(this.epoch, handoverRecords(this.members));
     return undefined;
   }
 
@@ -384,15 +391,6 @@ export class Group {
   peerReady(): string | null {
     return peerReady(this.#runtime, this.members);
   }
-}
-
-/** The members are primary in the new epoch; devices, hooks and the address may still be on their way. */
-function isUp(snapshot: SnapshotFrom<typeof groupMachine>): boolean {
-  return (
-    snapshot.matches({ promoting: 'attaching' }) ||
-    snapshot.matches({ promoting: 'startingHooks' }) ||
-    snapshot.matches('primary')
-  );
 }
 
 async function all(work: readonly Promise<unknown>[]): Promise<void> {

@@ -7,7 +7,7 @@ import type { Actor } from 'xstate';
 import { linkMachine, type LinkVerdict } from '../../../machines/link.ts';
 import { mayPromote } from '../../model/decision.ts';
 import { HastateError, NetError, describeError } from '../../model/errors.ts';
-import { compareEpochs, type Epoch, freshnessByExchange } from '../../model/record.ts';
+import type { Epoch } from '../../model/record.ts';
 import { timingDigest } from '../../protocol/peer-message.ts';
 import type { HeartbeatBody, PeerHeartbeat, PeerMethod } from '../../protocol/peer-message.ts';
 import { createPeerChannel } from '../../net/peer-channel.ts';
@@ -15,15 +15,18 @@ import type { PeerChannel } from '../../net/peer-channel-types.ts';
 import type { Runtime } from '../runtime.ts';
 import { runChart } from './actors.ts';
 import { heardOn } from './evidence.ts';
+import { refusesHandover } from './handover-records.ts';
 import type { Group } from './group.ts';
 import type { Member } from './members.ts';
+import { OwnGap } from './own-gap.ts';
+import { RecordExchange } from './record-exchange.ts';
 
 /** How often shared memory is looked at for news of the data link. ms */
 const TICK_MS = 25;
 const OUTDATE_RETRY_MS = 200;
 /** An answer that comes later could be about an outage before a rejoin: it counts no more. */
 const OUTDATE_ANSWER_MS = 400;
-const HANDOVER_MS = 20_000;
+const HANDOVER_MS = 40_000;
 
 export interface LinkOptions {
   readonly runtime: Runtime;
@@ -40,6 +43,8 @@ export class Link {
   readonly #runtime: Runtime;
   readonly #actor: Actor<typeof linkMachine> | null;
   readonly #channel: PeerChannel | null;
+  readonly #exchange: RecordExchange;
+  readonly #ownGap: OwnGap;
   readonly #outdateAskedAt = new Map<string, number>();
   #lastHeard = Number.NEGATIVE_INFINITY;
   #cancelTick: (() => void) | null = null;
@@ -47,6 +52,8 @@ export class Link {
   constructor(options: LinkOptions) {
     this.#options = options;
     this.#runtime = options.runtime;
+    this.#exchange = new RecordExchange(options.runtime);
+    this.#ownGap = new OwnGap(options.runtime);
     const { peer } = options.runtime.settings;
     this.#channel = peer === null || peer.addresses.length === 0 ? null : this.#createChannel(peer);
     this.#actor = peer === null ? null : this.#createChart(peer.name);
@@ -150,6 +157,7 @@ export class Link {
   }
 
   #tick(): void {
+    this.#ownGap.look(this.#options.members.values());
     const heard = heardOn(this.#options.members.values());
     const latest = Math.max(...Object.values(heard).map((at) => at ?? Number.NEGATIVE_INFINITY));
     if (latest > this.#lastHeard) {
@@ -172,10 +180,9 @@ export class Link {
       const evidence = group.evidence();
       return {
         name: group.settings.name,
-        primary:
-          group.role === 'primary' || group.members.some((member) => member.snapshot?.role === 'primary'),
+        primary: group.role === 'primary' || group.servesStill(),
         changing: group.role === 'changing',
-        healthy: evidence.members.every((member) => member.diskError === null) && group.role !== 'stuck',
+        healthy: group.healthy(),
         epoch: group.epoch,
         virgin: evidence.members.every((member) => member.state === 'virgin'),
         candidate: mayPromote(evidence).answer !== 'refuse',
@@ -202,33 +209,9 @@ export class Link {
     this.#runtime.peer.heard(at, heartbeat.groups, heartbeat.resources);
     for (const words of heartbeat.resources) {
       const member = this.#options.members.get(words.name);
-      if (member !== undefined) this.#compare(member, words.record.epoch);
+      if (member !== undefined) this.#exchange.compare(member, words, heartbeat);
     }
     this.#judgeGroups();
-  }
-
-  /** A5 and B4: what the peer's record means for our copy. */
-  #compare(member: Member, theirEpoch: Epoch): void {
-    const { snapshot } = member;
-    const words = this.#runtime.peer.resource(member.settings.name);
-    if (snapshot === null || words === null) return;
-    member.lease.showEpoch(theirEpoch.number);
-    const order = compareEpochs(snapshot.record.epoch, theirEpoch);
-    if (snapshot.role === 'primary' && (order === 'newer' || order === 'clash')) {
-      this.#detached(
-        member.command({ type: 'peer-epoch', epoch: theirEpoch }),
-        `${member.settings.name}: freezing`,
-      );
-      return;
-    }
-    const nobodyIsPrimary = snapshot.role !== 'primary' && words.role !== 'primary';
-    if (!nobodyIsPrimary || snapshot.dataLinkUp || snapshot.freshness.kind !== 'unknown') return;
-    const freshness = freshnessByExchange(snapshot.record, words.record, this.#runtime.node);
-    if (freshness.kind === 'unknown') return;
-    this.#detached(
-      member.command({ type: 'set-freshness', freshness }),
-      `${member.settings.name}: comparing records`,
-    );
   }
 
   /** A3: while a write may wait for it, asks the peer again and again to record `outdated`. */
@@ -294,7 +277,7 @@ export class Link {
       case 'claim':
         return this.#group(params).grantClaim(this.#runtime.settings.peer?.name ?? '');
       case 'handover':
-        return this.#takeOver(this.#group(params), params['epoch'] as Epoch);
+        return this.#takeOver(this.#group(params), params['epoch'] as Epoch, params['records']);
       case 'switchover':
         return this.#options.switchAway(this.#group(params));
       case 'status':
@@ -328,7 +311,9 @@ export class Link {
     return { outdated: true };
   }
 
-  async #takeOver(group: Group, epoch: Epoch): Promise<unknown> {
+  async #takeOver(group: Group, epoch: Epoch, records: unknown): Promise<unknown> {
+    const refusal = refusesHandover(group.members, records, this.#runtime.node);
+    if (refusal !== null) return { accepted: false, reason: refusal };
     try {
       await group.promote({ kind: 'handover', epoch }, 'recorded', HANDOVER_MS);
       return { accepted: true };

@@ -4,10 +4,12 @@
  */
 import type { Actor } from 'xstate';
 
-import { resourceMachine, type ResourceMachineEvent } from '../../../machines/resource.ts';
+import {
+  type PromotionOrder,
+  resourceMachine,
+  type ResourceMachineEvent,
+} from '../../../machines/resource.ts';
 import { describeError, EngineError } from '../../model/errors.ts';
-import type { Epoch } from '../../model/record.ts';
-import type { NodeName } from '../../model/roles.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
 import type { EngineCommand, EngineEvent, EngineSnapshot } from '../../replication/messages.ts';
 import { EngineHandle } from '../engine/supervise.ts';
@@ -44,6 +46,10 @@ export class Member {
   snapshot: EngineSnapshot | null = null;
   /** Why the engine cannot be used, or null. */
   error: string | null = null;
+  /** Since when and why this copy may lack what the peer wrote alone; null when it does not. */
+  doubt: { since: number; why: string } | null = null;
+  /** A5: the engine serves nothing until it has met the newer epoch. */
+  frozen = false;
   #reopenInMs = REOPEN_MS;
   #stopWaiting: () => void = () => undefined;
   readonly #runtime: Runtime;
@@ -113,11 +119,9 @@ export class Member {
       actors: {
         openEngine: fromPromise(() => this.#open()),
         becomeSecondary: fromPromise(() => run({ type: 'become-secondary' })),
-        preparePrimary: fromPromise(({ input }) =>
-          run({ type: 'prepare-primary', epoch: needEpoch(input.epoch), inSync: input.inSync }),
-        ),
+        preparePrimary: fromPromise(({ input }) => run(prepareCommand(input.order))),
         becomePrimary: fromPromise(({ input }) =>
-          run({ type: 'become-primary', epoch: needEpoch(input.epoch) }),
+          run({ type: 'become-primary', epoch: needOrder(input.order).epoch }),
         ),
         releaseEngine: fromPromise(async ({ input }) => {
           // A dead engine serves nothing any more: there is nothing left to release.
@@ -196,6 +200,10 @@ export class Member {
 
   #engineSaid(event: EngineEvent): void {
     if (event.snapshot !== null) this.snapshot = event.snapshot;
+    if (event.kind === 'frozen') this.frozen = true;
+    if (event.kind === 'thawed' || event.kind === 'role') this.frozen = false;
+    // A fresh join on the data link: the primary itself says that this disk has everything.
+    if (event.kind === 'sync-done') this.doubt = null;
     if (event.kind === 'disk-error') this.error = event.message;
     this.#runtime.journal.add({
       kind: `engine.${event.kind}`,
@@ -260,8 +268,8 @@ export class Member {
     await this.#drive({ type: 'SECONDARY' }, 'secondary', timeoutMs);
   }
 
-  prepare(epoch: Epoch, inSync: readonly NodeName[], timeoutMs: number): Promise<void> {
-    return this.#drive({ type: 'PREPARE', epoch, inSync }, 'prepared', timeoutMs);
+  prepare(order: PromotionOrder, timeoutMs: number): Promise<void> {
+    return this.#drive({ type: 'PREPARE', order }, 'prepared', timeoutMs);
   }
 
   promote(timeoutMs: number): Promise<void> {
@@ -269,9 +277,31 @@ export class Member {
   }
 
   async release(handover: boolean, timeoutMs: number): Promise<void> {
-    if (this.actor.getSnapshot().matches('init')) return;
-    if (this.actor.getSnapshot().matches('failed') && !this.engine.running) return;
-    await this.#drive({ type: 'RELEASE', handover }, 'init', timeoutMs);
+    const settled = await reach(
+      this.actor,
+      `${this.settings.name} finishing its change of role`,
+      (s) =>
+        !s.matches('opening') &&
+        !s.matches('preparing') &&
+        !s.matches('promoting') &&
+        !s.matches('becomingSecondary') &&
+        !s.matches('releasing'),
+      timeoutMs,
+    );
+    if (settled.matches('init')) return;
+    if (settled.matches('failed') && !this.engine.running) return;
+    try {
+      await this.#drive({ type: 'RELEASE', handover }, 'init', timeoutMs);
+    } catch (error) {
+      const snapshot = await this.engine.command({ type: 'snapshot' }).catch(() => null);
+      if (snapshot?.role === 'init') {
+        this.snapshot = snapshot;
+        return;
+      }
+      // An engine that cannot even release is ended: its export must not outlive the role.
+      if (!(await this.engine.kill())) throw error;
+      this.snapshot = null;
+    }
   }
 
   async close(): Promise<void> {
@@ -281,8 +311,19 @@ export class Member {
   }
 }
 
-function needEpoch(epoch: Epoch | null): Epoch {
-  if (epoch === null)
+function needOrder(order: PromotionOrder | null): PromotionOrder {
+  if (order === null)
     throw new EngineError('no-epoch', 'a resource was told to become primary without an epoch');
-  return epoch;
+  return order;
+}
+
+function prepareCommand(order: PromotionOrder | null): EngineCommand {
+  const { epoch, inSync, forced, heardBefore } = needOrder(order);
+  return {
+    type: 'prepare-primary',
+    epoch,
+    inSync,
+    ...(forced ? { forced } : {}),
+    ...(heardBefore === null ? {} : { heardBefore }),
+  };
 }

@@ -23,7 +23,8 @@ import { reach, runChart } from './actors.ts';
 import { SharedAddresses } from './addresses.ts';
 import type { Advertiser } from './advertiser.ts';
 import { Devices } from './devices.ts';
-import { Group, type GroupServices } from './group.ts';
+import { Group } from './group.ts';
+import type { GroupServices } from './group-services.ts';
 import { GroupHooks } from './hooks.ts';
 import { Link } from './link.ts';
 import { Member } from './members.ts';
@@ -161,8 +162,17 @@ export class HastateNode {
   }
 
   async #cleanUp(): Promise<void> {
-    this.#keeper = await startKeeper({ entry: KEEPER, stallMs: KEEPER_STALL_MS });
-    this.#keeper.onExit((reason) => {
+    const [keeper] = await Promise.allSettled([this.#startKeeper(), this.#devices.cleanUp()]);
+    if (keeper.status === 'fulfilled') return;
+    const without = `no keeper (${describeError(keeper.reason)}): if this daemon dies, its address and devices stay`;
+    this.#runtime.warnings.add(without);
+    this.#runtime.journal.add({ kind: 'keeper.died', level: 'error', message: without });
+  }
+
+  async #startKeeper(): Promise<void> {
+    const keeper = await startKeeper({ entry: KEEPER, stallMs: KEEPER_STALL_MS });
+    this.#keeper = keeper;
+    keeper.onExit((reason) => {
       if (this.#stopping.signal.aborted) return;
       this.#keeper = null;
       this.#runtime.warnings.add('the keeper ended: if this daemon dies, its address and devices stay');
@@ -172,11 +182,10 @@ export class HastateNode {
         message: `the keeper ended (${reason}): restart hastated soon, nothing cleans up after it now`,
       });
     });
-    this.#keeper.onCleaned(() => {
+    keeper.onCleaned(() => {
       this.#cleanedBehindOurBack();
     });
     this.#every(KEEPER_BEAT_MS, () => this.#keeper?.beat());
-    await this.#devices.cleanUp();
   }
 
   /** D2: this daemon was frozen long enough that the keeper took address and devices away. */
@@ -187,14 +196,7 @@ export class HastateNode {
       message:
         'this daemon stood still: the keeper removed its addresses and aborted its devices; the groups go down in order',
     });
-    for (const group of this.#groups.values()) {
-      if (group.role !== 'primary') continue;
-      group.actor.send({
-        type: 'DEMOTE',
-        reason: 'the daemon stood still and the keeper cleaned up',
-        handoverTo: null,
-      });
-    }
+    for (const group of this.#groups.values()) group.cleanedByKeeper();
   }
 
   #tellKeeper(): void {
@@ -213,32 +215,16 @@ export class HastateNode {
 
   async #openResources(): Promise<void> {
     for (const settings of this.#runtime.hast.resources) {
-      const member = new Member(this.#runtime, settings, (changed, event) => {
-        this.#memberChanged(changed, event?.kind ?? null);
+      const member = new Member(this.#runtime, settings, (changed) => {
+        this.#memberChanged(changed);
       });
       this.#members.set(settings.name, member);
     }
     await Promise.all([...this.#members.values()].map((member) => member.opened(START_MS)));
   }
 
-  #memberChanged(member: Member, kind: string | null): void {
-    const group = this.#commands.groupOf(member.settings.name);
-    if (group === null) return;
-    if (!member.engine.running && group.role === 'primary') {
-      group.actor.send({
-        type: 'DEMOTE',
-        reason: `${member.settings.name}: ${member.error ?? 'its engine died'}`,
-        handoverTo: null,
-      });
-    }
-    if (kind === 'frozen' && group.role === 'primary') {
-      group.actor.send({
-        type: 'DEMOTE',
-        reason: `${member.settings.name}: the peer has a newer epoch`,
-        handoverTo: null,
-      });
-    }
-    group.judge();
+  #memberChanged(member: Member): void {
+    this.#commands.groupOf(member.settings.name)?.judge();
   }
 
   async #startLink(): Promise<void> {

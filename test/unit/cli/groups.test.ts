@@ -75,10 +75,12 @@ const evidence: Evidence = {
       freshness: { kind: 'behind', extents: 7 },
       dataLinkDownAt: 9880,
       dataLinkUp: false,
+      peerAgrees: true,
     },
   ],
   heardAt: { dataLink: 9880, peerChannel: 8800, adverts: null },
   startedAt: 0,
+  awakeSince: 0,
   certainDeathAt: null,
   report: {
     ...{ at: 8800, primary: true, changing: false, healthy: true, epoch: NO_EPOCH },

@@ -1,4 +1,4 @@
-/** Whether a planned switchover could go ahead. */
+/** Looks at all members of a group at once. */
 import type { Runtime } from '../runtime.ts';
 import type { Member } from './members.ts';
 
@@ -12,6 +12,18 @@ export function peerReady(runtime: Runtime, members: readonly Member[]): string 
     if (!snapshot.dataLinkUp) return `${settings.name}: ${peer} is not connected`;
     if (snapshot.sync !== null) return `${settings.name}: ${peer} is still resyncing`;
     if (!snapshot.record.inSync.includes(peer)) return `${settings.name}: ${peer} is not in sync`;
+  }
+  return null;
+}
+
+/** Why a group that is up cannot stay up, or null. */
+export function brokenMember(members: readonly Member[]): string | null {
+  for (const { settings, engine, snapshot, frozen, error } of members) {
+    if (!engine.running) return `${settings.name}: ${error ?? 'its engine died'}`;
+    if (frozen) return `${settings.name}: the peer has a newer epoch`;
+    if (engine.stalled) return `${settings.name}: ${error ?? 'its engine does not move'}`;
+    if (snapshot !== null && snapshot.role !== 'primary')
+      return `${settings.name} is ${snapshot.role} and not primary`;
   }
   return null;
 }

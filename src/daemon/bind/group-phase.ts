@@ -1,0 +1,23 @@
+/** What a state of the group's chart means to others. */
+import type { SnapshotFrom } from 'xstate';
+
+import type { groupMachine } from '../../../machines/group.ts';
+import type { GroupStatus } from '../../protocol/control.ts';
+
+type GroupSnapshot = SnapshotFrom<typeof groupMachine>;
+
+export function roleOf(snapshot: GroupSnapshot): GroupStatus['role'] {
+  if (snapshot.matches('primary')) return 'primary';
+  if (snapshot.matches('promoting') || snapshot.matches('demoting') || snapshot.matches('closing'))
+    return 'changing';
+  return snapshot.matches('stuck') ? 'stuck' : 'secondary';
+}
+
+/** The members are primary in the new epoch; devices, hooks and the address may still be on their way. */
+export function isUp(snapshot: GroupSnapshot): boolean {
+  return (
+    snapshot.matches({ promoting: 'attaching' }) ||
+    snapshot.matches({ promoting: 'startingHooks' }) ||
+    snapshot.matches('primary')
+  );
+}

@@ -1,0 +1,40 @@
+/** What a group asks of the parts around it. Types only. */
+import type { HooksResult } from '../../../machines/group.ts';
+import type { Epoch } from '../../model/record.ts';
+import type { CarpState } from '../../model/roles.ts';
+import type { GroupSettings } from '../../model/settings.ts';
+import type { AskPeer } from './agreement.ts';
+import type { Member } from './members.ts';
+
+/** What a group needs besides its members. */
+export interface GroupServices {
+  readonly allMembers: () => Iterable<Member>;
+  readonly referencesReached: () => number;
+  readonly obstacles: (group: string) => readonly string[];
+  readonly askPeer: AskPeer;
+  /** Tells the peer now instead of at the next heartbeat. */
+  announceState(): void;
+  attachDevices(group: GroupSettings, members: readonly Member[]): Promise<void>;
+  detachDevices(group: GroupSettings, members: readonly Member[]): Promise<void>;
+  runHooks(
+    group: GroupSettings,
+    members: readonly Member[],
+    verb: 'start' | 'stop',
+    about: { reason: string; forced: boolean; epoch: Epoch | null },
+  ): Promise<HooksResult>;
+  readonly address: AddressService | null;
+}
+
+/** The group's shared address: raised last, lowered first. */
+export interface AddressService {
+  state(): CarpState;
+  status(): { state: CarpState; up: boolean; transport: string };
+  raise(): Promise<void>;
+  lower(): Promise<void>;
+  /** Primary and serving: takes the address back that a stranger's advert cost us. */
+  reassert(): void;
+  /** The group is down: another node may lead; `failed` says why it could not stay up. */
+  released(failed: string | null): void;
+  /** Whether this node may become MASTER at all. */
+  eligible(may: boolean): void;
+}
