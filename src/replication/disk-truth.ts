@@ -2,7 +2,7 @@
  * What the local disk is worth, and how that is made certain.
  * @see SAFETY A6, B4, E2
  */
-import { DiskError } from '../model/errors.ts';
+import { DiskError, EngineError } from '../model/errors.ts';
 import type { Freshness } from '../model/record.ts';
 import type { ActiveMap } from './activemap.ts';
 import type { EngineCore } from './core.ts';
@@ -17,6 +17,17 @@ export function freshnessAtStart({ store, self }: EngineCore): Freshness {
   if (record.primary === self && record.inSync.length === 1 && record.inSync[0] === self)
     return { kind: 'inSync' };
   return { kind: 'unknown', why: 'no handshake since it was opened' };
+}
+
+/** B2. @throws EngineError `not-in-sync` for a disk that is known to lack data */
+export function refuseIncomplete({ store, setup }: EngineCore): void {
+  const { state } = store.record;
+  if (state !== 'outdated' && state !== 'inconsistent') return;
+  const { name } = setup.resource;
+  throw new EngineError(
+    'not-in-sync',
+    `${name} is ${state} and is not promoted by itself: let it synchronize, or decide with 'hastate promote --force'`,
+  );
 }
 
 /** E2: the map was overwritten, so only a full copy makes this disk whole. Rejects with DiskError. */

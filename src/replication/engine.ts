@@ -7,12 +7,12 @@ import type { Buffer } from 'node:buffer';
 import { DiskError, EngineError } from '../model/errors.ts';
 import { compareEpochs, promoted } from '../model/record.ts';
 import type { Epoch } from '../model/record.ts';
-import type { HastRole, NodeName } from '../model/roles.ts';
+import type { HastRole } from '../model/roles.ts';
 import { Acceptor } from './acceptor.ts';
 import { ActiveMap } from './activemap.ts';
 import { describeEpoch, namesPeer } from './core.ts';
 import type { EngineCore, MutableCounters } from './core.ts';
-import { commitMap, distrust, flushLocal, freshnessAtStart } from './disk-truth.ts';
+import { commitMap, distrust, flushLocal, freshnessAtStart, refuseIncomplete } from './disk-truth.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from './messages.ts';
 import { METADATA_BYTES } from '../protocol/hast-metadata.ts';
 import { MetadataStore } from './metadata-store.ts';
@@ -41,6 +41,8 @@ export function createEngine(
 ): Engine {
   return new ResourceEngine(setup, ports, emit);
 }
+
+type PrepareCommand = Extract<EngineCommand, { type: 'prepare-primary' }>;
 
 class ResourceEngine implements Engine {
   readonly #setup: EngineSetup;
@@ -154,7 +156,7 @@ class ResourceEngine implements Engine {
         this.#becomeSecondary(core);
         return;
       case 'prepare-primary':
-        await this.#prepare(core, command.epoch, command.inSync);
+        await this.#prepare(core, command);
         return;
       case 'become-primary':
         await this.#becomePrimary(core, command.epoch);
@@ -191,16 +193,20 @@ class ResourceEngine implements Engine {
   }
 
   /** B7: until the record is durable nothing is served. */
-  async #prepare(core: EngineCore, epoch: Epoch, inSync: readonly NodeName[]): Promise<void> {
+  async #prepare(
+    core: EngineCore,
+    { epoch, inSync, forced = false, heardBefore = Infinity }: Omit<PrepareCommand, 'type'>,
+  ): Promise<void> {
     const { name } = this.#setup.resource;
     if (this.#role === 'primary') throw new EngineError('is-primary', `${name} is primary already`);
-    const { record } = core.store;
-    if (compareEpochs(record.epoch, epoch) !== 'newer') {
+    const ours = core.store.record.epoch;
+    if (compareEpochs(ours, epoch) !== 'newer') {
       throw new EngineError(
         'epoch-old',
-        `epoch ${describeEpoch(epoch)} is not above epoch ${describeEpoch(record.epoch)} of ${name}: take a higher one`,
+        `epoch ${describeEpoch(epoch)} is not above epoch ${describeEpoch(ours)} of ${name}: take a higher one`,
       );
     }
+    if (!forced) refuseIncomplete(core);
     this.#acceptor?.close('this node becomes primary');
     await this.#secondary?.finish();
     // Also what an earlier life of this daemon wrote: nothing that is served from now on may go back in time.
@@ -214,6 +220,11 @@ class ResourceEngine implements Engine {
       );
     }
     await this.#leaveSecondary('this node becomes primary');
+    // The link may have said more of the peer and of this disk while it was read to its end.
+    if (!forced) refuseIncomplete(core);
+    if (this.#ports.lease.heardAt() > heardBefore)
+      throw new EngineError('peer-alive', `${name} is not promoted: the peer was heard in the meantime`);
+    const { record } = core.store;
     const members = inSync.filter((node) => node === core.self || node === core.namedPeer);
     const named = namesPeer(core) || record.state === 'outdated' || record.state === 'inconsistent';
     const next = promoted(record, core.self, epoch, members.includes(core.self) ? members : [core.self]);
@@ -227,7 +238,7 @@ class ResourceEngine implements Engine {
     const { record } = core.store;
     const current = compareEpochs(record.epoch, epoch) === 'same' && record.primary === core.self;
     if (this.#role === 'primary' && current) return;
-    if (!current || record.released) await this.#prepare(core, epoch, [core.self]);
+    if (!current || record.released) await this.#prepare(core, { epoch, inSync: [core.self] });
     await this.#leaveSecondary('this node becomes primary');
     const peering = new Peering(core, this.#aloneConfirmed);
     this.#peering = peering;

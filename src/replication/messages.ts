@@ -27,8 +27,17 @@ export type EngineCommand =
   /**
    * B7 first half: read the data link to its end, apply, flush, write the record
    * {epoch, primary=self, inSync}. No I/O is served yet; the data link is closed.
+   * Rejects with EngineError and records nothing: `not-in-sync` for an outdated or inconsistent disk unless
+   * `forced` (an operator's word, B2); `peer-alive` when the peer was heard after `heardBefore` (ms of the
+   * clock), which the data link read to its end may show.
    */
-  | { readonly type: 'prepare-primary'; readonly epoch: Epoch; readonly inSync: readonly NodeName[] }
+  | {
+      readonly type: 'prepare-primary';
+      readonly epoch: Epoch;
+      readonly inSync: readonly NodeName[];
+      readonly forced?: boolean;
+      readonly heardBefore?: number;
+    }
   /** Serve I/O and connect to the peer. After `prepare-primary` of the same epoch, or by hand (`hastctl role primary` with no group). */
   | { readonly type: 'become-primary'; readonly epoch: Epoch }
   /**

@@ -65,6 +65,68 @@ describe('B7', () => {
   });
 });
 
+describe('a promotion is refused', () => {
+  test('for an outdated disk, which stays what it is and may follow again, unless it is forced', async () => {
+    const pair = await joined();
+    const { epoch: old } = (await pair.alpha.snapshot()).record;
+    pair.net.silent = true;
+    await pair.beta.run({ type: 'outdate', epoch: old });
+    const epoch = pair.nextEpoch();
+    const command = { type: 'prepare-primary', epoch, inSync: ['beta'] } as const;
+    await expect(pair.beta.run(command)).rejects.toMatchObject({
+      code: 'not-in-sync',
+      message: expect.stringContaining('outdated') as string,
+    });
+    expect((await pair.beta.snapshot()).record).toMatchObject({ state: 'outdated', epoch: old });
+    pair.net.silent = false;
+    await pair.untilInSync(pair.beta);
+    pair.alpha.crash('power');
+    await pair.beta.run({ type: 'outdate', epoch: old });
+    const forced = await pair.beta.run({ ...command, forced: true });
+    expect(forced.record).toMatchObject({ state: 'clean', epoch, primary: 'beta' });
+  });
+
+  test('for a resync target half way', async () => {
+    const pair = await joined();
+    pair.beta.crash('process');
+    await pair.alpha.write(0, block(8));
+    pair.beta.disk.faults.write = () => 'EIO';
+    await pair.beta.start();
+    await pair.beta.run({ type: 'become-secondary' });
+    await pair.clock.run(2000);
+    pair.alpha.crash('power');
+    await expect(pair.promote(pair.beta, ['beta'])).rejects.toMatchObject({
+      code: 'not-in-sync',
+      message: expect.stringContaining('inconsistent') as string,
+    });
+  });
+
+  test('when what lay in the socket shows that the peer lives; nothing is recorded', async () => {
+    const pair = await joined();
+    const { record } = await pair.beta.snapshot();
+    pair.peerChannel = false;
+    pair.net.readDelayMs = 50_000;
+    await pair.clock.run(300);
+    const heardBefore = pair.clock.now();
+    await pair.clock.run(1);
+    const command = { type: 'prepare-primary', epoch: pair.nextEpoch(), inSync: ['beta'] } as const;
+    await expect(pair.beta.run({ ...command, heardBefore })).rejects.toMatchObject({ code: 'peer-alive' });
+    expect((await pair.beta.snapshot()).record).toEqual(record);
+    pair.net.readDelayMs = 0.2;
+    await pair.beta.run({ type: 'become-secondary' });
+    await pair.untilInSync(pair.beta);
+  });
+
+  test('not for a peer that was last heard before', async () => {
+    const pair = await joined();
+    pair.alpha.crash('power');
+    await pair.clock.run(D);
+    const command = { type: 'prepare-primary', epoch: pair.nextEpoch(), inSync: ['beta'] } as const;
+    const prepared = await pair.beta.run({ ...command, heardBefore: pair.clock.now() });
+    expect(prepared.record.primary).toBe('beta');
+  });
+});
+
 describe('joining', () => {
   test('the primary’s record names the secondary before the secondary believes it', async () => {
     const pair = new SimPair(5);
