@@ -18,13 +18,7 @@ export function notYet(settings: HastateSettings, hast: HastSettings): string[] 
         ]
       : []),
   ]);
-  const references =
-    settings.references.length === 0
-      ? []
-      : [
-          'references keep a standby that is cut off from taking over; a primary that is cut off does not step down by itself yet',
-        ];
   const syslog =
     settings.log.syslog === null ? [] : ['log.syslog is not there yet: the log goes to standard error'];
-  return [...exec, ...groups, ...references, ...syslog];
+  return [...exec, ...groups, ...syslog];
 }

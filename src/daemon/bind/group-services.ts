@@ -9,7 +9,7 @@ import type { Member } from './members.ts';
 /** What a group needs besides its members. */
 export interface GroupServices {
   readonly allMembers: () => Iterable<Member>;
-  readonly referencesReached: () => number;
+  readonly references: { readonly reached: number; readonly lost: boolean };
   readonly obstacles: (group: string) => readonly string[];
   readonly askPeer: AskPeer;
   /** Tells the peer now instead of at the next heartbeat. */

@@ -21,7 +21,7 @@ import { isUp, roleOf } from './group-phase.ts';
 import { handoverRecords } from './handover-records.ts';
 import { gatherEvidence } from './evidence.ts';
 import type { Member } from './members.ts';
-import { brokenMember, peerReady } from './member-checks.ts';
+import { brokenMember, cutOff, isIll, peerReady } from './member-checks.ts';
 
 // Above the engine's own bound for a command: the chart must hear its answer.
 const ROLE_MS = 40_000;
@@ -175,7 +175,10 @@ export class Group {
 
   /** What happened while the group was on its way up counts as well as what happens now. */
   #judgePrimary(address: AddressService | null): void {
-    const broken = this.#cleanedByKeeper ?? brokenMember(this.members);
+    const broken =
+      this.#cleanedByKeeper ??
+      brokenMember(this.members) ??
+      cutOff(this.evidence(), this.#services.references.lost);
     if (broken !== null) {
       this.#cleanedByKeeper = null;
       this.actor.send({ type: 'DEMOTE', reason: broken, handoverTo: null });
@@ -197,9 +200,7 @@ export class Group {
   }
 
   healthy(): boolean {
-    const ill = (member: Member): boolean =>
-      member.error !== null || (member.snapshot?.diskError ?? null) !== null;
-    return this.role !== 'stuck' && !this.members.some(ill);
+    return this.role !== 'stuck' && !this.members.some(isIll);
   }
 
   evidence(trigger: Trigger = { kind: 'automatic' }): Evidence {
@@ -208,7 +209,7 @@ export class Group {
       members: this.members,
       allMembers: this.#services.allMembers(),
       obstacles: this.#services.obstacles(this.settings.name),
-      referencesReached: this.#services.referencesReached(),
+      referencesReached: this.#services.references.reached,
       trigger,
     });
   }
@@ -221,7 +222,6 @@ export class Group {
   get role(): GroupStatus['role'] {
     return roleOf(this.actor.getSnapshot());
   }
-
   get state(): string {
     return dotted(this.actor.getSnapshot().value);
   }

@@ -34,6 +34,8 @@ export interface LinkOptions {
   readonly groups: ReadonlyMap<string, Group>;
   readonly secret: Buffer | null;
   readonly version: string;
+  /** No majority of the references for a while. */
+  referencesLost(): boolean;
   switchAway(group: Group): Promise<unknown>;
   composeStatus(): unknown;
 }
@@ -157,7 +159,7 @@ export class Link {
   }
 
   #tick(): void {
-    this.#ownGap.look(this.#options.members.values());
+    this.#ownGap.look(this.#options.members.values(), this.#options.referencesLost());
     const heard = heardOn(this.#options.members.values());
     const latest = Math.max(...Object.values(heard).map((at) => at ?? Number.NEGATIVE_INFINITY));
     if (latest > this.#lastHeard) {

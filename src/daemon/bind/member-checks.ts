@@ -1,4 +1,6 @@
 /** Looks at all members of a group at once. */
+import { peerPresence } from '../../model/decision.ts';
+import type { Evidence } from '../../model/evidence.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Member } from './members.ts';
 
@@ -26,4 +28,15 @@ export function brokenMember(members: readonly Member[]): string | null {
       return `${settings.name} is ${snapshot.role} and not primary`;
   }
   return null;
+}
+
+/** B5: what the peer is told of this node's health. */
+export function isIll({ error, snapshot }: Member): boolean {
+  return error !== null || (snapshot?.diskError ?? null) !== null;
+}
+
+/** B8: neither the peer nor a majority of the references is there: the other node may be taking over. */
+export function cutOff(evidence: Evidence, referencesLost: boolean): string | null {
+  if (!referencesLost || evidence.peer === null || peerPresence(evidence) === 'alive') return null;
+  return 'this node reaches neither its peer nor its references';
 }

@@ -13,7 +13,6 @@ import type { GroupSettings } from '../../model/settings.ts';
 import type { ControlRequest, NodeStatus, SwitchoverResult } from '../../protocol/control.ts';
 import { type KeeperHandle, startKeeper } from '../../keeper/handle.ts';
 import { watchLoopStalls } from '../../net/loop-stall.ts';
-import { countReachable } from '../../net/references.ts';
 import { DataListener } from '../engine/data-listener.ts';
 import { type CommandContext, runCommand, switchAway } from '../commands.ts';
 import { RepeatedLines } from '../repeated-lines.ts';
@@ -28,13 +27,13 @@ import type { GroupServices } from './group-services.ts';
 import { GroupHooks } from './hooks.ts';
 import { Link } from './link.ts';
 import { Member } from './members.ts';
+import { References } from './references.ts';
 
 const KEEPER = fileURLToPath(new URL('../../keeper/main.js', import.meta.url));
 const KEEPER_STALL_MS = 2000;
 const KEEPER_BEAT_MS = 250;
 const START_MS = 30_000;
 const STOP_MS = 60_000;
-const REFERENCE_EVERY_MS = 1000;
 const PEER_STATUS_MS = 1000;
 const BOUND_OUTPUTS_MS = 10_000;
 
@@ -58,13 +57,14 @@ export class HastateNode {
   #keeper: KeeperHandle | null = null;
   #link: Link | null = null;
   #listener: DataListener | null = null;
-  #referencesReached = 0;
+  readonly #references: References;
   readonly #timers = new Set<() => void>();
   readonly #stopping = new AbortController();
 
   constructor(options: NodeOptions) {
     this.#options = options;
     this.#runtime = options.runtime;
+    this.#references = new References(options.runtime);
     this.#addresses = new SharedAddresses(options.runtime, () => {
       const now = this.#runtime.clock.now();
       for (const member of this.#members.values()) member.lease.heard('adverts', now);
@@ -237,6 +237,7 @@ export class HastateNode {
       groups: this.#groups,
       secret: secretFile === null ? null : await readFile(secretFile),
       version: this.#options.version,
+      referencesLost: () => this.#references.lost,
       switchAway: (group) => this.#switchAway(group),
       composeStatus: () => this.status(),
     });
@@ -264,12 +265,7 @@ export class HastateNode {
       }),
     );
     this.#every(BOUND_OUTPUTS_MS, () => void this.#hooks.boundOutputs());
-    if (runtime.settings.references.length > 0)
-      this.#every(REFERENCE_EVERY_MS, () => void this.#askReferences());
-  }
-
-  async #askReferences(): Promise<void> {
-    this.#referencesReached = await countReachable(this.#runtime.settings.references, this.#stopping.signal);
+    this.#references.start();
   }
 
   async #switchAway(group: Group): Promise<SwitchoverResult> {
@@ -324,7 +320,7 @@ export class HastateNode {
   #services(address: Advertiser | null): GroupServices {
     return {
       allMembers: () => this.#members.values(),
-      referencesReached: () => this.#referencesReached,
+      references: this.#references,
       obstacles: (group) => this.#devices.obstacles(this.#groups.get(group)?.settings.resources ?? []),
       askPeer: (method, params, timeoutMs) => this.#needLink().ask(method, params, timeoutMs),
       announceState: () => undefined,
@@ -346,6 +342,7 @@ export class HastateNode {
 
   async #closeAll(): Promise<void> {
     this.#stopping.abort();
+    this.#references.close();
     for (const cancel of this.#timers) cancel();
     await this.#addresses.close();
     for (const group of this.#groups.values()) group.actor.stop();

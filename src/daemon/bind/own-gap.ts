@@ -14,8 +14,11 @@ export class OwnGap {
     this.#lastLookAt = runtime.clock.now();
   }
 
-  /** Called by the tick, before anything is judged. */
-  look(members: Iterable<Member>): void {
+  /**
+   * Called by the tick, before anything is judged.
+   * @param cutOff this node lost its references as well: the peer may go on alone while it waits
+   */
+  look(members: Iterable<Member>, cutOff: boolean): void {
     const { clock, settings, wake } = this.#runtime;
     const { heartbeatMs, holdMs } = settings.timing;
     const now = clock.now();
@@ -26,8 +29,10 @@ export class OwnGap {
     if (longEnough) this.#runtime.log('warn', `this node stood still for ${Math.round(gap)} ms`);
     for (const member of members) {
       if (member.snapshot === null || member.snapshot.role === 'primary') continue;
+      const silent = now - member.lease.heardAt() >= holdMs;
       const unheard = member.lease.heardAt() - member.lease.aliveAt();
       if (longEnough) doubt(member, now, `this node stood still for ${Math.round(gap)} ms`);
+      else if (cutOff && silent) doubt(member, now, 'this node was cut off');
       else if (Number.isFinite(unheard) && unheard >= holdMs) {
         doubt(member, now, `the peer spoke for ${Math.round(unheard)} ms and did not hear this node`);
       }

@@ -35,7 +35,6 @@ function warnings(extra: string, group = ''): string[] {
 it.each([
   ['failback', '', '    failback: auto\n', "'failback: auto' is not there yet"],
   ['policy consistent', '', '    policy: consistent\n', 'fence hooks are not run yet'],
-  ['references', 'references: [10.0.0.254]\n', '', 'does not step down by itself yet'],
   ['syslog', 'log: { level: info, syslog: { facility: local0 } }\n', '', 'log.syslog is not there yet'],
 ])('says at start that %s is not done', (_what, extra, group, sentence) => {
   expect(warnings(extra, group).join('\n')).toContain(sentence);
