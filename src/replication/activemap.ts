@@ -16,6 +16,8 @@ const FLUSHING = 4;
 const STALE = 8;
 /** Among the last `keepdirty` extents that were written. */
 const KEPT = 16;
+/** A write under way may have lost what it put on the local disk. */
+const SUSPECT = 32;
 
 export interface ActiveMapSetup {
   readonly extents: number;
@@ -45,6 +47,7 @@ export class ActiveMap {
   #unflushed = new Set<number>();
   #dirtyCount = 0;
   #staleCount = 0;
+  #suspectCount = 0;
   #changedFrom = Number.MAX_SAFE_INTEGER;
   #changedTo = -1;
   #waiting: ((error: IoResult) => void)[] = [];
@@ -67,6 +70,10 @@ export class ActiveMap {
   }
   get staleCount(): number {
     return this.#staleCount;
+  }
+  /** Extents of which it is not known before their writes end whether the local copy is good. */
+  get suspectCount(): number {
+    return this.#suspectCount;
   }
   get unflushedCount(): number {
     return this.#unflushed.size;
@@ -98,14 +105,20 @@ export class ActiveMap {
     else this.commit(go);
   }
 
-  /** The write of begin() ended: `clean` when both sides have it, else the extents differ now. */
-  end(first: number, last: number, outcome: 'clean' | 'dirty'): void {
+  /**
+   * The write of begin() ended: `clean` when both sides have it, else the extents differ now.
+   * @returns true when an extent became stale, see suspectRecent()
+   */
+  end(first: number, last: number, outcome: 'clean' | 'dirty'): boolean {
+    const stale = this.#staleCount;
     for (let e = first; e <= last; e++) {
       this.#inflight[e] = Math.max(0, (this.#inflight[e] ?? 0) - 1);
       if (outcome === 'clean') this.#setUnflushed(e);
       else this.markDirty(e);
+      if ((this.#flag(e) & SUSPECT) !== 0) this.#resolve(e, outcome);
       this.#refresh(e);
     }
+    return this.#staleCount > stale;
   }
 
   isDirty(e: number): boolean {
@@ -181,11 +194,27 @@ export class ActiveMap {
       this.#unset(e, FLUSHING);
       if (outcome === 'again') this.#setUnflushed(e);
       else if (outcome === 'dirty') this.markDirty(e);
-      // What the peer lacks anyway cannot be had from it.
-      else if (outcome === 'stale' && (!this.isDirty(e) || this.isStale(e))) this.markStale(e);
+      else if (outcome === 'stale') this.#lose(e);
       this.#refresh(e);
     }
     if (outcome === 'flushed') this.#kick();
+  }
+
+  /** A local flush failed: what was written since it began, or is being written, may be lost with the rest. */
+  suspectRecent(): void {
+    for (const e of this.#unflushed) {
+      this.#unset(e, UNFLUSHED);
+      this.#lose(e);
+      this.#refresh(e);
+    }
+    this.#unflushed.clear();
+    // Pieces of a copy that were written already are in the same cache.
+    for (const e of this.#watched.keys()) this.#watched.set(e, true);
+    for (let e = 0; e < this.extents; e++) {
+      if ((this.#inflight[e] ?? 0) === 0 || (this.#flag(e) & SUSPECT) !== 0) continue;
+      this.#suspectCount++;
+      this.#set(e, SUSPECT);
+    }
   }
 
   /** One bit per dirty extent, `bytes` long: what the other side has to copy. */
@@ -250,6 +279,18 @@ export class ActiveMap {
     this.#kept.delete(oldest);
     this.#unset(oldest, KEPT);
     this.#refresh(oldest);
+  }
+
+  /** What the peer lacks anyway cannot be had from it. */
+  #lose(e: number): void {
+    if (!this.isDirty(e) || this.isStale(e)) this.markStale(e);
+  }
+
+  #resolve(e: number, outcome: 'clean' | 'dirty'): void {
+    if (outcome === 'clean') this.#lose(e);
+    if ((this.#inflight[e] ?? 0) > 0) return;
+    this.#suspectCount--;
+    this.#unset(e, SUSPECT);
   }
 
   #setUnflushed(e: number): void {

@@ -23,7 +23,7 @@ export class Flusher {
   #waiting: FlushDone[] = [];
   #internal: ((both: boolean) => void)[] = [];
   #cancelIdle: (() => void) | null = null;
-  /** A failed local flush stays failed: what it covered may be lost. */
+  /** A failed local flush stays failed, since what it covered may be lost, until both sides have everything again. */
   #failed = false;
 
   constructor(core: EngineCore, primary: Primary, host: PrimaryHost) {
@@ -61,11 +61,6 @@ export class Flusher {
   stop(): void {
     this.#cancelIdle?.();
     this.#cancelIdle = null;
-  }
-
-  /** The peer copied back what we may have lost. */
-  repaired(): void {
-    this.#failed = false;
   }
 
   #next(anyway = false): void {
@@ -134,13 +129,18 @@ export class Flusher {
 
   #settle(round: readonly number[], localError: string | null, peer: PeerResult): void {
     const { map } = this.#core;
+    const peerHas = peer === 'flushed' || peer === 'unable';
     if (localError !== null) {
       this.#core.counters.flushErrors++;
       this.#failed = true;
       reportDiskError(this.#core, 'flush', localError);
-      map.settle(round, peer === 'flushed' ? 'stale' : 'dirty');
-      if (peer === 'flushed' && round.length > 0) void this.#host.becameStale();
-    } else if (peer === 'flushed') map.settle(round, 'flushed');
+      map.settle(round, peerHas ? 'stale' : 'dirty');
+      map.suspectRecent();
+      if (map.staleCount > 0) void this.#host.becameStale();
+      return;
+    }
+    if (peer === 'flushed') map.settle(round, 'flushed');
     else map.settle(round, peer === 'unable' ? 'again' : 'dirty');
+    if (peerHas && map.dirtyCount === 0 && map.suspectCount === 0) this.#failed = false;
   }
 }

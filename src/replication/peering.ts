@@ -26,6 +26,8 @@ const RETRY_REFUSED_MS = 1000;
 /** After a handover the other node needs a moment to become secondary: it is asked often at first. */
 const RETRY_FRESH_MS = 50;
 const FRESH_MS = 5000;
+/** A disk that failed to flush is asked again after this. */
+const JOIN_RETRY_MS = 1000;
 const KEEPALIVE_MS = 10_000;
 
 export class Peering {
@@ -209,9 +211,10 @@ export class Peering {
     const clean = (): boolean => link.isUp() && map.dirtyCount === 0 && this.primary.withoutPeer === 0;
     if (this.#joined || this.#joining || !clean()) return;
     this.#joining = true;
+    let flushed = false;
     try {
-      if (!(await this.primary.flusher.flushBoth()) || !clean()) return;
-      this.primary.flusher.repaired();
+      flushed = await this.primary.flusher.flushBoth();
+      if (!flushed || !clean()) return;
       await this.#core.save(({ record, meta }) => {
         if (!clean()) return null;
         const { self, namedPeer } = this.#core;
@@ -226,16 +229,20 @@ export class Peering {
       if (!clean()) return;
       this.primary.gate.rejoin();
       if (link.words !== null && !(await this.#ask(link, 'joined'))) return;
-      if (!link.isUp()) return;
+      if (!clean()) return;
       this.#joined = true;
       this.#resync?.done();
       this.#core.report('record', 'info', 'Nodes are in sync.');
     } catch (error) {
       link.close(describeError(error));
     } finally {
-      this.#joining = false;
-      // Perhaps of another link, which found this one still joining.
-      if (!this.#joined) this.#resync?.pump();
+      const again = (): void => {
+        this.#joining = false;
+        // Perhaps of another link, which found this one still joining.
+        if (!this.#joined) this.#resync?.pump();
+      };
+      if (flushed) again();
+      else this.#core.ports.clock.after(JOIN_RETRY_MS, again);
     }
   }
 
@@ -320,6 +327,7 @@ export class Peering {
       );
       if (state !== 'inconsistent')
         this.#core.report('record', 'warn', 'This disk lacks data that only the peer has.');
+      this.#resync?.pump();
       return true;
     } catch {
       return false;

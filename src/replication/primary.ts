@@ -183,7 +183,7 @@ export class Primary implements BlockDevice, WriteOwner {
 
   ended(op: WriteOp, outcome: 'clean' | 'dirty'): void {
     if (op.unlinked) this.withoutPeer--;
-    this.#core.map.end(op.first, op.last, outcome);
+    if (this.#core.map.end(op.first, op.last, outcome)) void this.#host.becameStale();
     this.#pendingBytes -= op.data.length;
     if (outcome === 'clean') this.flusher.wrote();
     // A hastate peer that refused a write is out until it was resynced (A3); hastd goes on.

@@ -60,3 +60,103 @@ test('a release ends although the disk hangs', async () => {
   const released = await pair.alpha.run({ type: 'release', handover: false });
   expect(released.role).toBe('init');
 });
+
+describe('a local flush that fails once', () => {
+  const fail = (pair: SimPair, times = 1): { flushes: number } => {
+    const seen = { flushes: 0 };
+    pair.alpha.disk.faults.flush = () => (seen.flushes++ < times ? 'EIO' : null);
+    return seen;
+  };
+  const stored = (pair: SimPair, at: number): Buffer => {
+    const from = pair.alpha.dataOffset + at;
+    return pair.alpha.disk.durable.subarray(from, from + 4096);
+  };
+  const bothInSync = { state: 'clean', inSync: ['alpha', 'beta'] };
+
+  test.each([0, 5])(
+    'may have taken a write acknowledged %s ms before: the peer’s copy counts, and comes back',
+    async (ms) => {
+      const pair = await joined();
+      await pair.clock.run(5000);
+      await pair.alpha.write(655360, block(1));
+      await pair.clock.run(ms);
+      fail(pair);
+      expect(await pair.alpha.flush()).toBe('EIO');
+      await pair.clock.run(6000);
+      expect(pair.alpha.kinds()).toContain('sync-done');
+      expect(stored(pair, 655360)).toEqual(block(1));
+      expect((await pair.alpha.snapshot()).record).toMatchObject(bothInSync);
+    },
+  );
+
+  test('takes what was written while it ran, too', async () => {
+    const pair = await joined();
+    await pair.clock.run(5000);
+    await pair.alpha.write(0, block(1));
+    await pair.clock.run(5);
+    pair.alpha.disk.faults.flush = () => {
+      pair.alpha.disk.faults = {};
+      return 'EIO';
+    };
+    const flush = pair.alpha.flush();
+    await pair.alpha.write(655360, block(2));
+    expect(await flush).toBe('EIO');
+    await pair.clock.run(6000);
+    expect(pair.alpha.events.find((event) => event.kind === 'sync-started')?.message).toContain('131072');
+    expect((await pair.alpha.snapshot()).record).toMatchObject(bothInSync);
+  });
+
+  test('is over when the peer has copied back what it took', async () => {
+    const pair = await joined();
+    await pair.alpha.write(0, block(1));
+    fail(pair);
+    expect(await pair.alpha.flush()).toBe('EIO');
+    await pair.clock.run(5000);
+    expect(await pair.alpha.flush()).toBeNull();
+    await pair.alpha.write(65536, block(2));
+    expect(await pair.alpha.flush()).toBeNull();
+    expect(stored(pair, 65536)).toEqual(block(2));
+    expect((await pair.alpha.snapshot()).record).toMatchObject(bothInSync);
+  });
+
+  test('is over at once when there was nothing that it could take', async () => {
+    const pair = await joined();
+    await pair.alpha.write(0, block(1));
+    await pair.clock.run(5000);
+    fail(pair);
+    expect(await pair.alpha.flush()).toBe('EIO');
+    expect(await pair.alpha.flush()).toBeNull();
+  });
+
+  test('without a peer is over when a peer has everything again, not before', async () => {
+    const pair = await joined();
+    pair.beta.crash('power');
+    await pair.alpha.write(0, block(1));
+    fail(pair);
+    expect(await pair.alpha.flush()).toBe('EIO');
+    expect(await pair.alpha.flush()).toBe('EIO');
+    await pair.beta.start();
+    await pair.beta.run({ type: 'become-secondary' });
+    await pair.untilInSync(pair.beta);
+    expect(await pair.alpha.flush()).toBeNull();
+  });
+});
+
+test('a disk that fails every flush is not asked without a pause', async () => {
+  const pair = await joined();
+  let flushes = 0;
+  pair.alpha.disk.faults.flush = () => {
+    flushes++;
+    return 'EIO';
+  };
+  await pair.alpha.write(0, block(1));
+  expect(await pair.alpha.flush()).toBe('EIO');
+  pair.net.resetAll();
+  await pair.clock.run(10_000);
+  expect(flushes).toBeGreaterThan(5);
+  expect(flushes).toBeLessThan(25);
+  expect((await pair.alpha.snapshot()).record.inSync).toEqual(['beta']);
+  pair.alpha.disk.faults = {};
+  await pair.clock.run(3000);
+  expect((await pair.alpha.snapshot()).record).toMatchObject({ state: 'clean', inSync: ['alpha', 'beta'] });
+});

@@ -177,3 +177,40 @@ test('what the peer lacks anyway does not become stale by our failed flush', () 
   map.settle(map.takeUnflushed(), 'stale');
   expect([map.isStale(2), map.isDirty(2)]).toEqual([false, true]);
 });
+
+describe('after a failed local flush', () => {
+  test('a write that is under way is stale when it ends, if the peer has it, and no write after it is', () => {
+    begin(1, 2);
+    begin(2);
+    map.suspectRecent();
+    expect([map.suspectCount, map.staleCount]).toEqual([2, 0]);
+    expect(map.end(1, 2, 'clean')).toBe(true);
+    expect([map.suspectCount, map.isStale(1), map.isStale(2)]).toEqual([1, true, true]);
+    expect(map.end(2, 2, 'clean')).toBe(false);
+    begin(3);
+    expect(map.end(3, 3, 'clean')).toBe(false);
+    expect([map.suspectCount, map.staleCount]).toEqual([0, 2]);
+  });
+
+  test('a write that the peer lacks is different, not stale', () => {
+    begin(1);
+    map.suspectRecent();
+    expect(map.end(1, 1, 'dirty')).toBe(false);
+    expect([map.suspectCount, map.isStale(1), map.isDirty(1)]).toEqual([0, false, true]);
+  });
+
+  test('what was written since it began is stale at once', () => {
+    begin(1);
+    map.end(1, 1, 'clean');
+    map.suspectRecent();
+    expect([map.isStale(1), map.unflushedCount]).toEqual([true, 0]);
+  });
+
+  test('a copy from the peer that is under way is not complete', () => {
+    map.markStale(4);
+    map.watch(4);
+    map.suspectRecent();
+    expect(map.copied(4, true)).toBe(false);
+    expect(map.isStale(4)).toBe(true);
+  });
+});
