@@ -1,28 +1,34 @@
 /**
  * Reference addresses: they tell "I am cut off" from "the peer is dead". Hints only (SAFETY B8).
- * `host` is pinged, `host:port` is connected to; a refused connection counts as an answer.
+ * `host` is pinged, `host:port` is connected to; a refused connection counts as an answer. Where no
+ * ping is installed, a host is connected to as well.
  */
 import { connect } from 'node:net';
 
 import { execa } from 'execa';
 
 const PROBE_MS = 1000;
+/** TCP echo: hardly anybody serves it, nearly everybody refuses it. */
+const ECHO_PORT = 7;
 
 async function answers(reference: string, signal: AbortSignal): Promise<boolean> {
   const match = /^(?<host>\[.+\]|[^:]+):(?<port>\d+)$/.exec(reference);
   const host = match?.groups?.['host']?.replace(/^\[|\]$/g, '');
   const port = match?.groups?.['port'];
-  if (host === undefined || port === undefined) {
-    const result = await execa('ping', ['-c', '1', '-W', '1', reference], {
-      reject: false,
-      timeout: 2 * PROBE_MS,
-      cancelSignal: signal,
-      stdio: 'ignore',
-    });
-    return result.exitCode === 0;
-  }
+  if (host !== undefined && port !== undefined) return connects(host, Number(port), signal);
+  const result = await execa('ping', ['-c', '1', '-W', '1', reference], {
+    reject: false,
+    timeout: 2 * PROBE_MS,
+    cancelSignal: signal,
+    stdio: 'ignore',
+  });
+  if (result.code === 'ENOENT') return connects(reference, ECHO_PORT, signal);
+  return result.exitCode === 0;
+}
+
+function connects(host: string, port: number, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port: Number(port) });
+    const socket = connect({ host, port });
     const end = (answered: boolean): void => {
       socket.destroy();
       resolve(answered);

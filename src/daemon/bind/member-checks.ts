@@ -3,14 +3,18 @@ import { peerPresence } from '../../model/decision.ts';
 import type { Evidence } from '../../model/evidence.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Member } from './members.ts';
+import { wentApart } from './record-exchange.ts';
 
 /** Why the peer could not take over right now without loss, or null when it could. */
 export function peerReady(runtime: Runtime, members: readonly Member[]): string | null {
   const peer = runtime.settings.peer?.name ?? null;
   if (peer === null) return 'there is no other node';
   if (!runtime.peer.channelUp) return `${peer} cannot be asked: the peer channel is down`;
-  for (const { settings, snapshot } of members) {
+  for (const member of members) {
+    const { settings, snapshot } = member;
     if (snapshot === null) return `${settings.name} is not open`;
+    if (wentApart(runtime, member))
+      return `${settings.name}: split-brain, both disks went on apart: decide which copy to keep`;
     if (!snapshot.dataLinkUp) return `${settings.name}: ${peer} is not connected`;
     if (snapshot.sync !== null) return `${settings.name}: ${peer} is still resyncing`;
     if (!snapshot.record.inSync.includes(peer)) return `${settings.name}: ${peer} is not in sync`;

@@ -18,8 +18,17 @@ export function peerAgrees(runtime: Runtime, member: Member): boolean | null {
   );
 }
 
+/** D5: both disks went on from a common history, as far as the peer's last words tell. */
+export function wentApart(runtime: Runtime, { settings, snapshot }: Member): boolean {
+  const theirs = runtime.peer.resource(settings.name)?.record.generations;
+  const ours = snapshot?.record.generations;
+  return theirs !== undefined && ours !== undefined && compareHistories(ours, theirs) === 'diverged';
+}
+
 export class RecordExchange {
   readonly #runtime: Runtime;
+  /** Resource -> our generation that was found to be split. */
+  readonly #splits = new Map<string, string>();
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
@@ -34,6 +43,8 @@ export class RecordExchange {
     if (snapshot.role === 'primary') {
       if (order === 'newer' || order === 'clash') {
         this.#tell(member, 'freezing', member.command({ type: 'peer-epoch', epoch: words.record.epoch }));
+      } else {
+        this.#lookForSplit(member);
       }
       return;
     }
@@ -42,6 +53,21 @@ export class RecordExchange {
       return;
     }
     this.#judgeCopy(member, words, heartbeat, order !== 'older');
+  }
+
+  /** D5: the engine notices when the peer's epoch is the higher one, this is for the other side. Said once. */
+  #lookForSplit(member: Member): void {
+    const { settings, snapshot } = member;
+    const generation = snapshot?.record.generations.current;
+    if (generation === undefined || !wentApart(this.#runtime, member)) return;
+    if (this.#splits.get(settings.name) === generation) return;
+    this.#splits.set(settings.name, generation);
+    this.#runtime.journal.add({
+      kind: 'record.split-brain',
+      level: 'error',
+      resource: settings.name,
+      message: `${settings.name}: split-brain: this node and ${this.#runtime.settings.peer?.name ?? 'the peer'} wrote apart from each other; both copies are kept. Decide which one to keep: hastate resolve ${settings.name} --discard NODE`,
+    });
   }
 
   #judgeCopy(member: Member, words: ResourceReport, heartbeat: PeerHeartbeat, upToDate: boolean): void {
