@@ -259,8 +259,9 @@ async function main(argv: string[]): Promise<number> {
     if (args.foreground) {
       await serve(args);
     } else {
-      await loadSettings(args, (text) => process.stderr.write(`hastated: ${text}\n`));
-      return await goToBackground(argv);
+      const { hast } = await loadSettings(args, (text) => process.stderr.write(`hastated: ${text}\n`));
+      // The copy runs with -F, which alone would mean no pidfile.
+      return await goToBackground([...argv, '-P', args.pidfile ?? hast.pidfile]);
     }
     return 0;
   } catch (error) {

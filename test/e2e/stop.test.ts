@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { groupOf, type LabDaemon } from '../support/daemon.ts';
+import { groupOf, hastated, type LabDaemon } from '../support/daemon.ts';
 import { Lab } from '../support/lab.ts';
 import { needs } from '../support/needs.ts';
 
@@ -69,6 +69,22 @@ describe.skipIf(process.platform !== 'linux' || needs('sh'))('a daemon', () => {
     await daemon.start().untilRunning();
     daemon.closeInput();
     expect(await daemon.endsWithin(ENDS_MS)).toEqual({ code: 0, signal: null });
+  });
+
+  it('answers already when it went to the background, and ends from there without a trace', async () => {
+    const { control, stateDir } = lab.places.hasta;
+    const files = ['-c', lab.hastConf, '-C', lab.hastateYaml, '-n', 'hasta'];
+    expect(await hastated(...files, '--state-dir', stateDir)).toEqual({ code: 0, stdout: '', stderr: '' });
+    const { pid } = await daemon.status();
+    const family = [pid, ...(await descendants(pid))];
+    try {
+      expect(await readFile(join(stateDir, 'hastated.pid'), 'utf8')).toBe(`${pid}\n`);
+      expect((await lab.hastate('hasta', 'stop')).code).toBe(0);
+      await untilGone(family);
+      expect([existsSync(control), existsSync(join(stateDir, 'hastated.pid'))]).toEqual([false, false]);
+    } finally {
+      for (const left of alive(family)) process.kill(left, 'SIGKILL');
+    }
   });
 
   it('ends on SIGTERM while it is still starting', async () => {
