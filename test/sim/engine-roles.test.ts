@@ -215,6 +215,14 @@ describe('handover', () => {
     });
   });
 
+  test('nor to one whose disk fails to flush at that moment', async () => {
+    const pair = await joined();
+    await pair.alpha.write(0, block(1));
+    pair.beta.disk.faults.flush = () => 'EIO';
+    const released = await pair.alpha.run({ type: 'release', handover: true });
+    expect(released).toMatchObject({ role: 'init', record: { released: false } });
+  });
+
   test('release is idempotent, and ends I/O that was held', async () => {
     const pair = await joined();
     pair.beta.crash('power');
