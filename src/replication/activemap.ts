@@ -171,6 +171,16 @@ export class ActiveMap {
     this.#kick();
   }
 
+  /** Nothing is written here any more: no bit need stay for the next write. */
+  forgetKept(): void {
+    for (const e of this.#kept) {
+      this.#unset(e, KEPT);
+      this.#refresh(e);
+    }
+    this.#kept.clear();
+    this.#lastKept = -1;
+  }
+
   /** The link is gone: nothing that was not flushed over there is certain (A7). */
   unflushedToDirty(): void {
     for (const e of this.#unflushed) {

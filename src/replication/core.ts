@@ -18,6 +18,20 @@ export type Report = (
 
 export type MutableCounters = { -readonly [K in keyof ResourceCounters]: ResourceCounters[K] };
 
+export function noCounters(): MutableCounters {
+  return {
+    reads: 0,
+    writes: 0,
+    deletes: 0,
+    flushes: 0,
+    activemapUpdates: 0,
+    readErrors: 0,
+    writeErrors: 0,
+    deleteErrors: 0,
+    flushErrors: 0,
+  };
+}
+
 export interface EngineCore {
   readonly setup: EngineSetup;
   readonly ports: EnginePorts;

@@ -8,15 +8,37 @@ import type { ActiveMap } from './activemap.ts';
 import type { EngineCore } from './core.ts';
 
 /** B4: only a sole owner knows by itself that nobody has more. */
-export function freshnessAtStart({ store, self }: EngineCore): Freshness {
+export function freshnessAtStart(core: EngineCore): Freshness {
+  const { store, self } = core;
   const { record, doubt } = store;
   if (doubt !== null) return { kind: 'unknown', why: doubt };
   if (record.state === 'outdated' || record.state === 'inconsistent') return { kind: record.state };
   if (record.state === 'virgin') return { kind: 'unknown', why: 'it never met a primary' };
   if (record.released) return { kind: 'unknown', why: 'it handed its epoch over' };
+  const behind = mayLack(core);
+  if (behind !== null) return behind;
   if (record.primary === self && record.inSync.length === 1 && record.inSync[0] === self)
     return { kind: 'inSync' };
   return { kind: 'unknown', why: 'no handshake since it was opened' };
+}
+
+/** What the records of both nodes say of this disk, unless it is worse by itself. */
+export function freshnessAsSaid(core: EngineCore, said: Freshness): Freshness {
+  return said.kind === 'inSync' ? (mayLack(core) ?? said) : said;
+}
+
+/** A former secondary's bits: what it wrote and had not flushed may be gone, which no record knows. */
+function mayLack({ store, map, self }: EngineCore): Freshness | null {
+  if (store.record.primary === self || map.dirtyCount === 0) return null;
+  return { kind: 'behind', extents: map.dirtyCount };
+}
+
+/** A former secondary rests: what it wrote is made durable and leaves its map. Rejects with DiskError `map-write`. */
+export async function rest(core: EngineCore): Promise<void> {
+  if (core.store.record.primary === core.self) return;
+  if ((await flushLocal(core)) !== null) return;
+  core.map.forgetKept();
+  await commitMap(core.map);
 }
 
 /** B2. @throws EngineError `not-in-sync` for a disk that is known to lack data */

@@ -10,9 +10,17 @@ import type { Epoch } from '../model/record.ts';
 import type { HastRole } from '../model/roles.ts';
 import { Acceptor } from './acceptor.ts';
 import { ActiveMap } from './activemap.ts';
-import { describeEpoch, namesPeer } from './core.ts';
-import type { EngineCore, MutableCounters } from './core.ts';
-import { commitMap, distrust, flushLocal, freshnessAtStart, refuseIncomplete } from './disk-truth.ts';
+import { describeEpoch, namesPeer, noCounters } from './core.ts';
+import type { EngineCore } from './core.ts';
+import {
+  commitMap,
+  distrust,
+  flushLocal,
+  freshnessAsSaid,
+  freshnessAtStart,
+  refuseIncomplete,
+  rest,
+} from './disk-truth.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from './messages.ts';
 import { METADATA_BYTES } from '../protocol/hast-metadata.ts';
 import { MetadataStore } from './metadata-store.ts';
@@ -145,7 +153,7 @@ class ResourceEngine implements Engine {
     const core = this.#core;
     if (core !== null) {
       await this.#release(core, false).catch(() => undefined);
-      await this.#leaveSecondary('the engine stops');
+      await this.#rest(core);
       this.#acceptor?.close('the engine stops');
     }
   }
@@ -173,11 +181,11 @@ class ResourceEngine implements Engine {
         await this.#outdate(core, command.epoch);
         return;
       case 'set-freshness':
-        if (this.#role !== 'primary') core.freshness = command.freshness;
+        if (this.#role !== 'primary') core.freshness = freshnessAsSaid(core, command.freshness);
         return;
       case 'stop':
         await this.#release(core, false);
-        await this.#leaveSecondary('the engine stops');
+        await this.#rest(core);
         return;
       default:
         throw new EngineError('unknown-command', `the engine knows no command ${command.type}`);
@@ -310,6 +318,16 @@ class ResourceEngine implements Engine {
     this.#setRole('init');
   }
 
+  /** Clean, or as after a crash when the disk hangs. */
+  async #rest(core: EngineCore): Promise<void> {
+    const { timeoutMs } = this.#setup.resource;
+    await this.#within(timeoutMs, this.#leaveSecondary('the engine stops'));
+    await this.#within(
+      timeoutMs,
+      rest(core).catch(() => undefined),
+    );
+  }
+
   #within<T>(ms: number, work: Promise<T>): Promise<T | null> {
     return new Promise((resolve, reject) => {
       const cancel = this.#ports.clock.after(ms, () => resolve(null));
@@ -368,18 +386,4 @@ class ResourceEngine implements Engine {
       counters: { ...core.counters, activemapUpdates: core.map.updates },
     };
   }
-}
-
-function noCounters(): MutableCounters {
-  return {
-    reads: 0,
-    writes: 0,
-    deletes: 0,
-    flushes: 0,
-    activemapUpdates: 0,
-    readErrors: 0,
-    writeErrors: 0,
-    deleteErrors: 0,
-    flushErrors: 0,
-  };
 }
