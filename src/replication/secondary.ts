@@ -45,6 +45,8 @@ export class Secondary {
   #session: Session | null = null;
   #last: Promise<void> = Promise.resolve();
   #stopped = false;
+  /** Why the primary was refused last: it comes again every second. */
+  #lastRefusal = '';
 
   constructor(core: EngineCore) {
     this.#core = core;
@@ -107,7 +109,10 @@ export class Secondary {
     const wasVirgin = this.#core.store.meta.resuid === 0n;
     const verdict = this.#judge(asked);
     if (verdict.kind !== 'sync') {
-      this.#refuse(meeting, verdict.kind === 'refuse' ? verdict.message : SPLIT_BRAIN);
+      const message = verdict.kind === 'refuse' ? verdict.message : SPLIT_BRAIN;
+      this.#refuse(meeting, message);
+      if (message === this.#lastRefusal) return;
+      this.#lastRefusal = message;
       if (verdict.kind === 'split-brain') {
         this.#core.report(
           'split-brain',
@@ -143,6 +148,7 @@ export class Secondary {
       },
     );
     this.#session = session;
+    this.#lastRefusal = '';
     this.downAt = null;
     this.#core.report('connected', 'info', `Connected to the primary at ${meeting.incoming.remoteAddress}.`);
     session.start();

@@ -39,6 +39,8 @@ export class Standing implements GateHost {
   #stopped = false;
   /** When this process last looked, and when it woke after it had not looked for longer than the lease. */
   #lookedAt: number;
+  /** D5: the clash that was reported last. It comes with every heartbeat. */
+  #clash = '';
   #awakeSince = -Infinity;
   #cancelWatch: () => void = () => undefined;
 
@@ -85,6 +87,8 @@ export class Standing implements GateHost {
           );
         return;
       case 'clash':
+        if (this.#clash === describeEpoch(epoch)) return;
+        this.#clash = describeEpoch(epoch);
         this.splitBrain(
           `both nodes were primary in epoch ${epoch.number} (ids ${record.epoch.id} and ${epoch.id})`,
         );
@@ -124,6 +128,7 @@ export class Standing implements GateHost {
   /** A handshake in our own epoch succeeded. */
   linkedUp(): void {
     this.rejoined();
+    this.#clash = '';
     this.#wasLinked = true;
     this.#knownEpoch = Math.max(this.#knownEpoch, this.#core.ports.lease.peerEpochNumber());
     if (this.frozen === null) return;

@@ -260,6 +260,44 @@ describe('D5', () => {
   });
 });
 
+describe('a split-brain', () => {
+  const reports = (node: SimPair['alpha']): number =>
+    node.kinds().filter((kind) => kind === 'split-brain').length;
+
+  test('of equal epochs is reported once, though every heartbeat shows it, and again when the peer’s changes', async () => {
+    const pair = await joined();
+    const { number } = (await pair.alpha.snapshot()).record.epoch;
+    for (const id of ['ab', 'ab', 'ab', 'cd', 'cd'])
+      await pair.alpha.run({ type: 'peer-epoch', epoch: { number, id: id.repeat(8) } });
+    expect(reports(pair.alpha)).toBe(2);
+  });
+
+  test('is reported once by either node, though the primary tries again and again', async () => {
+    const pair = await joined();
+    pair.peerChannel = false;
+    pair.net.silent = true;
+    await pair.clock.run(D + H);
+    // Both make the same epoch number, apart from each other.
+    const { number } = pair.nextEpoch();
+    for (const [node, id] of [
+      [pair.beta, 'ab'],
+      [pair.alpha, 'cd'],
+    ] as const) {
+      const epoch = { number, id: id.repeat(8) };
+      await node.run({ type: 'release', handover: false });
+      await node.run({ type: 'prepare-primary', epoch, inSync: [node.name] });
+    }
+    await pair.beta.run({ type: 'become-secondary' });
+    await pair.alpha.run({ type: 'become-primary', epoch: { number, id: 'cd'.repeat(8) } });
+    pair.net.silent = false;
+    await pair.clock.run(10_000);
+    // By the epochs, and by the refusal.
+    expect(reports(pair.alpha)).toBeLessThanOrEqual(2);
+    expect(reports(pair.alpha)).toBeGreaterThan(0);
+    expect(reports(pair.beta)).toBe(1);
+  });
+});
+
 describe('outdate', () => {
   test('is durable, and refused by a primary and from a lower epoch', async () => {
     const pair = await joined();
