@@ -1,4 +1,5 @@
 /** Gathers what this node knows about one group into the plain evidence that decides. */
+import { lastHeard, peerPresence } from '../../model/decision.ts';
 import type { Evidence, MemberEvidence, Trigger } from '../../model/evidence.ts';
 import { NO_EPOCH, type Freshness } from '../../model/record.ts';
 import type { PathName } from '../../model/roles.ts';
@@ -50,18 +51,24 @@ export function heardOn(members: Iterable<Member>): Record<PathName, number | nu
   return latest;
 }
 
+export interface ReferencesReached {
+  readonly reached: number;
+  /** Only what answered after this time, ms. */
+  reachedSince(at: number): number;
+}
+
 export interface EvidenceSources {
   readonly group: GroupSettings;
   readonly members: readonly Member[];
   readonly allMembers: Iterable<Member>;
   readonly obstacles: readonly string[];
-  readonly referencesReached: number;
+  readonly references: ReferencesReached;
   readonly trigger: Trigger;
 }
 
 export function gatherEvidence(runtime: Runtime, sources: EvidenceSources): Evidence {
-  const { group, members } = sources;
-  return {
+  const { group, members, references } = sources;
+  const evidence: Evidence = {
     now: runtime.clock.now(),
     self: runtime.node,
     peer: runtime.settings.peer?.name ?? null,
@@ -73,11 +80,16 @@ export function gatherEvidence(runtime: Runtime, sources: EvidenceSources): Evid
     awakeSince: runtime.wake.since,
     certainDeathAt: runtime.peer.certainDeathAt,
     report: runtime.peer.report(group.name),
-    references: { configured: runtime.settings.references.length, reached: sources.referencesReached },
+    references: { configured: runtime.settings.references.length, reached: references.reached },
     obstacles: sources.obstacles,
     released: members.some((member) => member.snapshot?.record.released === true),
     fencedAt: null,
     policy: group.policy,
     timing: runtime.settings.timing,
   };
+  const presence = peerPresence(evidence);
+  if (presence !== 'silent' && presence !== 'dead') return evidence;
+  const { configured } = evidence.references;
+  const since = lastHeard(evidence) ?? evidence.startedAt;
+  return { ...evidence, references: { configured, reached: references.reachedSince(since) } };
 }

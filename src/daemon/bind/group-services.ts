@@ -4,12 +4,13 @@ import type { Epoch } from '../../model/record.ts';
 import type { CarpState } from '../../model/roles.ts';
 import type { GroupSettings } from '../../model/settings.ts';
 import type { AskPeer } from './agreement.ts';
+import type { ReferencesReached } from './evidence.ts';
 import type { Member } from './members.ts';
 
 /** What a group needs besides its members. */
 export interface GroupServices {
   readonly allMembers: () => Iterable<Member>;
-  readonly references: { readonly reached: number; readonly lost: boolean };
+  readonly references: ReferencesReached & { readonly lost: boolean };
   readonly obstacles: (group: string) => readonly string[];
   readonly askPeer: AskPeer;
   /** Tells the peer now instead of at the next heartbeat. */

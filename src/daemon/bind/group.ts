@@ -209,7 +209,7 @@ export class Group {
       members: this.members,
       allMembers: this.#services.allMembers(),
       obstacles: this.#services.obstacles(this.settings.name),
-      referencesReached: this.#services.references.reached,
+      references: this.#services.references,
       trigger,
     });
   }

@@ -13,6 +13,9 @@ export class References {
   readonly #runtime: Runtime;
   readonly #stopping = new AbortController();
   #reached = 0;
+  /** When the look began that `reached` is from. ms */
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #looking = false;
   #minoritySince: number | null = null;
   #cancel: (() => void) | null = null;
 
@@ -25,22 +28,40 @@ export class References {
     return this.#reached;
   }
 
+  /**
+   * How many answered after `at` (ms): an answer from before the peer fell silent says nothing about the
+   * cause. 0 until a look that began later is over; the first question starts one.
+   */
+  reachedSince(at: number): number {
+    if (this.#lookedAt >= at) return this.#reached;
+    this.start();
+    return 0;
+  }
+
   /** No majority for long enough to call this node cut off. */
   get lost(): boolean {
     return this.#minoritySince !== null && this.#runtime.clock.now() - this.#minoritySince >= LOST_AFTER_MS;
   }
 
+  /** Looks now, then again and again. */
   start(): void {
-    if (this.#runtime.settings.references.length > 0) void this.#look();
+    if (this.#runtime.settings.references.length > 0 && !this.#looking) void this.#look();
   }
 
   async #look(): Promise<void> {
-    const { references } = this.#runtime.settings;
-    this.#reached = await countReachable(references, this.#stopping.signal);
+    const { clock, settings } = this.#runtime;
+    const { references } = settings;
+    this.#looking = true;
+    this.#cancel?.();
+    const beganAt = clock.now();
+    const reached = await countReachable(references, this.#stopping.signal);
+    this.#looking = false;
     if (this.#stopping.signal.aborted) return;
-    if (this.#reached * 2 > references.length) this.#minoritySince = null;
-    else this.#minoritySince ??= this.#runtime.clock.now();
-    this.#cancel = this.#runtime.clock.after(EVERY_MS, () => void this.#look());
+    this.#reached = reached;
+    this.#lookedAt = beganAt;
+    if (reached * 2 > references.length) this.#minoritySince = null;
+    else this.#minoritySince ??= clock.now();
+    this.#cancel = clock.after(EVERY_MS, () => void this.#look());
   }
 
   close(): void {
