@@ -104,8 +104,9 @@ describe('a disk that cannot be used', () => {
       if (chart?.value === 'opening') tries.add(performance.now() - chart.sinceMs);
       return countApart(tries) >= 3;
     });
-    const lines = await daemon.logged(/disk1|group\.one/);
-    expect(lines.length).toBeLessThan(8);
+    // Of the resource, of its group, and the group's two states: each once.
+    expect(await daemon.logged('disk1 cannot be used')).toHaveLength(2);
+    expect(await daemon.logged('group.one: ')).toHaveLength(2);
   });
 });
 
