@@ -36,6 +36,8 @@ export interface DaemonFiles {
   readonly control: string;
   readonly stateDir: string;
   readonly log: string;
+  /** Words before the program, e.g. `ip netns exec NAME`. They must end by becoming it. */
+  readonly enter?: readonly string[];
 }
 
 export class LabDaemon {
@@ -70,9 +72,15 @@ export class LabDaemon {
     const { hastConf, hastateYaml, stateDir, log } = this.files;
     const output = openSync(log, 'a', 0o600);
     const args = ['-F', '-n', this.node, '-c', hastConf, '-C', hastateYaml, '--state-dir', stateDir];
-    const child = spawn(process.execPath, [HASTATED, ...args, '--stop-at-eof', ...more], {
-      stdio: ['pipe', output, output],
-    });
+    const words = [
+      ...(this.files.enter ?? []),
+      process.execPath,
+      HASTATED,
+      ...args,
+      '--stop-at-eof',
+      ...more,
+    ];
+    const child = spawn(words[0] ?? process.execPath, words.slice(1), { stdio: ['pipe', output, output] });
     closeSync(output);
     this.#process = child;
     this.#ended = new Promise((resolve) => {

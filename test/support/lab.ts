@@ -33,12 +33,22 @@ export interface LabOptions {
   readonly hastConf?: readonly string[];
   /** Make the disks and run `hastate create` on both. Default true. */
   readonly create?: boolean;
+  /** Where the nodes live when it is not loopback; the ports are always the same there. */
+  readonly net?: LabNet;
+}
+
+/** Addresses of the nodes on their links, and how to start a program there. */
+export interface LabNet {
+  readonly data: Readonly<Record<LabNode, string>>;
+  readonly peer: Readonly<Record<LabNode, string>>;
+  readonly enter: Readonly<Record<LabNode, readonly string[]>>;
 }
 
 /** Where one node lives. */
 export interface Place {
   readonly node: LabNode;
   readonly host: string;
+  readonly peerHost: string;
   readonly dataPort: number;
   readonly peerPort: number;
   readonly control: string;
@@ -48,6 +58,10 @@ export interface Place {
 }
 
 const HOSTS: Readonly<Record<LabNode, string>> = { hasta: '127.0.0.11', hastb: '127.0.0.12' };
+const LOOPBACK: LabNet = { data: HOSTS, peer: HOSTS, enter: { hasta: [], hastb: [] } };
+const DATA_PORT = 8457;
+const PEER_PORT = 8459;
+const ADVERT_PORT = 8460;
 
 export class Lab {
   readonly directory: string;
@@ -58,6 +72,7 @@ export class Lab {
   readonly advertPort: number;
   readonly places: Readonly<Record<LabNode, Place>>;
   readonly resources: readonly string[];
+  readonly #net: LabNet;
   readonly #daemons: LabDaemon[] = [];
 
   private constructor(directory: string, options: LabOptions, ports: readonly number[], advertPort: number) {
@@ -67,6 +82,7 @@ export class Lab {
     this.hooksDir = join(directory, 'hooks');
     this.secretFile = join(directory, 'secret');
     this.resources = options.resources ?? ['disk1'];
+    this.#net = options.net ?? LOOPBACK;
     this.advertPort = advertPort;
     const [data0 = 0, peer0 = 0, data1 = 0, peer1 = 0] = ports;
     this.places = { hasta: this.#place('hasta', data0, peer0), hastb: this.#place('hastb', data1, peer1) };
@@ -74,10 +90,9 @@ export class Lab {
 
   /** Writes both files, the secrets and an empty hook directory; makes and creates the disks. */
   static async make(options: LabOptions = {}): Promise<Lab> {
-    const ports: number[] = [];
-    for (const node of NODES) ports.push(await freeTcpPort(HOSTS[node]), await freeTcpPort(HOSTS[node]));
+    const { ports, advertPort } = await choosePorts(options.net);
     const directory = await mkdtemp(join(tmpdir(), 'hastate-lab-'));
-    const lab = new Lab(directory, options, ports, await freeUdpPort(HOSTS.hasta));
+    const lab = new Lab(directory, options, ports, advertPort);
     for (const { stateDir } of Object.values(lab.places)) await mkdir(stateDir, { recursive: true });
     await mkdir(lab.hooksDir, { mode: 0o755 });
     await writeFile(lab.secretFile, `${'5e'.repeat(32)}\n`, { mode: 0o600 });
@@ -96,7 +111,7 @@ export class Lab {
   #place(node: LabNode, dataPort: number, peerPort: number): Place {
     const at = (...rest: string[]): string => join(this.directory, node, ...rest);
     return {
-      ...{ node, host: HOSTS[node], dataPort, peerPort },
+      ...{ node, host: this.#net.data[node], peerHost: this.#net.peer[node], dataPort, peerPort },
       ...{ control: at('control.sock'), stateDir: at('state'), log: at('hastated.log') },
       disk: (resource) => at(`${resource}.img`),
     };
@@ -122,7 +137,10 @@ export class Lab {
   daemon(node: LabNode, changes: Partial<DaemonFiles> = {}): LabDaemon {
     const { hastConf, hastateYaml } = this;
     const { control, stateDir, log } = this.places[node];
-    const daemon = new LabDaemon(node, { hastConf, hastateYaml, control, stateDir, log, ...changes });
+    const daemon = new LabDaemon(node, {
+      ...{ hastConf, hastateYaml, control, stateDir, log },
+      ...{ enter: this.#net.enter[node], ...changes },
+    });
     this.#daemons.push(daemon);
     return daemon;
   }
@@ -148,6 +166,15 @@ export class Lab {
     await Promise.all(this.#daemons.map((daemon) => daemon.kill()));
     await rm(this.directory, { recursive: true, force: true });
   }
+}
+
+/** In namespaces of their own nobody else uses any port. */
+async function choosePorts(net: LabNet | undefined): Promise<{ ports: number[]; advertPort: number }> {
+  if (net !== undefined)
+    return { ports: [DATA_PORT, PEER_PORT, DATA_PORT, PEER_PORT], advertPort: ADVERT_PORT };
+  const ports: number[] = [];
+  for (const node of NODES) ports.push(await freeTcpPort(HOSTS[node]), await freeTcpPort(HOSTS[node]));
+  return { ports, advertPort: await freeUdpPort(HOSTS.hasta) };
 }
 
 /** An empty disk, as a sparse file. */
@@ -184,8 +211,8 @@ function hastConf(lab: Lab, more: readonly string[]): string {
 
 function hastateYaml(lab: Lab, options: LabOptions): string {
   const lines = ['nodes:'];
-  for (const { node, host, peerPort } of Object.values(lab.places))
-    lines.push(`  ${node}: { peer: '${host}:${peerPort}' }`);
+  for (const { node, peerHost, peerPort } of Object.values(lab.places))
+    lines.push(`  ${node}: { peer: '${peerHost}:${peerPort}' }`);
   lines.push(
     `secret-file: ${lab.secretFile}`,
     `advert-port: ${lab.advertPort}`,

@@ -97,12 +97,16 @@ export class StampedClients {
     clearTimeout(letGo);
   }
 
-  /** Reads every acknowledged block from that node. A newer stamp is as good: its answer was on the way. */
-  async lostOn(daemon: LabDaemon): Promise<Lost[]> {
+  /**
+   * Reads every acknowledged block from that node. A newer stamp is as good: its answer was on the way.
+   * @param by only what this node acknowledged
+   */
+  async lostOn(daemon: LabDaemon, by: LabNode | null = null): Promise<Lost[]> {
     const nbd = await this.#connect(daemon);
     const lost: Lost[] = [];
     try {
       for (const [slot, acknowledged] of this.#acknowledged) {
+        if (by !== null && this.#nodeOf(slot) !== by) continue;
         const found = await readStamp(nbd, slot);
         if (found === null || found < acknowledged) lost.push({ slot, acknowledged, found });
       }
@@ -110,6 +114,10 @@ export class StampedClients {
       await nbd.disconnect();
     }
     return lost;
+  }
+
+  #nodeOf(slot: number): LabNode | undefined {
+    return this.#daemons[Math.floor(slot / (LANES * SLOTS_A_LANE))]?.node;
   }
 
   /** Writes `bytes` of filler from `offset` on, so that there is something to resync. Multiples of 1 MiB. */
