@@ -4,6 +4,7 @@ import type { Trigger } from '../model/evidence.ts';
 import type { Verdict } from '../model/verdict.ts';
 import type { ControlRequest, JournalEvent, SwitchoverResult, WhyNotResult } from '../protocol/control.ts';
 import type { Group } from './bind/group.ts';
+import { holdsOff } from './bind/group-phase.ts';
 import { type StatusSources, nodeStatus } from './status.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -128,7 +129,12 @@ const handlers: Record<ControlRequest['command'], Handler> = {
       retryInMs: null,
       next: null,
     };
-    const verdict = group.role === 'primary' ? already : judged.verdict;
+    const held = holdsOff(group.actor.getSnapshot());
+    const waits: Verdict | null =
+      held === null
+        ? null
+        : { ...judged.verdict, answer: 'wait', reasons: [held, ...judged.verdict.reasons] };
+    const verdict = group.role === 'primary' ? already : (waits ?? judged.verdict);
     return Promise.resolve({ group: group.settings.name, verdict, evidence: judged.evidence });
   },
 

@@ -2,6 +2,7 @@
 import type { SnapshotFrom } from 'xstate';
 
 import type { groupMachine } from '../../../machines/group.ts';
+import type { Reason } from '../../model/verdict.ts';
 import type { GroupStatus } from '../../protocol/control.ts';
 
 type GroupSnapshot = SnapshotFrom<typeof groupMachine>;
@@ -20,4 +21,24 @@ export function isUp(snapshot: GroupSnapshot): boolean {
     snapshot.matches({ promoting: 'startingHooks' }) ||
     snapshot.matches('primary')
   );
+}
+
+/** C3: why the chart does not act on a verdict just now, or null when it would. */
+export function holdsOff(snapshot: GroupSnapshot): Reason | null {
+  const { error, reason } = snapshot.context;
+  if (snapshot.matches('holding')) {
+    return {
+      rule: 'C3',
+      code: 'holding',
+      text: `holds off after a failure and tries again: ${error ?? reason}`,
+    };
+  }
+  if (snapshot.matches('stuck') || snapshot.matches('closing')) {
+    return {
+      rule: 'C3',
+      code: 'stuck',
+      text: `something of an earlier epoch cannot be removed: ${error ?? reason}`,
+    };
+  }
+  return null;
 }

@@ -17,6 +17,7 @@ import { runChart } from './actors.ts';
 import { heardOn } from './evidence.ts';
 import { refusesHandover } from './handover-records.ts';
 import type { Group } from './group.ts';
+import { holdsOff } from './group-phase.ts';
 import type { Member } from './members.ts';
 import { OwnGap } from './own-gap.ts';
 import { RecordExchange } from './record-exchange.ts';
@@ -187,7 +188,7 @@ export class Link {
         healthy: group.healthy(),
         epoch: group.epoch,
         virgin: evidence.members.every((member) => member.state === 'virgin'),
-        candidate: mayPromote(evidence).answer !== 'refuse',
+        candidate: mayPromote(evidence).answer !== 'refuse' && holdsOff(group.actor.getSnapshot()) === null,
       };
     });
     const resources = [...this.#options.members.values()].flatMap(({ settings, snapshot }) =>
