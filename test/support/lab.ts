@@ -161,6 +161,12 @@ export class Lab {
     return pair;
   }
 
+  /** Stops what still runs as an operator would, so that it takes its devices away. Never rejects. */
+  async stop(): Promise<void> {
+    const running = this.#daemons.filter((daemon) => daemon.running);
+    await Promise.allSettled(running.map((daemon) => daemon.stop()));
+  }
+
   /** Ends what still runs and removes the directory. */
   async close(): Promise<void> {
     await Promise.all(this.#daemons.map((daemon) => daemon.kill()));
