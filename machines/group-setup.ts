@@ -70,7 +70,7 @@ export const groupSetup = setup({
     noteFailure: assign({
       failures: ({ context }) => context.failures + 1,
       error: (_, params: { error: unknown }) => textOf(params.error),
-      reason: (_, params: { error: unknown }) => `promotion failed: ${textOf(params.error)}`,
+      reason: 'promotion failed',
       handover: false,
       handoverTo: null,
     }),

@@ -124,7 +124,7 @@ function hastConf(scene: Scene, ports: Readonly<Record<DemoNode, number>>): stri
   );
   const sections = NODES.map((node) => {
     const other: DemoNode = node === 'hasta' ? 'hastb' : 'hasta';
-    return `\ton ${node} {\n\t\tname ${RESOURCE}-${node}\n\t\tlocal ${scene.disk(node)}\n\t\tremote tcp4://${HOSTS[other]}:${ports[other]}\n\t\tsource tcp4://${HOSTS[node]}\n\t}\n`;
+    return `\ton ${node} {\n\t\tname ${RESOURCE}-${node}-${process.pid}\n\t\tlocal ${scene.disk(node)}\n\t\tremote tcp4://${HOSTS[other]}:${ports[other]}\n\t\tsource tcp4://${HOSTS[node]}\n\t}\n`;
   });
   return `${nodes.join('')}\nresource ${RESOURCE} {\n\treplication memsync\n\ttimeout 5\n${sections.join('')}}\n`;
 }
