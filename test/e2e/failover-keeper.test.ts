@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { type LabDaemon, type LabNode, NODES } from '../support/daemon.ts';
+import { type LabNode, NODES } from '../support/daemon.ts';
 import { untilPaired } from '../support/failover.ts';
 import { Lab } from '../support/lab.ts';
 import { needs } from '../support/needs.ts';
@@ -21,12 +21,11 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'blkid', 'mkfs.ext4'
   'a mounted file system',
   () => {
     let lab: Lab;
-    const daemons: LabDaemon[] = [];
     const mountpoint = (node: LabNode): string => join(lab.directory, node, 'mnt');
 
     afterEach(async () => {
-      for (const daemon of daemons.splice(0)) if (daemon.running) await daemon.stop().catch(() => undefined);
-      for (const node of NODES) await execa('umount', ['-l', mountpoint(node)], { reject: false });
+      await lab.stop();
+      for (const node of NODES) await removeRest(mountpoint(node), lab.places[node].stateDir);
       await lab.close();
     });
 
@@ -36,8 +35,10 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'blkid', 'mkfs.ext4'
         await copyFile(join(SHIPPED, name), join(lab.hooksDir, name));
       await lab.writeHook('10-mkfs', MKFS);
       for (const node of NODES) await mkdir(mountpoint(node));
-      // The two nodes share one /dev.
-      await lab.edit(lab.hastConf, (text) => text.replaceAll(/\ton (hast.) \{\n/g, '$&\t\tname disk1-$1\n'));
+      // All nodes of this machine share one /dev.
+      await lab.edit(lab.hastConf, (text) =>
+        text.replaceAll(/\ton (hast.) \{\n/g, `$&\t\tname disk1-$1-${process.pid}\n`),
+      );
       const mounts = `{ hasta: ${mountpoint('hasta')}, hastb: ${mountpoint('hastb')} }`;
       const hooks = ['hooks:', '  10-mkfs: {}', '  20-ext4:', `    mountpoint: ${mounts}`];
       await lab.edit(lab.hastateYaml, (text) =>
@@ -48,7 +49,6 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'blkid', 'mkfs.ext4'
     it('of a killed primary is dead within 2 s, goes on at the other node, and is gone when the daemon is back', async () => {
       await makeLab();
       const { hasta, hastb } = await lab.startPair();
-      daemons.push(hasta, hastb);
       await untilPaired({ primary: hasta, standby: hastb });
       await writeDurably(join(mountpoint('hasta'), 'kept'), 'acknowledged');
       const nbdfuse = Number(
@@ -77,6 +77,18 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'blkid', 'mkfs.ext4'
     });
   },
 );
+
+/** What a failed run leaves, so that it harms no other test. */
+async function removeRest(mountpoint: string, stateDir: string): Promise<void> {
+  const device = join(stateDir, 'device/disk1');
+  await execa('umount', ['-l', mountpoint], { reject: false });
+  for (const line of await loopsOf(stateDir))
+    await execa('losetup', ['-d', line.split(' ', 1)[0] ?? ''], { reject: false });
+  await execa('umount', ['-l', join(device, 'mnt')], { reject: false });
+  const pid = Number(await readFile(join(device, 'nbdfuse.pid'), 'utf8').catch(() => '0'));
+  const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  if (command.includes(device)) process.kill(pid, 'SIGKILL');
+}
 
 async function writeDurably(path: string, text: string): Promise<void> {
   const file = await open(path, 'w');
