@@ -64,6 +64,8 @@ function walker() {
   const succeeded: PortName[] = [];
   const called: PortName[] = [];
   const broken: string[] = [];
+  /** A hook that cannot be ended: then the exports are closed at once, whatever is still attached (C3). */
+  let hookStuck = false;
   const logic = (name: PortName) =>
     fromPromise(() => {
       called.push(name);
@@ -74,6 +76,7 @@ function walker() {
           settle: (kind) => {
             const hooks: HooksResult = { ok: kind === 'answer', stuck: kind === 'stuck', summary: kind };
             const isHooks = name === 'startHooks' || name === 'stopHooks';
+            hookStuck = isHooks && kind === 'stuck';
             if (kind !== 'answer' && !isHooks) {
               reject(new Error('port failed'));
               return;
@@ -96,7 +99,7 @@ function walker() {
       const since = succeeded.slice(lastDown + 1).filter((port) => WAY_UP.includes(port));
       if (since.join() !== WAY_UP.join()) broken.push(`address raised after ${since.join(', ')}`);
     }
-    if (name === 'releaseMembers' && called.includes('raiseAddress')) {
+    if (name === 'releaseMembers' && !hookStuck && called.includes('raiseAddress')) {
       const up = called.lastIndexOf('raiseAddress');
       const after = called.slice(up);
       if (!called.slice(called.lastIndexOf('prepareMembers')).includes('raiseAddress')) return;

@@ -4,6 +4,7 @@ import type { SnapshotFrom } from 'xstate';
 import type { groupMachine } from '../../../machines/group.ts';
 import type { Reason } from '../../model/verdict.ts';
 import type { GroupStatus } from '../../protocol/control.ts';
+import { dotted } from '../runtime.ts';
 
 type GroupSnapshot = SnapshotFrom<typeof groupMachine>;
 
@@ -21,6 +22,12 @@ export function isUp(snapshot: GroupSnapshot): boolean {
     snapshot.matches({ promoting: 'startingHooks' }) ||
     snapshot.matches('primary')
   );
+}
+
+/** For status: where the chart is, why, and what went wrong on the way. */
+export function describeTransition({ value, context }: GroupSnapshot): string {
+  const what = `${dotted(value)}: ${context.reason}`;
+  return context.error === null ? what : `${what}: ${context.error}`;
 }
 
 /** C3: why the chart does not act on a verdict just now, or null when it would. */

@@ -17,7 +17,7 @@ import { dotted } from '../runtime.ts';
 import { reach, runChart } from './actors.ts';
 import { Agreement } from './agreement.ts';
 import type { AddressService, GroupServices } from './group-services.ts';
-import { isUp, roleOf } from './group-phase.ts';
+import { describeTransition, isUp, roleOf } from './group-phase.ts';
 import { handoverRecords } from './handover-records.ts';
 import { gatherEvidence } from './evidence.ts';
 import type { Member } from './members.ts';
@@ -58,7 +58,7 @@ export class Group {
       describe: ({ context }) => context.reason,
       onChange: (snapshot) => {
         this.#releaseAddress(snapshot);
-        this.lastTransition = `${dotted(snapshot.value)}: ${snapshot.context.reason}`;
+        this.lastTransition = describeTransition(snapshot);
         services.announceState();
       },
     });
