@@ -21,7 +21,7 @@ import { describeTransition, isUp, roleOf } from './group-phase.ts';
 import { handoverRecords } from './handover-records.ts';
 import { gatherEvidence } from './evidence.ts';
 import type { Member } from './members.ts';
-import { brokenMember, cutOff, isIll, peerReady } from './member-checks.ts';
+import { brokenMember, cutOff, hasRival, isIll, peerReady } from './member-checks.ts';
 
 // Above the engine's own bound for a command: the chart must hear its answer.
 const ROLE_MS = 40_000;
@@ -182,7 +182,7 @@ export class Group {
     if (broken !== null) {
       this.#cleanedByKeeper = null;
       this.actor.send({ type: 'DEMOTE', reason: broken, handoverTo: null });
-    } else if (this.actor.getSnapshot().matches({ primary: 'serving' })) {
+    } else if (this.actor.getSnapshot().matches({ primary: 'serving' }) && !hasRival(this.evidence())) {
       address?.reassert();
     }
   }

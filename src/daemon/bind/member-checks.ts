@@ -44,3 +44,8 @@ export function cutOff(evidence: Evidence, referencesLost: boolean): string | nu
   if (!referencesLost || evidence.peer === null || peerPresence(evidence) === 'alive') return null;
   return 'this node reaches neither its peer nor its references';
 }
+
+/** D5: the peer is heard as primary, too. Two that keep taking the address back would make it flap. */
+export function hasRival(evidence: Evidence): boolean {
+  return evidence.report?.primary === true && peerPresence(evidence) === 'alive';
+}
