@@ -2,22 +2,11 @@
 import type { GroupStatus, NodeStatus, ResourceStatus } from '../protocol/control.ts';
 
 import { mayPromote } from '../model/decision.ts';
+import { noCounters } from '../replication/core.ts';
 import type { Group } from './bind/group.ts';
 import { heardOn } from './bind/evidence.ts';
 import type { Member } from './bind/members.ts';
 import type { Runtime } from './runtime.ts';
-
-const NO_COUNTERS = {
-  reads: 0,
-  writes: 0,
-  deletes: 0,
-  flushes: 0,
-  activemapUpdates: 0,
-  readErrors: 0,
-  writeErrors: 0,
-  deleteErrors: 0,
-  flushErrors: 0,
-};
 
 function resourceStatus(member: Member, device: string | null): ResourceStatus {
   const { settings, snapshot } = member;
@@ -42,7 +31,7 @@ function resourceStatus(member: Member, device: string | null): ResourceStatus {
     held: snapshot?.held ?? null,
     export: snapshot?.export ?? null,
     device,
-    counters: snapshot?.counters ?? NO_COUNTERS,
+    counters: snapshot?.counters ?? noCounters(),
     error: member.error,
   };
 }

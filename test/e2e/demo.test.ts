@@ -1,24 +1,12 @@
 import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
 
+import type { StoryResult } from '../../src/cli/demo/story.ts';
 import { needs } from '../support/needs.ts';
-
-interface Verdict {
-  readonly acknowledged: number;
-  readonly lost: number;
-  readonly detectionMs: number;
-  readonly promotionMs: number;
-  readonly writeGapMs: number;
-  readonly resyncedBytes: number;
-  readonly switchoverGapMs: number;
-  readonly fileSystem: string | null;
-  readonly adverts: string;
-  readonly ok: boolean;
-}
 
 const DISK_BYTES = 64 * 1024 * 1024;
 
-async function runDemo(fileSystem: 'none' | 'ext4'): Promise<Verdict> {
+async function runDemo(fileSystem: 'none' | 'ext4'): Promise<StoryResult> {
   const { stdout } = await execa(
     process.execPath,
     [
@@ -34,10 +22,10 @@ async function runDemo(fileSystem: 'none' | 'ext4'): Promise<Verdict> {
     { timeout: 100_000, killSignal: 'SIGKILL' },
   );
   const last = stdout.trimEnd().split('\n').at(-1) ?? '';
-  return JSON.parse(last) as Verdict;
+  return JSON.parse(last) as StoryResult;
 }
 
-function expectNothingLost(verdict: Verdict): void {
+function expectNothingLost(verdict: StoryResult): void {
   expect(verdict).toMatchObject({ lost: 0, ok: true });
   expect(verdict.acknowledged).toBeGreaterThan(1000);
   expect(verdict.writeGapMs).toBeLessThanOrEqual(2000);

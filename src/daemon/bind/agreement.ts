@@ -6,7 +6,7 @@ import { EngineError } from '../../model/errors.ts';
 import type { Epoch } from '../../model/record.ts';
 import type { GroupSettings } from '../../model/settings.ts';
 import type { Runtime } from '../runtime.ts';
-import type { HandoverRecords } from './handover-records.ts';
+import type { HandoverRecords } from '../../model/handover.ts';
 
 /** Asks the peer; rejects when it is not there, refuses or takes longer than `timeoutMs`. */
 export type AskPeer = (

@@ -1,6 +1,7 @@
 /** Gathers what this node knows about one group into the plain evidence that decides. */
 import { lastHeard, peerPresence } from '../../model/decision.ts';
 import type { Evidence, MemberEvidence, Trigger } from '../../model/evidence.ts';
+import type { HandoverMember } from '../../model/handover.ts';
 import { NO_EPOCH, type Freshness } from '../../model/record.ts';
 import type { PathName } from '../../model/roles.ts';
 import type { GroupSettings } from '../../model/settings.ts';
@@ -92,4 +93,12 @@ export function gatherEvidence(runtime: Runtime, sources: EvidenceSources): Evid
   const { configured } = evidence.references;
   const since = lastHeard(evidence) ?? evidence.startedAt;
   return { ...evidence, references: { configured, reached: references.reachedSince(since) } };
+}
+
+/** The records of a group's members, for a handover. */
+export function recordsOf(members: readonly Member[]): HandoverMember[] {
+  return members.map(({ settings, snapshot }) => ({
+    resource: settings.name,
+    record: snapshot?.record ?? null,
+  }));
 }

@@ -18,8 +18,8 @@ import { reach, runChart } from './actors.ts';
 import { Agreement } from './agreement.ts';
 import type { AddressService, GroupServices } from './group-services.ts';
 import { describeTransition, isUp, roleOf } from './group-phase.ts';
-import { handoverRecords } from './handover-records.ts';
-import { gatherEvidence } from './evidence.ts';
+import { handoverRecords } from '../../model/handover.ts';
+import { gatherEvidence, recordsOf } from './evidence.ts';
 import type { Member } from './members.ts';
 import { brokenMember, cutOff, hasRival, isIll, peerReady } from './member-checks.ts';
 
@@ -275,7 +275,7 @@ export class Group {
         `${kept.settings.name} lost touch with the other node on the way and may hold writes that it lacks: no handover`,
       );
     }
-    await this.#agreement.handOver(this.epoch, handoverRecords(this.members));
+    await this.#agreement.handOver(this.epoch, handoverRecords(recordsOf(this.members)));
     return undefined;
   }
 

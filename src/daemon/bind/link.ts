@@ -14,8 +14,8 @@ import { createPeerChannel } from '../../net/peer-channel.ts';
 import type { PeerChannel } from '../../net/peer-channel-types.ts';
 import type { Runtime } from '../runtime.ts';
 import { runChart } from './actors.ts';
-import { heardOn } from './evidence.ts';
-import { refusesHandover } from './handover-records.ts';
+import { heardOn, recordsOf } from './evidence.ts';
+import { refusesHandover } from '../../model/handover.ts';
 import type { Group } from './group.ts';
 import { holdsOff } from './group-phase.ts';
 import type { Member } from './members.ts';
@@ -315,7 +315,7 @@ export class Link {
   }
 
   async #takeOver(group: Group, epoch: Epoch, records: unknown): Promise<unknown> {
-    const refusal = refusesHandover(group.members, records, this.#runtime.node);
+    const refusal = refusesHandover(recordsOf(group.members), records, this.#runtime.node);
     if (refusal !== null) return { accepted: false, reason: refusal };
     try {
       await group.promote({ kind: 'handover', epoch }, 'recorded', HANDOVER_MS);

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import type { Member } from '../../../../src/daemon/bind/members.ts';
-import { handoverRecords, refusesHandover } from '../../../../src/daemon/bind/handover-records.ts';
-import type { ResourceRecord } from '../../../../src/model/record.ts';
+import { type HandoverMember, handoverRecords, refusesHandover } from '../../../src/model/handover.ts';
+import type { ResourceRecord } from '../../../src/model/record.ts';
 
 const RECORD: ResourceRecord = {
   epoch: { number: 3, id: '00000000000000aa' },
@@ -14,9 +13,8 @@ const RECORD: ResourceRecord = {
 };
 const RELEASED: ResourceRecord = { ...RECORD, released: true };
 
-/** Of a member only its name and record are looked at. */
-function member(name: string, record: ResourceRecord | null): Member {
-  return { settings: { name }, snapshot: record === null ? null : { record } } as unknown as Member;
+function member(resource: string, record: ResourceRecord | null): HandoverMember {
+  return { resource, record };
 }
 
 describe('a handover', () => {
