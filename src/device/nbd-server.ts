@@ -51,7 +51,7 @@ export async function createNbdServer(options: NbdServerOptions): Promise<NbdSer
   const relieve = (): void => {
     for (const connection of connections.values()) connection.resume();
   };
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
     connections.set(socket, accept(options, socket, relieve));
     socket.on('close', () => connections.delete(socket));
   });

@@ -9,8 +9,16 @@ export interface BlockDevice {
   readonly sectorBytes: number;
   /** Largest request that is taken in one piece. */
   readonly maxRequestBytes: number;
-  /** `done` may be called before this returns. The buffer given to `done` belongs to the caller. */
-  read(offset: number, length: number, done: (error: string | null, data: Buffer | null) => void): void;
+  /**
+   * `done` may be called before this returns. The buffer given to `done` belongs to the caller.
+   * @param into memory of that length which the device may fill and give back instead of its own
+   */
+  read(
+    offset: number,
+    length: number,
+    done: (error: string | null, data: Buffer | null) => void,
+    into?: Buffer,
+  ): void;
   /** Takes ownership of `data`. With `fua` done means durable as by flush(). */
   write(offset: number, data: Buffer, fua: boolean, done: (error: string | null) => void): void;
   flush(done: (error: string | null) => void): void;

@@ -65,16 +65,20 @@ export class Primary implements BlockDevice, WriteOwner {
     return this.#running;
   }
 
-  read(offset: number, length: number, done: (error: string | null, data: Buffer | null) => void): void {
+  read(
+    offset: number,
+    length: number,
+    done: (error: string | null, data: Buffer | null) => void,
+    into: Buffer = Buffer.allocUnsafe(length),
+  ): void {
     const refusal = this.#refusal(offset, length);
     if (refusal !== null) {
       done(refusal, null);
       return;
     }
-    if (this.#park(() => this.read(offset, length, done))) return;
+    if (this.#park(() => this.read(offset, length, done, into))) return;
     this.#core.counters.reads++;
     this.#running++;
-    const into = Buffer.allocUnsafe(length);
     let parts = 1;
     let failure: string | null = null;
     const finished = (error: string | null): void => {
