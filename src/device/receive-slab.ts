@@ -75,3 +75,31 @@ export function readInto(accepted: Socket, receiver: Receiver): Socket | null {
   Reflect.set(accepted, '_handle', null);
   return socket;
 }
+
+/** Takes what a socket reads from its first byte on, before anybody knows who will listen. */
+export class SocketReader {
+  /** What `new Socket()` and `connect()` want as `onread`. */
+  readonly onread: { buffer: () => Buffer; callback: (bytes: number) => boolean };
+  readonly #slab = new ReceiveSlab();
+  #early: Buffer[] = [];
+  #listener: ((chunk: Buffer) => void) | null = null;
+
+  constructor() {
+    this.onread = {
+      buffer: () => this.#slab.window(),
+      callback: (bytes) => {
+        const chunk = this.#slab.take(bytes);
+        if (this.#listener === null) this.#early.push(chunk);
+        else this.#listener(chunk);
+        return true;
+      },
+    };
+  }
+
+  listen(listener: (chunk: Buffer) => void): void {
+    this.#listener = listener;
+    const early = this.#early;
+    this.#early = [];
+    for (const chunk of early) listener(chunk);
+  }
+}

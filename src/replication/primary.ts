@@ -39,6 +39,8 @@ export class Primary implements BlockDevice, WriteOwner {
   #running = 0;
   #closed = false;
   #parked: (() => void)[] = [];
+  /** Sent in this turn, to be written here. */
+  #toWrite: WriteOp[] = [];
   #whenIdle: (() => void)[] = [];
 
   constructor(core: EngineCore, host: PrimaryHost) {
@@ -239,6 +241,22 @@ export class Primary implements BlockDevice, WriteOwner {
         return;
       }
     }
+    if (op.unlinked) this.#writeLocal(op);
+    else this.#writeAfterSend(op);
+  }
+
+  /** The link sends what was asked of it in this turn first, so that both disks work at the same time. */
+  #writeAfterSend(op: WriteOp): void {
+    this.#toWrite.push(op);
+    if (this.#toWrite.length > 1) return;
+    queueMicrotask(() => {
+      const ops = this.#toWrite;
+      this.#toWrite = [];
+      for (const each of ops) this.#writeLocal(each);
+    });
+  }
+
+  #writeLocal(op: WriteOp): void {
     this.#core.ports.disk.write(this.#core.store.meta.offset + op.offset, op.data, (error) =>
       op.local(error),
     );

@@ -284,7 +284,7 @@ describe('A6', () => {
   });
 
   test('the secondary’s own bits survive its power cut and tell the next primary what it lost', async () => {
-    const pair = await joined({ keepdirty: 1 });
+    const pair = await joined({ keepdirty: 1, replication: 'fullsync' });
     await pair.alpha.write(3 * EXTENT, block(7));
     await pair.alpha.write(9 * EXTENT, block(7));
     expect([bitOnDisk(pair.beta, 3), bitOnDisk(pair.beta, 9)]).toEqual([true, true]);
