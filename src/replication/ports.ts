@@ -33,6 +33,11 @@ export interface DiskPort {
   write(offset: number, data: Buffer, done: (error: IoResult) => void): void;
   /** Durable when it calls back without error: for metadata and the activemap. */
   writeDurable(offset: number, data: Buffer, done: (error: IoResult) => void): void;
+  /**
+   * The range reads as zeros and its space is given back; quicker than writing. Not durable until flush().
+   * Only where the disk can; `EOPNOTSUPP` when it turns out that it cannot: then some of the range may be zero.
+   */
+  readonly punch?: ((offset: number, length: number, done: (error: IoResult) => void) => void) | undefined;
   /** fdatasync: everything written before the call is durable. */
   flush(done: (error: IoResult) => void): void;
   close(): Promise<void>;

@@ -11,6 +11,7 @@ import type { Frame, FrameReader } from '../protocol/hast-message.ts';
 import type { NvMap } from '../protocol/nv.ts';
 import type { EngineCore } from './core.ts';
 import { extentsOf, MAXPHYS, reportDiskError } from './core.ts';
+import { putZeros } from './discard-op.ts';
 import { Heartbeat, readWords } from './heartbeat.ts';
 import type { PeerWords } from './heartbeat.ts';
 import type { ConnectionPort } from './ports.ts';
@@ -22,7 +23,6 @@ const HASTD_SILENCE_MS = 20_000;
 const MAX_INFLIGHT_BYTES = 256 * 1024 * 1024;
 const FLUSH_IDLE_MS = 2000;
 const FLUSH_EXTENTS = 64;
-const ZEROS = Buffer.alloc(1024 * 1024);
 /** A longer DELETE is not supported: zeroing it would hold up everything. Bytes. */
 const MAX_DELETE_BYTES = 64 * 1024 * 1024;
 
@@ -222,27 +222,20 @@ export class Session {
     });
   }
 
-  /** Zeros, so that both disks read the same; the bits stay, since the primary's disk may do otherwise (A7). */
+  /**
+   * Zeros, so that both disks read the same. A hastate primary does so too; the disk of a plain hastd may
+   * do otherwise, so there the bits stay (A7).
+   */
   #delete(slot: Slot, offset: number, length: number): void {
     this.#core.counters.deletes++;
     if (length > MAX_DELETE_BYTES) {
       this.#replies.answer(slot, 'EOPNOTSUPP');
       return;
     }
-    this.#apply(offset, length, 'dirty', (done) => {
-      const step = (at: number): void => {
-        const bytes = Math.min(ZEROS.length, offset + length - at);
-        if (bytes <= 0) {
-          done(null);
-          return;
-        }
-        this.#core.ports.disk.write(this.#core.store.meta.offset + at, ZEROS.subarray(0, bytes), (error) => {
-          if (error === null) step(at + bytes);
-          else done(error);
-        });
-      };
-      step(offset);
-    })((error) => {
+    const { store, ports } = this.#core;
+    this.#apply(offset, length, this.words === null ? 'dirty' : 'clean', (done) =>
+      putZeros(ports.disk, store.meta.offset + offset, length, done),
+    )((error) => {
       if (error !== null) this.#core.counters.deleteErrors++;
       this.#replies.answer(slot, error);
     });
