@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import type { BlockDevice } from '../model/block-device.ts';
 import { WireError } from '../model/errors.ts';
 import {
-  COMMAND_FLAG_FUA,
+  CommandFlag,
   MAX_PAYLOAD_BYTES,
   NbdCommand,
   REQUEST_BYTES,
@@ -16,8 +16,10 @@ import {
 } from '../protocol/nbd.ts';
 import { encodeGreeting } from '../protocol/nbd-negotiation.ts';
 import { NbdHandshake, type ExportOffer } from './nbd-handshake.ts';
+import { refusalOf } from './nbd-refusal.ts';
 import { ReplyBatch } from './reply-batch.ts';
 import { readSplit, writeSplit } from './split-request.ts';
+import { startWithoutData } from './nbd-no-data.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const GOODBYE_TIMEOUT_MS = 10_000;
@@ -41,6 +43,7 @@ interface IncomingWrite {
   readonly request: NbdRequest;
   /** Null: the request is refused, its payload only skipped. */
   readonly data: Buffer | null;
+  readonly refusal: string | null;
   filled: number;
 }
 
@@ -152,7 +155,7 @@ export class NbdConnection {
     if (this.#unparsed.length < REQUEST_BYTES) return false;
     const request = decodeRequest(this.#unparsed);
     this.#unparsed = this.#unparsed.subarray(REQUEST_BYTES);
-    const refusal = this.#refusal(request);
+    const refusal = refusalOf(request, this.#device);
     if (request.type === NbdCommand.WRITE) {
       this.#expectPayload(request, refusal);
     } else if (refusal !== null) {
@@ -161,16 +164,6 @@ export class NbdConnection {
       this.#start(request);
     }
     return true;
-  }
-
-  #refusal(request: NbdRequest): string | null {
-    const { type, offset, length } = request;
-    if ((request.flags & ~COMMAND_FLAG_FUA) !== 0) return 'EINVAL';
-    if (type === NbdCommand.DISC || type === NbdCommand.FLUSH) return null;
-    if (type !== NbdCommand.READ && type !== NbdCommand.WRITE) return 'EINVAL';
-    const { sectorBytes, sizeBytes } = this.#device;
-    const fits = length > 0 && length <= MAX_PAYLOAD_BYTES && offset + length <= sizeBytes;
-    return fits && offset % sectorBytes === 0 && length % sectorBytes === 0 ? null : 'EINVAL';
   }
 
   #expectPayload(request: NbdRequest, refusal: string | null): void {
@@ -184,25 +177,25 @@ export class NbdConnection {
       );
     }
     if (refusal !== null) {
-      this.#incoming = { request, data: null, filled: 0 };
+      this.#incoming = { request, data: null, refusal, filled: 0 };
     } else if (this.#unparsed.length >= length) {
       const data = this.#unparsed.subarray(0, length);
       this.#unparsed = this.#unparsed.subarray(length);
       this.#startWrite(request, data);
     } else {
-      this.#incoming = { request, data: Buffer.allocUnsafeSlow(length), filled: 0 };
+      this.#incoming = { request, data: Buffer.allocUnsafeSlow(length), refusal: null, filled: 0 };
     }
   }
 
   #fill(incoming: IncomingWrite): boolean {
-    const { request, data } = incoming;
+    const { request, data, refusal } = incoming;
     const bytes = Math.min(this.#unparsed.length, request.length - incoming.filled);
     if (data !== null) this.#unparsed.copy(data, incoming.filled, 0, bytes);
     this.#unparsed = this.#unparsed.subarray(bytes);
     incoming.filled += bytes;
     if (incoming.filled < request.length) return false;
     this.#incoming = null;
-    if (data === null) this.#reply(request, 'EINVAL');
+    if (data === null) this.#reply(request, refusal);
     else this.#startWrite(request, data);
     return true;
   }
@@ -214,8 +207,8 @@ export class NbdConnection {
       return;
     }
     this.#inFlight += 1;
-    if (type === NbdCommand.FLUSH) {
-      this.#device.flush((error) => this.#settle(request, error, []));
+    if (type !== NbdCommand.READ) {
+      startWithoutData(this.#device, request, (error) => this.#settle(request, error, []));
       return;
     }
     this.#readBytes += length;
@@ -227,7 +220,7 @@ export class NbdConnection {
 
   #startWrite(request: NbdRequest, data: Buffer): void {
     this.#inFlight += 1;
-    const fua = (request.flags & COMMAND_FLAG_FUA) !== 0;
+    const fua = (request.flags & CommandFlag.FUA) !== 0;
     writeSplit(this.#device, request.offset, data, fua, (error) => this.#settle(request, error, []));
   }
 

@@ -82,7 +82,13 @@ function accept(options: NbdServerOptions, socket: Socket, onProgress: () => voi
   return new NbdConnection({
     socket,
     device,
-    offer: { exportName, epoch, sizeBytes: device.sizeBytes, sectorBytes: device.sectorBytes },
+    offer: {
+      exportName,
+      epoch,
+      sizeBytes: device.sizeBytes,
+      sectorBytes: device.sectorBytes,
+      discards: device.discards,
+    },
     onProgress,
     onGarbage: (error) => options.onClientError?.(error),
   });
