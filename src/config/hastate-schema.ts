@@ -63,7 +63,7 @@ const group = z.strictObject({
   'peer-kind': z.enum(['hastate', 'hastd']).default('hastate'),
   resources: z.array(text).min(1),
   hooks: hooks.nullable().default(null),
-  device: z.enum(['auto', 'none', 'nbdfuse-loop', 'nbd-client']).default('auto'),
+  device: z.enum(['auto', 'none', 'nbdfuse-loop', 'nbd-client', 'ggatec']).default('auto'),
   address: address.optional(),
 });
 

@@ -29,7 +29,7 @@ function resourceStatus(member: Member, device: string | null): ResourceStatus {
     freshness: snapshot?.freshness ?? { kind: 'unknown', why: 'the disk is not open' },
     sync: snapshot?.sync ?? null,
     held: snapshot?.held ?? null,
-    export: snapshot?.export ?? null,
+    export: exportOf(snapshot),
     device,
     counters: snapshot?.counters ?? noCounters(),
     error: member.error,
@@ -119,4 +119,9 @@ export function nodeStatus(runtime: Runtime, sources: StatusSources): NodeStatus
     charts: runtime.charts.list(),
     lastEvent: runtime.journal.last,
   };
+}
+
+function exportOf(snapshot: Member['snapshot']): ResourceStatus['export'] {
+  const found = snapshot?.export ?? null;
+  return found === null ? null : { socket: found.socket, name: found.name };
 }

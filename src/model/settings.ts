@@ -71,7 +71,7 @@ export interface GroupSettings {
   /** Hook file name -> its parameters, which reach the hook as HASTATE_PARAM_<NAME>. */
   readonly hooks: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** `auto`: attach the device when the group has hooks that need one; `none`: only export it. */
-  readonly device: 'auto' | 'none' | 'nbdfuse-loop' | 'nbd-client';
+  readonly device: 'auto' | 'none' | 'nbdfuse-loop' | 'nbd-client' | 'ggatec';
   readonly address: AddressSettings | null;
 }
 

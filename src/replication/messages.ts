@@ -6,6 +6,7 @@ import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
 import type { HastRole, NodeName } from '../model/roles.ts';
 import type { ResourceSettings } from '../model/settings.ts';
 import type { Timing } from '../model/timing.ts';
+import type { OpenExport } from './ports.ts';
 import type { ResourceCounters, SyncProgress } from '../protocol/control.ts';
 
 export interface EngineSetup {
@@ -92,7 +93,7 @@ export interface EngineSnapshot {
   readonly dirtyBytes: number;
   readonly sync: SyncProgress | null;
   readonly held: string | null;
-  readonly export: { readonly socket: string; readonly name: string } | null;
+  readonly export: OpenExport | null;
   /** A write probe failed or is late: the primary is not healthy (B5). */
   readonly diskError: string | null;
   readonly dataLinkUp: boolean;

@@ -92,10 +92,21 @@ export interface LeasePort {
   peerEpochNumber(): number;
 }
 
+/** Where this machine finds a primary's disk. */
+export interface OpenExport {
+  /** Path of NBD's unix socket. */
+  readonly socket: string;
+  readonly name: string;
+  /** Of the device that is made of it. */
+  readonly sectorBytes?: number;
+  /** Where ggatec may connect. */
+  readonly ggate?: { readonly host: string; readonly port: number };
+}
+
 /** How a primary's disk is offered to this machine. */
 export interface ExportPort {
   /** The export belongs to this epoch (SAFETY D3). Rejects with DiskError. */
-  open(device: BlockDevice, epoch: Epoch): Promise<{ socket: string; name: string }>;
+  open(device: BlockDevice, epoch: Epoch): Promise<OpenExport>;
   /** Ends every client connection. Idempotent. */
   close(): Promise<void>;
 }

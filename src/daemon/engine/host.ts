@@ -1,15 +1,13 @@
 /** Runs one engine in its thread: binds the ports, answers commands, beats. */
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import type { MessagePort } from 'node:worker_threads';
-import { createNbdServer } from '../../device/nbd-server.ts';
-import type { NbdServer } from '../../device/nbd-server.ts';
-import { DiskError, HastateError, describeError } from '../../model/errors.ts';
+import { HastateError, describeError } from '../../model/errors.ts';
 import { NO_ID } from '../../model/record.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from '../../replication/messages.ts';
-import type { ConnectionPort, EnginePorts, ExportPort, RandomPort } from '../../replication/ports.ts';
+import type { ConnectionPort, EnginePorts, RandomPort } from '../../replication/ports.ts';
 import { bootClock } from './clock.ts';
 import { dataConnector } from './connector.ts';
+import { engineExporter } from './exporter.ts';
 import { openFileDisk } from './file-disk.ts';
 import { takeOver } from './hand-over.ts';
 import { LeaseMemory } from './lease-memory.ts';
@@ -55,7 +53,7 @@ export async function runEngine(
         sidecar: sidecarFile(stateDir, resource.name),
         connector: resource.remote === null ? null : dataConnector(resource.remote, resource.source),
         lease: lease.port(),
-        exporter: nbdExporter(stateDir, resource.name),
+        exporter: engineExporter(stateDir, resource.name),
       };
       const engine = create(setup, ports, (event) => post({ type: 'event', event }));
       try {
@@ -127,28 +125,3 @@ const systemRandom: RandomPort = {
   },
   bytes: (length) => randomBytes(length),
 };
-
-/** `<stateDir>/nbd/<resource>.sock` */
-export function exportSocket(stateDir: string, resource: string): string {
-  return join(stateDir, 'nbd', `${encodeURIComponent(resource)}.sock`);
-}
-
-/** Mode 0600; the export is named as the resource. */
-function nbdExporter(stateDir: string, resource: string): ExportPort {
-  const socketPath = exportSocket(stateDir, resource);
-  let server: NbdServer | null = null;
-  return {
-    async open(device, epoch) {
-      if (server !== null) {
-        throw new DiskError('export-open', `${resource} is exported already; close that export first`);
-      }
-      server = await createNbdServer({ socketPath, exportName: resource, device, epoch });
-      return { socket: socketPath, name: resource };
-    },
-    async close() {
-      const open = server;
-      server = null;
-      await open?.close();
-    },
-  };
-}
