@@ -33,18 +33,20 @@ function resourceStatus(member: Member, device: string | null): ResourceStatus {
     device,
     counters: snapshot?.counters ?? noCounters(),
     error: member.error,
+    peerProblem: snapshot?.peerProblem ?? null,
   };
 }
 
 /** What this resource lacks on this machine, and what that costs. */
-function memberWarnings({ settings, engine }: Member): string[] {
+function memberWarnings({ settings, engine, snapshot }: Member): string[] {
+  const said = [...(snapshot?.warnings ?? []), ...(engine.warning === null ? [] : [engine.warning])];
   const relayed =
     engine.relayed === 0
       ? []
       : [
           `${settings.name}: without koffi the data link passes through the main thread, which costs speed: install the optional packages`,
         ];
-  return engine.warning === null ? relayed : [...relayed, `${settings.name}: ${engine.warning}`];
+  return [...relayed, ...said.map((text) => `${settings.name}: ${text}`)];
 }
 
 /** One line for the operator: what a failover would mean now. */

@@ -49,6 +49,8 @@ export interface EngineCore {
   ): Promise<void>;
   freshness: Freshness;
   diskError: string | null;
+  /** See EngineSnapshot. */
+  peerProblem: string | null;
 }
 
 /** The largest request on the wire: FreeBSD's MAXPHYS. Bytes. */

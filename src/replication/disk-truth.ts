@@ -24,7 +24,10 @@ export function freshnessAtStart(core: EngineCore): Freshness {
 
 /** What the records of both nodes say of this disk, unless it is worse by itself. */
 export function freshnessAsSaid(core: EngineCore, said: Freshness): Freshness {
-  return said.kind === 'inSync' ? (mayLack(core) ?? said) : said;
+  if (said.kind !== 'inSync') return said;
+  const { doubt } = core.store;
+  // E2: records say nothing of what was written past them.
+  return doubt === null ? (mayLack(core) ?? said) : { kind: 'unknown', why: doubt };
 }
 
 /** A former secondary's bits: what it wrote and had not flushed may be gone, which no record knows. */

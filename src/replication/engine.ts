@@ -23,7 +23,7 @@ import {
 } from './disk-truth.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from './messages.ts';
 import { METADATA_BYTES } from '../protocol/hast-metadata.ts';
-import { MetadataStore } from './metadata-store.ts';
+import { copyNews, MetadataStore } from './metadata-store.ts';
 import { Peering } from './peering.ts';
 import type { ConnectionPort, EnginePorts } from './ports.ts';
 import { RangeLock } from './rangelock.ts';
@@ -77,7 +77,9 @@ class ResourceEngine implements Engine {
   async open(): Promise<EngineSnapshot> {
     const { disk, sidecar, random } = this.#ports;
     const { resource, peerKind } = this.#setup;
-    const store = await MetadataStore.open(disk, sidecar, resource.name, random);
+    const store = await MetadataStore.open(disk, sidecar, resource.name, random, (error) =>
+      this.#report('metadata-copy', ...copyNews(resource.name, error)),
+    );
     const map = new ActiveMap({
       extents: Math.ceil(store.meta.datasize / store.meta.extentsize),
       keepdirty: store.meta.keepdirty,
@@ -105,6 +107,7 @@ class ResourceEngine implements Engine {
       },
       freshness: { kind: 'unknown', why: 'it was just opened' },
       diskError: null,
+      peerProblem: null,
     };
     core.freshness = freshnessAtStart(core);
     this.#core = core;
@@ -260,6 +263,7 @@ class ResourceEngine implements Engine {
         : new EngineError('export-failed', `${this.#setup.resource.name} could not be exported`, { cause });
     }
     core.freshness = { kind: 'inSync' };
+    core.store.settleDoubt();
     this.#setRole('primary');
     peering.start();
   }
@@ -383,6 +387,8 @@ class ResourceEngine implements Engine {
       diskError: core.diskError,
       dataLinkUp: up,
       dataLinkDownAt: peering?.downAt ?? this.#secondary?.downAt ?? this.#downAt,
+      peerProblem: core.peerProblem,
+      warnings: core.store.copyError === null ? [] : [core.store.copyError],
       counters: { ...core.counters, activemapUpdates: core.map.updates },
     };
   }

@@ -97,6 +97,10 @@ export interface EngineSnapshot {
   readonly diskError: string | null;
   readonly dataLinkUp: boolean;
   readonly dataLinkDownAt: number | null;
+  /** Why the data link was refused last, here or by the peer; null since it was made. */
+  readonly peerProblem: string | null;
+  /** What works and is not as it should be, in sentences. */
+  readonly warnings: readonly string[];
   readonly counters: ResourceCounters;
 }
 
@@ -121,6 +125,8 @@ export interface EngineEvent {
     | 'want-outdate'
     | 'split-brain'
     | 'disk-error'
+    /** The third copy of the metadata cannot be written, or can be again. */
+    | 'metadata-copy'
     | 'failed';
   readonly level: 'error' | 'warn' | 'info' | 'debug';
   readonly message: string;

@@ -1,5 +1,6 @@
 /** Two nodes with one resource: real engines on a virtual disk, network and clock. */
 import type { BlockDevice } from '../../src/model/block-device.ts';
+import { DiskError } from '../../src/model/errors.ts';
 import type { Epoch } from '../../src/model/record.ts';
 import type { ReplicationMode } from '../../src/model/roles.ts';
 import { DEFAULT_TIMING } from '../../src/model/timing.ts';
@@ -64,6 +65,8 @@ export class SimNode {
   seen: EngineSnapshot | null = null;
   onEvent: (event: EngineEvent) => void = () => undefined;
   readonly #pair: SimPair;
+  /** Why the state directory cannot be written, or null. */
+  sidecarFault: string | null = null;
   #sidecar: Buffer | null = null;
   #life = 0;
   #wakesAt = -Infinity;
@@ -158,6 +161,7 @@ export class SimNode {
         load: () => Promise.resolve(this.#sidecar),
         store: async (content) => {
           await new Promise<void>((resolve) => clock.after(0.2, resolve));
+          if (this.sidecarFault !== null) throw new DiskError('sidecar-write', this.sidecarFault);
           if (life === this.#life) this.#sidecar = content;
           else await new Promise(() => undefined);
         },

@@ -93,6 +93,7 @@ export function resourceStatus(changes: Partial<ResourceStatus> = {}): ResourceS
     device: null,
     counters,
     error: null,
+    peerProblem: null,
     ...changes,
   };
 }
