@@ -33,6 +33,7 @@ function resourceStatus(member: Member, device: string | null): ResourceStatus {
     device,
     counters: snapshot?.counters ?? noCounters(),
     error: member.error,
+    peerTimeoutMs: snapshot?.peerTimeoutMs ?? null,
     peerProblem: snapshot?.peerProblem ?? null,
   };
 }

@@ -113,6 +113,8 @@ export interface ResourceStatus {
   readonly counters: ResourceCounters;
   /** Why the resource cannot be used, or null. */
   readonly error: string | null;
+  /** A peer that died is noticed within this time, traffic or not. ms; null while the disk is not open. */
+  readonly peerTimeoutMs: number | null;
   /** Why the data link was refused last, by this node or by the peer; null since it was made. */
   readonly peerProblem: string | null;
 }

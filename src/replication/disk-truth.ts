@@ -3,6 +3,7 @@
  * @see SAFETY A6, B4, E2
  */
 import { DiskError, EngineError } from '../model/errors.ts';
+import { VIRGIN_RECORD } from '../model/record.ts';
 import type { Freshness } from '../model/record.ts';
 import type { ActiveMap } from './activemap.ts';
 import type { EngineCore } from './core.ts';
@@ -59,6 +60,22 @@ export function refuseIncomplete({ store, setup }: EngineCore): void {
 export async function distrust(core: EngineCore): Promise<void> {
   await markEverything(core.map);
   await core.save(({ record }) => ({ record }));
+}
+
+/** D5: what this disk holds is given up. It keeps its identity and has no history. Rejects with DiskError. */
+export async function discardCopy(core: EngineCore): Promise<void> {
+  core.freshness = { kind: 'outdated' };
+  await markEverything(core.map);
+  await core.save(({ meta }) => ({
+    record: { ...VIRGIN_RECORD, state: 'outdated' },
+    meta: { ...meta, localcnt: 0n, remotecnt: 0n },
+  }));
+  const { name } = core.setup.resource;
+  core.report(
+    'record',
+    'warn',
+    `${name}: this copy was given up, everything will be copied from the primary.`,
+  );
 }
 
 /** Every extent counts as different, durably. Rejects with DiskError `map-write`. */

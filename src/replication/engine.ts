@@ -14,6 +14,7 @@ import { describeEpoch, namesPeer, noCounters } from './core.ts';
 import type { EngineCore } from './core.ts';
 import {
   commitMap,
+  discardCopy,
   distrust,
   flushLocal,
   freshnessAsSaid,
@@ -28,6 +29,7 @@ import { Peering } from './peering.ts';
 import type { ConnectionPort, EnginePorts } from './ports.ts';
 import { RangeLock } from './rangelock.ts';
 import { Secondary } from './secondary.ts';
+import { snapshotOf } from './snapshot.ts';
 
 export { createMetadata } from './metadata-store.ts';
 
@@ -182,6 +184,15 @@ class ResourceEngine implements Engine {
         return;
       case 'outdate':
         await this.#outdate(core, command.epoch);
+        return;
+      case 'discard':
+        if (this.#role === 'primary')
+          throw new EngineError(
+            'is-primary',
+            `${this.#setup.resource.name} is primary here: release it first`,
+          );
+        this.#secondary?.drop('this copy is given up');
+        await discardCopy(core);
         return;
       case 'set-freshness':
         if (this.#role !== 'primary') core.freshness = freshnessAsSaid(core, command.freshness);
@@ -366,30 +377,13 @@ class ResourceEngine implements Engine {
   }
 
   #snapshot(): EngineSnapshot {
-    const core = this.#opened();
-    const { meta, record } = core.store;
-    const peering = this.#peering;
-    const up = peering?.up ?? this.#secondary?.up ?? false;
-    const degraded = this.#role === 'primary' ? 'degraded' : '-';
-    return {
+    const secondary = this.#secondary;
+    return snapshotOf(this.#opened(), {
       role: this.#role,
-      status: up ? 'complete' : degraded,
-      record,
-      freshness: core.freshness,
-      resuid: meta.resuid.toString(),
-      extentsize: meta.extentsize,
-      keepdirty: meta.keepdirty,
-      datasize: meta.datasize,
-      dirtyBytes: Math.min(meta.datasize, core.map.dirtyCount * meta.extentsize),
-      sync: peering?.sync() ?? null,
-      held: peering?.standing.frozen ?? peering?.primary.gate.held ?? null,
-      export: this.#export,
-      diskError: core.diskError,
-      dataLinkUp: up,
-      dataLinkDownAt: peering?.downAt ?? this.#secondary?.downAt ?? this.#downAt,
-      peerProblem: core.peerProblem,
-      warnings: core.store.copyError === null ? [] : [core.store.copyError],
-      counters: { ...core.counters, activemapUpdates: core.map.updates },
-    };
+      peering: this.#peering,
+      up: secondary?.up ?? false,
+      downAt: secondary?.downAt ?? this.#downAt,
+      exported: this.#export,
+    });
   }
 }

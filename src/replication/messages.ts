@@ -53,6 +53,8 @@ export type EngineCommand =
   | { readonly type: 'peer-outdated'; readonly epoch: Epoch }
   /** Records were compared on the peer channel while nobody was primary (B4). */
   | { readonly type: 'set-freshness'; readonly freshness: Freshness }
+  /** D5: an operator gave this copy up. Not as primary. Everything is copied from the next primary. */
+  | { readonly type: 'discard' }
   /** Any path showed this epoch of the peer (A5). */
   | { readonly type: 'peer-epoch'; readonly epoch: Epoch }
   | { readonly type: 'snapshot' }
@@ -97,6 +99,8 @@ export interface EngineSnapshot {
   readonly diskError: string | null;
   readonly dataLinkUp: boolean;
   readonly dataLinkDownAt: number | null;
+  /** A peer that died is noticed within this time, traffic or not. ms */
+  readonly peerTimeoutMs: number;
   /** Why the data link was refused last, here or by the peer; null since it was made. */
   readonly peerProblem: string | null;
   /** What works and is not as it should be, in sentences. */

@@ -4,16 +4,18 @@
  */
 import { describeError } from '../model/errors.ts';
 import { compareHistories, joined } from '../model/record.ts';
+import { HAST_CMD } from '../protocol/hast-message.ts';
 import { mapBit } from '../protocol/hast-metadata.ts';
 import type { NvMap } from '../protocol/nv.ts';
 import type { SyncProgress } from '../protocol/control.ts';
 import type { EngineCore } from './core.ts';
-import { namesPeer } from './core.ts';
+import { KEEPALIVE_MS, namesPeer, silenceMs } from './core.ts';
 import { commitMap } from './disk-truth.ts';
 import { dial, RefusedError } from './dial.ts';
 import type { Dialled } from './dial.ts';
 import { Heartbeat, wordsFields } from './heartbeat.ts';
 import { Link } from './link.ts';
+import type { Asker } from './link.ts';
 import { Primary } from './primary.ts';
 import type { PrimaryHost } from './primary.ts';
 import { Resync } from './resync.ts';
@@ -28,7 +30,9 @@ const RETRY_FRESH_MS = 50;
 const FRESH_MS = 5000;
 /** A disk that failed to flush is asked again after this. */
 const JOIN_RETRY_MS = 1000;
-const KEEPALIVE_MS = 10_000;
+
+/** Asks only to see whether there is an answer. */
+const NOBODY: Asker = { received: () => undefined, answered: () => undefined, lost: () => undefined };
 
 export class Peering {
   readonly primary: Primary;
@@ -293,13 +297,15 @@ export class Peering {
       const tick = (): void => {
         if (!link.isUp()) return;
         watch();
-        if (link.idleFor(clock.now()) >= KEEPALIVE_MS) link.control([]);
+        // Unlike hastd's keepalive it is answered, so that a peer which is gone shows.
+        if (link.idleFor(clock.now()) >= KEEPALIVE_MS)
+          link.request(HAST_CMD.READ, 0, this.#core.ports.disk.sectorBytes, null, false, NOBODY);
         clock.after(1000, tick);
       };
       tick();
       return;
     }
-    const limit = Math.max(timing.holdMs, timing.heartbeatMs * 5);
+    const limit = silenceMs(timing);
     this.#heartbeat?.start(() => {
       watch();
       if (link.silentFor(clock.now()) <= limit) return;
