@@ -40,7 +40,8 @@ export async function runEngine(
 ): Promise<void> {
   const post = (message: FromWorker): void => port.postMessage(message);
   const lease = new LeaseMemory(setup.leaseMemory);
-  const clock = bootClock();
+  // The beat keeps the thread while the engine is open.
+  const clock = bootClock({ holdsThread: false });
   const beat = (): void => lease.beat(slot, clock.now());
   beat();
   const beating = setInterval(beat, BEAT_MS);
