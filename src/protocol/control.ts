@@ -18,7 +18,7 @@ import type {
 import type { Verdict } from '../model/verdict.ts';
 
 export type ControlCommand =
-  'status' | 'role' | 'groups' | 'switchover' | 'promote' | 'why-not' | 'events' | 'stop';
+  'status' | 'role' | 'groups' | 'switchover' | 'promote' | 'why-not' | 'events' | 'reload' | 'stop';
 
 export interface ControlRequest {
   readonly id: number;

@@ -33,7 +33,8 @@ export function noCounters(): MutableCounters {
 }
 
 export interface EngineCore {
-  readonly setup: EngineSetup;
+  /** Replaced as a whole when `settings` come: not to be kept. */
+  setup: EngineSetup;
   readonly ports: EnginePorts;
   readonly self: NodeName;
   /** Null: no other node, or a plain hastd, which is never in a record. */

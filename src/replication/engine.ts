@@ -7,6 +7,7 @@ import type { Buffer } from 'node:buffer';
 import { DiskError, EngineError } from '../model/errors.ts';
 import { compareEpochs, promoted } from '../model/record.ts';
 import type { Epoch } from '../model/record.ts';
+import { changesLink } from '../model/resource-changes.ts';
 import type { HastRole } from '../model/roles.ts';
 import { Acceptor } from './acceptor.ts';
 import { ActiveMap } from './activemap.ts';
@@ -53,7 +54,7 @@ export function createEngine(
 type PrepareCommand = Extract<EngineCommand, { type: 'prepare-primary' }>;
 
 class ResourceEngine implements Engine {
-  readonly #setup: EngineSetup;
+  #setup: EngineSetup;
   readonly #ports: EnginePorts;
   readonly #emit: (event: EngineEvent) => void;
   #core: EngineCore | null = null;
@@ -183,6 +184,9 @@ class ResourceEngine implements Engine {
       case 'set-freshness':
         if (this.#role !== 'primary') core.freshness = freshnessAsSaid(core, command.freshness);
         return;
+      case 'settings':
+        this.#settings(core, command.resource);
+        return;
       case 'stop':
         await this.#release(core, false);
         await this.#rest(core);
@@ -190,6 +194,14 @@ class ResourceEngine implements Engine {
       default:
         throw new EngineError('unknown-command', `the engine knows no command ${command.type}`);
     }
+  }
+
+  #settings(core: EngineCore, resource: EngineSetup['resource']): void {
+    const before = this.#setup.resource;
+    this.#setup = { ...this.#setup, resource };
+    core.setup = this.#setup;
+    this.#peering?.reconfigured(before);
+    if (changesLink(before, resource)) this.#secondary?.drop('its settings changed');
   }
 
   #becomeSecondary(core: EngineCore): void {
@@ -339,10 +351,8 @@ class ResourceEngine implements Engine {
     if (this.#role === role) return;
     const before = this.#role;
     this.#role = role;
-    this.#report('role', 'info', `${this.#setup.resource.name}: role ${before} -> ${role}.`, {
-      before,
-      role,
-    });
+    const text = `${this.#setup.resource.name}: role ${before} -> ${role}.`;
+    this.#report('role', 'info', text, { before, role });
   }
 
   #opened(): EngineCore {

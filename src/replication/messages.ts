@@ -55,6 +55,12 @@ export type EngineCommand =
   | { readonly type: 'set-freshness'; readonly freshness: Freshness }
   /** Any path showed this epoch of the peer (A5). */
   | { readonly type: 'peer-epoch'; readonly epoch: Epoch }
+  /**
+   * hast.conf was read again. As primary everything but `name`, `local` and `peer` is followed at once, and
+   * another `remote` or `source` means another connection; a secondary lets its primary connect again.
+   * The connector port is the new one already.
+   */
+  | { readonly type: 'settings'; readonly resource: ResourceSettings }
   | { readonly type: 'snapshot' }
   | { readonly type: 'stop' };
 

@@ -9,16 +9,18 @@ import { type Actor, fromPromise } from 'xstate';
 
 import { nodeMachine } from '../../../machines/node.ts';
 import { describeError, HastateError } from '../../model/errors.ts';
-import type { GroupSettings } from '../../model/settings.ts';
+import type { GroupSettings, ResourceSettings } from '../../model/settings.ts';
 import type { ControlRequest, NodeStatus, SwitchoverResult } from '../../protocol/control.ts';
 import { type KeeperHandle, startKeeper } from '../../keeper/handle.ts';
 import { watchLoopStalls } from '../../net/loop-stall.ts';
 import { DataListener } from '../engine/data-listener.ts';
 import { type CommandContext, runCommand, switchAway } from '../commands.ts';
 import { RepeatedLines } from '../repeated-lines.ts';
+import type { ReloadPlan } from '../reload-plan.ts';
 import type { Runtime } from '../runtime.ts';
 import { nodeStatus, type StatusSources } from '../status.ts';
 import { reach, runChart } from './actors.ts';
+import { byHandGroup } from './by-hand.ts';
 import { SharedAddresses } from './addresses.ts';
 import type { Advertiser } from './advertiser.ts';
 import { Devices } from './devices.ts';
@@ -28,6 +30,7 @@ import { GroupHooks } from './hooks.ts';
 import { Link } from './link.ts';
 import { Member } from './members.ts';
 import { References } from './references.ts';
+import { followPlan } from './reload.ts';
 
 const KEEPER = fileURLToPath(new URL('../../keeper/main.js', import.meta.url));
 const KEEPER_STALL_MS = 2000;
@@ -42,6 +45,8 @@ export interface NodeOptions {
   readonly version: string;
   /** The daemon is to end: SIGTERM, `hastate stop`. */
   requestStop(): void;
+  /** Both files are to be read again. */
+  reload(): Promise<unknown>;
 }
 
 export class HastateNode {
@@ -86,6 +91,7 @@ export class HastateNode {
       stop: () => {
         options.requestStop();
       },
+      reload: () => options.reload(),
     };
   }
 
@@ -214,13 +220,49 @@ export class HastateNode {
   }
 
   async #openResources(): Promise<void> {
-    for (const settings of this.#runtime.hast.resources) {
-      const member = new Member(this.#runtime, settings, (changed) => {
-        this.#memberChanged(changed);
-      });
-      this.#members.set(settings.name, member);
-    }
+    for (const settings of this.#runtime.hast.resources) this.#addMember(settings);
     await Promise.all([...this.#members.values()].map((member) => member.opened(START_MS)));
+  }
+
+  #addMember(settings: ResourceSettings): Member {
+    const member = new Member(this.#runtime, settings, (changed) => {
+      this.#memberChanged(changed);
+    });
+    this.#members.set(settings.name, member);
+    return member;
+  }
+
+  /** @returns what could not be followed */
+  reload(plan: ReloadPlan): Promise<string[]> {
+    return followPlan(plan, {
+      runtime: this.#runtime,
+      members: this.#members,
+      groups: this.#groups,
+      groupOf: (resource) => this.#commands.groupOf(resource),
+      add: async (settings) => {
+        await this.#addMember(settings).opened(START_MS);
+        await this.#startGroup(byHandGroup(this.#runtime, settings.name), true);
+      },
+      remove: (resource) => this.#removeResource(resource),
+      listen: async (addresses) => this.#listener?.relisten(addresses),
+      lookAtReferences: () => {
+        this.#references.start();
+      },
+    });
+  }
+
+  /** Outside any group; in role init before it goes, as hastd does. */
+  async #removeResource(resource: string): Promise<void> {
+    const group = this.#commands.groupOf(resource);
+    if (group !== null) {
+      await group.demote(`${resource} is no longer in hast.conf`, null, STOP_MS);
+      group.actor.stop();
+      this.#groups.delete(group.settings.name);
+      this.#runtime.charts.forget(`group.${group.settings.name}`);
+    }
+    await this.#members.get(resource)?.close();
+    this.#members.delete(resource);
+    this.#runtime.charts.forget(`resource.${resource}`);
   }
 
   #memberChanged(member: Member): void {
@@ -286,24 +328,8 @@ export class HastateNode {
       await this.#startGroup(settings, false);
     }
     for (const resource of this.#members.keys()) {
-      if (!grouped.has(resource)) await this.#startGroup(this.#byHand(resource), true);
+      if (!grouped.has(resource)) await this.#startGroup(byHandGroup(this.#runtime, resource), true);
     }
-  }
-
-  /** A resource outside any group: a person gives its role, through the same door. */
-  #byHand(resource: string): GroupSettings {
-    return {
-      name: this.#groups.has(resource) ? `resource:${resource}` : resource,
-      policy: 'manual',
-      prefer: null,
-      failback: 'never',
-      allowLoss: false,
-      peerKind: this.#runtime.settings.peer === null ? 'hastd' : 'hastate',
-      resources: [resource],
-      hooks: {},
-      device: 'none',
-      address: null,
-    };
   }
 
   async #startGroup(settings: GroupSettings, byHand: boolean): Promise<void> {

@@ -6,8 +6,15 @@ import { createNbdServer } from '../../device/nbd-server.ts';
 import type { NbdServer } from '../../device/nbd-server.ts';
 import { DiskError, HastateError, describeError } from '../../model/errors.ts';
 import { NO_ID } from '../../model/record.ts';
+import type { ResourceSettings } from '../../model/settings.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from '../../replication/messages.ts';
-import type { ConnectionPort, EnginePorts, ExportPort, RandomPort } from '../../replication/ports.ts';
+import type {
+  ConnectionPort,
+  ConnectorPort,
+  EnginePorts,
+  ExportPort,
+  RandomPort,
+} from '../../replication/ports.ts';
 import { bootClock } from './clock.ts';
 import { dataConnector } from './connector.ts';
 import { openFileDisk } from './file-disk.ts';
@@ -48,12 +55,12 @@ export async function runEngine(
     const { resource, stateDir } = setup;
     const disk = await openFileDisk(resource.local, stateDir);
     try {
-      const ports: EnginePorts = {
+      const ports: { -readonly [Port in keyof EnginePorts]: EnginePorts[Port] } = {
         clock,
         random: systemRandom,
         disk,
         sidecar: sidecarFile(stateDir, resource.name),
-        connector: resource.remote === null ? null : dataConnector(resource.remote, resource.source),
+        connector: connectorOf(resource),
         lease: lease.port(),
         exporter: nbdExporter(stateDir, resource.name),
       };
@@ -61,7 +68,9 @@ export async function runEngine(
       try {
         const snapshot = await engine.open();
         post({ type: 'opened', snapshot, warning: disk.warning });
-        await serve(port, engine, post);
+        await serve(port, engine, post, (changed) => {
+          ports.connector = connectorOf(changed);
+        });
       } finally {
         await engine.close();
       }
@@ -77,7 +86,12 @@ export async function runEngine(
 }
 
 /** Resolves after the answer to `stop`. */
-function serve(port: MessagePort, engine: HostedEngine, post: (message: FromWorker) => void): Promise<void> {
+function serve(
+  port: MessagePort,
+  engine: HostedEngine,
+  post: (message: FromWorker) => void,
+  onSettings: (resource: ResourceSettings) => void,
+): Promise<void> {
   return new Promise((resolve) => {
     port.on('message', (message: ToWorker) => {
       if (!('command' in message)) {
@@ -85,6 +99,7 @@ function serve(port: MessagePort, engine: HostedEngine, post: (message: FromWork
         return;
       }
       const { id, command } = message;
+      if (command.type === 'settings') onSettings(command.resource);
       void answer(engine, command).then((reply) => {
         post({ type: 'reply', id, ...reply });
         if (command.type === 'stop') resolve();
@@ -112,6 +127,10 @@ function adopt(message: Adoption, engine: HostedEngine, post: (message: FromWork
     return;
   }
   engine.adopt(connection, Buffer.from(message.head));
+}
+
+function connectorOf({ remote, source }: ResourceSettings): ConnectorPort | null {
+  return remote === null ? null : dataConnector(remote, source);
 }
 
 function codeOf(error: unknown): string {
