@@ -15,6 +15,7 @@ import { type KeeperHandle, startKeeper } from '../../keeper/handle.ts';
 import { watchLoopStalls } from '../../net/loop-stall.ts';
 import { DataListener } from '../engine/data-listener.ts';
 import { type CommandContext, runCommand, switchAway } from '../commands.ts';
+import { Notices } from '../notices.ts';
 import { RepeatedLines } from '../repeated-lines.ts';
 import type { ReloadPlan } from '../reload-plan.ts';
 import type { Runtime } from '../runtime.ts';
@@ -26,7 +27,7 @@ import type { Advertiser } from './advertiser.ts';
 import { Devices } from './devices.ts';
 import { Group } from './group.ts';
 import type { GroupServices } from './group-services.ts';
-import { GroupHooks } from './hooks.ts';
+import { GroupHooks, hookOutputs, hooksDirectory } from './hooks.ts';
 import { Link } from './link.ts';
 import { Member } from './members.ts';
 import { References } from './references.ts';
@@ -58,6 +59,7 @@ export class HastateNode {
   readonly #devices: Devices;
   readonly #hooks: GroupHooks;
   readonly #commands: CommandContext;
+  readonly #notices: Notices;
   #actor: Actor<typeof nodeMachine> | null = null;
   #keeper: KeeperHandle | null = null;
   #link: Link | null = null;
@@ -82,6 +84,11 @@ export class HastateNode {
       (resource) => this.#devices.path(resource),
       this.#stopping.signal,
     );
+    this.#notices = new Notices({
+      runtime: options.runtime,
+      hooksDir: () => hooksDirectory(options.runtime),
+      outputDir: hookOutputs(options.runtime),
+    });
     this.#commands = {
       runtime: options.runtime,
       sources: this.#sources(),
@@ -376,6 +383,7 @@ export class HastateNode {
     await Promise.all([...this.#members.values()].map((member) => member.close()));
     // Its goodbye says that the data links are down for good.
     await this.#link?.close();
+    await this.#notices.close();
     await this.#keeper?.bye();
   }
 }
