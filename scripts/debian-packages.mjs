@@ -24,14 +24,25 @@ export const DEBIAN_PACKAGES = {
   chromium: 'draws the page',
 };
 
+/** What `npm run bench` needs beside a compiler's own. */
+export const BENCH_PACKAGES = {
+  nbdkit: 'the server of files that the local figures are compared with',
+  'qemu-system-common': 'qemu-storage-daemon: a network mirror to compare with',
+  'libnbd-bin': 'nbdinfo: looks at exports',
+  'qemu-utils': 'qemu-img bench: a second opinion',
+  fio: 'a third opinion (ioengine=nbd)',
+  gcc: 'compiles the clients of the bench',
+  'libc6-dev': 'headers for them',
+};
+
 /** Whether packages can be installed here: root on Debian or a child of it. */
 export function canInstallPackages() {
   return process.getuid?.() === 0 && existsSync('/etc/debian_version') && existsSync('/usr/bin/apt-get');
 }
 
 /** The packages of the list that are not installed. */
-export function missingPackages() {
-  const names = Object.keys(DEBIAN_PACKAGES);
+export function missingPackages(list = DEBIAN_PACKAGES) {
+  const names = Object.keys(list);
   const installed = new Set();
   let listing;
   try {

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { cidrFault } from './addresses.ts';
 import { parseDuration } from './durations.ts';
+import { SEVERITIES } from './syslog-target.ts';
 
 /** One value for both nodes, or a map by node name. */
 function perNode<T extends z.ZodType>(value: T) {
@@ -63,12 +64,35 @@ const group = z.strictObject({
   'peer-kind': z.enum(['hastate', 'hastd']).default('hastate'),
   resources: z.array(text).min(1),
   hooks: hooks.nullable().default(null),
-  device: z.enum(['auto', 'none', 'nbdfuse-loop', 'nbd-client']).default('auto'),
+  device: z.enum(['auto', 'none', 'nbdfuse-loop', 'nbd-client', 'ggatec']).default('auto'),
   address: address.optional(),
 });
 
 const groupName = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]*$/, {
   error: 'must be letters, digits, - and _, starting with a letter',
+});
+
+const FACILITIES = [
+  ...(['kern', 'user', 'mail', 'daemon', 'auth', 'syslog', 'lpr', 'news', 'uucp', 'cron'] as const),
+  ...(['authpriv', 'ftp', 'local0', 'local1', 'local2', 'local3', 'local4', 'local5'] as const),
+  ...(['local6', 'local7'] as const),
+] as const;
+
+const log = z.strictObject({
+  level: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+  format: z.enum(['auto', 'text', 'json', 'journald']).default('auto'),
+  syslog: z
+    .strictObject({
+      facility: z.enum(FACILITIES).default('local0'),
+      severity: z.enum(SEVERITIES).optional(),
+      tag: z
+        .string()
+        .regex(/^[A-Za-z0-9._-]{1,48}$/, { error: 'must be at most 48 letters, digits and . _ -' })
+        .default('hastate'),
+      to: text.default('local'),
+    })
+    .nullable()
+    .optional(),
 });
 
 export const hastateSchema = z.strictObject({
@@ -93,15 +117,7 @@ export const hastateSchema = z.strictObject({
   visualizer: z
     .union([z.literal([false, 'off']), z.strictObject({ listen: text.default('127.0.0.1:8458') })])
     .default({ listen: '127.0.0.1:8458' }),
-  log: z
-    .strictObject({
-      level: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
-      syslog: z
-        .strictObject({ facility: text.default('local0'), tag: text.default('hastate') })
-        .nullable()
-        .optional(),
-    })
-    .default({ level: 'info' }),
+  log: log.default({ level: 'info', format: 'auto' }),
 });
 
 export type HastateFile = z.output<typeof hastateSchema>;

@@ -4,10 +4,11 @@ import { groupSettings } from './hastate-groups.ts';
 import { hostPort, nodeAddresses, nodeNames } from './hastate-nodes.ts';
 import { hastateSchema } from './hastate-schema.ts';
 import type { HastateFile } from './hastate-schema.ts';
+import { parseSyslogTarget, severityNumber } from './syslog-target.ts';
 import { dotted } from './yaml-source.ts';
 import type { YamlSource } from './yaml-source.ts';
 import { ConfigError } from '../model/errors.ts';
-import type { HastateSettings, HastSettings, PeerAddress } from '../model/settings.ts';
+import type { HastateSettings, HastSettings, LogSettings, PeerAddress } from '../model/settings.ts';
 import { checkTiming, DEFAULT_TIMING } from '../model/timing.ts';
 import type { Timing } from '../model/timing.ts';
 
@@ -36,7 +37,7 @@ export function hastateSettings(source: YamlSource, hast: HastSettings): Hastate
     hooksDir: file['hooks-dir'] ?? null,
     groups: groupSettings(source, file, hast, names),
     visualizer: visualizer(source, file),
-    log: { level: file.log.level, syslog: file.log.syslog ?? null },
+    log: { level: file.log.level, format: file.log.format, syslog: syslog(source, file) },
   };
   checkSecret(source, settings);
   source.diagnostics.throwIfErrors();
@@ -100,6 +101,20 @@ function visualizer(source: YamlSource, { visualizer }: HastateFile): PeerAddres
     source.diagnostics.warning(source.at(path), message, 'listen on 127.0.0.1 and come through ssh');
   }
   return address;
+}
+
+function syslog(source: YamlSource, { log }: HastateFile): LogSettings['syslog'] {
+  if (log.syslog === undefined) return 'when-detached';
+  if (log.syslog === null) return null;
+  const { facility, severity, tag } = log.syslog;
+  const to = parseSyslogTarget(log.syslog.to);
+  if (typeof to === 'string') {
+    const path = ['log', 'syslog', 'to'];
+    const hint = "write 'local', the path of a socket, udp://HOST:514 or tcp://HOST:601";
+    source.diagnostics.error(source.at(path), `'${dotted(path)}' is no place for a log: ${to}`, hint);
+    return null;
+  }
+  return { facility, severity: severity === undefined ? null : severityNumber(severity), tag, to };
 }
 
 /** SAFETY E3: an unauthenticated channel is chosen, never fallen into. */

@@ -18,6 +18,8 @@ export interface CommandContext {
   groupOf(resource: string): Group | null;
   askPeerToSwitch(group: string): Promise<unknown>;
   stop(): void;
+  /** Reads both files again. */
+  reload(): Promise<unknown>;
 }
 
 type Push = (event: JournalEvent) => void;
@@ -153,6 +155,8 @@ const handlers: Record<ControlRequest['command'], Handler> = {
       );
     });
   },
+
+  reload: (context) => context.reload(),
 
   stop(context) {
     context.stop();

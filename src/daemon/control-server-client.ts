@@ -34,6 +34,7 @@ const COMMANDS: Readonly<Record<ControlCommand, true>> = {
   promote: true,
   'why-not': true,
   events: true,
+  reload: true,
   stop: true,
 };
 

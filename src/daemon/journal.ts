@@ -66,7 +66,8 @@ export class Journal {
     };
     this.#recent.push(event);
     if (this.#recent.length > KEPT_IN_MEMORY) this.#recent.shift();
-    if (event.kind !== 'engine.sync-progress') {
+    if (event.kind === 'engine.sync-progress') this.#log('trace', event.message);
+    else {
       this.#log(event.level, event.message);
       this.#write(`${JSON.stringify(event)}\n`);
     }

@@ -3,9 +3,12 @@ import type { HastateSettings, HastSettings } from '../model/settings.ts';
 
 /** One sentence each, for the log at start and for `status`. */
 export function notYet(settings: HastateSettings, hast: HastSettings): string[] {
-  const exec = hast.resources
-    .filter((resource) => resource.exec !== null)
-    .map(({ name }) => `resource ${name}: 'exec' of hast.conf is not run yet: use a group's hooks`);
+  const metaflush = hast.resources
+    .filter((resource) => !resource.metaflush)
+    .map(
+      ({ name }) =>
+        `resource ${name}: 'metaflush off' is not followed: the activemap is flushed before every write that needs it`,
+    );
   const groups = settings.groups.flatMap((group) => [
     ...(group.failback === 'never'
       ? []
@@ -18,7 +21,5 @@ export function notYet(settings: HastateSettings, hast: HastSettings): string[] 
         ]
       : []),
   ]);
-  const syslog =
-    settings.log.syslog === null ? [] : ['log.syslog is not there yet: the log goes to standard error'];
-  return [...exec, ...groups, ...syslog];
+  return [...metaflush, ...groups];
 }

@@ -1,6 +1,6 @@
 /**
  * What every binding of this node shares: settings, clock, journal, the peer's words.
- * Made once by main, handed down; owns nothing that has to be closed itself.
+ * Made once by serve.ts, handed down; owns nothing that has to be closed itself.
  */
 import type { HastSettings, HastateSettings } from '../model/settings.ts';
 import type { ChartSnapshot } from '../protocol/control.ts';
@@ -12,8 +12,9 @@ import type { PeerState } from './peer-state.ts';
 export interface Runtime {
   readonly node: string;
   readonly boot: string;
-  readonly hast: HastSettings;
-  readonly settings: HastateSettings;
+  /** Replaced as a whole by a reload, as is `settings`: not to be kept. */
+  hast: HastSettings;
+  settings: HastateSettings;
   readonly stateDir: string;
   readonly clock: ClockPort;
   readonly startedAt: number;

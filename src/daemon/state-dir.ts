@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { systemText } from '../config/files.ts';
 import { MAX_SOCKET_PATH_BYTES } from '../device/nbd-server.ts';
 import { ConfigError } from '../model/errors.ts';
-import { exportSocket } from './engine/host.ts';
+import { exportSocket } from './engine/exporter.ts';
 
 /** DESIGN: by system for root, by user else. `--state-dir` overrides. */
 export function defaultStateDir(): string {

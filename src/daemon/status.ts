@@ -29,22 +29,25 @@ function resourceStatus(member: Member, device: string | null): ResourceStatus {
     freshness: snapshot?.freshness ?? { kind: 'unknown', why: 'the disk is not open' },
     sync: snapshot?.sync ?? null,
     held: snapshot?.held ?? null,
-    export: snapshot?.export ?? null,
+    export: exportOf(snapshot),
     device,
     counters: snapshot?.counters ?? noCounters(),
     error: member.error,
+    peerTimeoutMs: snapshot?.peerTimeoutMs ?? null,
+    peerProblem: snapshot?.peerProblem ?? null,
   };
 }
 
 /** What this resource lacks on this machine, and what that costs. */
-function memberWarnings({ settings, engine }: Member): string[] {
+function memberWarnings({ settings, engine, snapshot }: Member): string[] {
+  const said = [...(snapshot?.warnings ?? []), ...(engine.warning === null ? [] : [engine.warning])];
   const relayed =
     engine.relayed === 0
       ? []
       : [
           `${settings.name}: without koffi the data link passes through the main thread, which costs speed: install the optional packages`,
         ];
-  return engine.warning === null ? relayed : [...relayed, `${settings.name}: ${engine.warning}`];
+  return [...relayed, ...said.map((text) => `${settings.name}: ${text}`)];
 }
 
 /** One line for the operator: what a failover would mean now. */
@@ -119,4 +122,9 @@ export function nodeStatus(runtime: Runtime, sources: StatusSources): NodeStatus
     charts: runtime.charts.list(),
     lastEvent: runtime.journal.last,
   };
+}
+
+function exportOf(snapshot: Member['snapshot']): ResourceStatus['export'] {
+  const found = snapshot?.export ?? null;
+  return found === null ? null : { socket: found.socket, name: found.name };
 }

@@ -18,6 +18,8 @@ export interface AttachOptions {
   readonly deviceName?: string;
   /** The device's sector size; default 512. */
   readonly sectorBytes?: number;
+  /** Where ggatec may connect; only where the engine offers it. */
+  readonly ggate?: { readonly host: string; readonly port: number };
 }
 
 export interface AttachedDevice {
@@ -30,13 +32,13 @@ export interface AttachedDevice {
 /** Something that an earlier life left, or a detach could not remove. */
 export interface Leftover {
   readonly resource: string;
-  readonly kind: 'mount' | 'loop' | 'fuse' | 'process' | 'nbd';
+  readonly kind: 'mount' | 'loop' | 'fuse' | 'process' | 'nbd' | 'ggate';
   /** Path or pid. */
   readonly what: string;
 }
 
 export interface DeviceDriver {
-  readonly kind: 'nbdfuse-loop' | 'nbd-client' | 'none';
+  readonly kind: 'nbdfuse-loop' | 'nbd-client' | 'ggatec' | 'none';
   /**
    * What is left of an earlier attachment is detached first; a failure leaves nothing behind that
    * leftovers() does not tell.

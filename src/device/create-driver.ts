@@ -2,20 +2,21 @@
 import { access } from 'node:fs/promises';
 import type { GroupSettings } from '../model/settings.ts';
 import type { DeviceDriver, DriverOptions } from './attach.ts';
+import { ggatecDriver } from './ggatec.ts';
 import { nbdClientDriver } from './nbd-client.ts';
 import { nbdfuseLoopDriver } from './nbdfuse-loop.ts';
 import { noneDriver } from './none.ts';
 
 /**
- * `auto` is the kernel's NBD client where the module is loaded, nbdfuse elsewhere on Linux, `none` without
- * root and on other systems. Whatever attaches, what any driver left is found and detached: the setting may have
+ * `auto` is the kernel's NBD client where the module is loaded, nbdfuse elsewhere on Linux, ggatec on FreeBSD,
+ * `none` without root and on other systems. Whatever attaches, what any driver left is found and detached: the setting may have
  * changed since (SAFETY D1).
  */
 export async function createDeviceDriver(
   kind: GroupSettings['device'],
   options: DriverOptions,
 ): Promise<DeviceDriver> {
-  const drivers = [nbdfuseLoopDriver(options), nbdClientDriver(options), noneDriver()];
+  const drivers = [nbdfuseLoopDriver(options), nbdClientDriver(options), ggatecDriver(options), noneDriver()];
   const wanted = kind === 'auto' ? await bestKind() : kind;
   const chosen = drivers.find((driver) => driver.kind === wanted) ?? noneDriver();
   return {
@@ -31,7 +32,9 @@ export async function createDeviceDriver(
 }
 
 async function bestKind(): Promise<DeviceDriver['kind']> {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'none';
+  if (process.getuid?.() !== 0) return 'none';
+  if (process.platform === 'freebsd') return 'ggatec';
+  if (process.platform !== 'linux') return 'none';
   const hasModule = await access('/sys/module/nbd').then(
     () => true,
     () => false,

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import type { BlockDevice } from '../model/block-device.ts';
 import { WireError } from '../model/errors.ts';
 import {
-  COMMAND_FLAG_FUA,
+  CommandFlag,
   MAX_PAYLOAD_BYTES,
   NbdCommand,
   REQUEST_BYTES,
@@ -16,8 +16,11 @@ import {
 } from '../protocol/nbd.ts';
 import { encodeGreeting } from '../protocol/nbd-negotiation.ts';
 import { NbdHandshake, type ExportOffer } from './nbd-handshake.ts';
-import { ReplyBatch } from './reply-batch.ts';
+import { refusalOf } from './nbd-refusal.ts';
+import { joined, readInto, ReceiveSlab, type Receiver } from './receive-slab.ts';
+import { ReplyBatch, type ReplyRoom } from './reply-batch.ts';
 import { readSplit, writeSplit } from './split-request.ts';
+import { startWithoutData } from './nbd-no-data.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const GOODBYE_TIMEOUT_MS = 10_000;
@@ -26,6 +29,8 @@ const MAX_DEVICE_PENDING_BYTES = 64 * 1024 * 1024;
 /** Replies being read or waiting for one client to take them. */
 const MAX_REPLY_BYTES = 16 * 1024 * 1024;
 const MAX_REQUESTS_IN_FLIGHT = 1024;
+/** Requests after which what was answered is sent, so that the client has work while we go on. */
+const BURST = 16;
 
 export interface ConnectionOptions {
   readonly socket: Socket;
@@ -41,27 +46,35 @@ interface IncomingWrite {
   readonly request: NbdRequest;
   /** Null: the request is refused, its payload only skipped. */
   readonly data: Buffer | null;
+  readonly refusal: string | null;
   filled: number;
 }
 
-export class NbdConnection {
+export class NbdConnection implements Receiver {
   readonly #options: ConnectionOptions;
   readonly #socket: Socket;
   readonly #device: BlockDevice;
   readonly #handshake: NbdHandshake;
   readonly #batch = new ReplyBatch();
+  readonly #slab = new ReceiveSlab();
   #unparsed: Buffer = Buffer.alloc(0);
   #incoming: IncomingWrite | null = null;
   #inFlight = 0;
   #readBytes = 0;
   #phase: 'handshake' | 'transmission' | 'leaving' | 'closed' = 'handshake';
-  #parsing = false;
+  /** Answers are collected, a flush will follow. */
+  #collecting = false;
+  /** There is more to parse than the burst knew of. */
+  #again = false;
   #paused = false;
   #turnEnd: NodeJS.Immediate | null = null;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.#socket = options.socket;
+    const { socket } = options;
+    const own = readInto(socket, this);
+    this.#socket = own ?? socket;
+    own?.once('close', () => socket.destroy());
     this.#device = options.device;
     this.#handshake = new NbdHandshake(options.offer);
     this.#socket.setTimeout(HANDSHAKE_TIMEOUT_MS, () => this.close());
@@ -73,8 +86,26 @@ export class NbdConnection {
       this.#leave();
       this.#endTurn();
     });
-    this.#socket.on('data', (chunk: Buffer) => this.#take(chunk));
+    if (own === null) socket.on('data', (chunk: Buffer) => this.#take(chunk));
     this.#socket.write(encodeGreeting());
+    this.#socket.resume();
+  }
+
+  /** A payload that is partly here is read to where it will stay. */
+  window(): Buffer {
+    const data = this.#unparsed.length === 0 ? this.#incoming?.data : null;
+    return data?.subarray(this.#incoming?.filled) ?? this.#slab.window();
+  }
+
+  filled(bytes: number, window: Buffer): void {
+    if (this.#phase === 'closed') return;
+    const { data = null, filled = 0 } = this.#incoming ?? {};
+    if (data === null || window.buffer !== data.buffer) {
+      this.#take(this.#slab.take(bytes));
+      return;
+    }
+    // It lies there already: nothing is copied.
+    this.#take(data.subarray(filled, filled + bytes));
   }
 
   /** Reads on if nothing is in the way any more. */
@@ -96,22 +127,37 @@ export class NbdConnection {
   }
 
   #take(chunk: Buffer): void {
-    this.#unparsed = this.#unparsed.length === 0 ? chunk : Buffer.concat([this.#unparsed, chunk]);
+    this.#unparsed = joined(this.#unparsed, chunk);
     this.#parse();
   }
 
   #parse(): void {
-    this.#parsing = true;
+    if (this.#collecting) {
+      this.#again = true;
+      return;
+    }
+    this.#collecting = true;
+    this.#again = false;
+    let left = BURST;
     try {
-      while (!this.#hold() && this.#step());
+      while (left > 0 && !this.#hold() && this.#step()) left -= 1;
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       this.close();
       this.#options.onGarbage(error);
-    } finally {
-      this.#parsing = false;
     }
-    this.#endTurn();
+    // Behind what the device does in this turn, which answers most of the burst.
+    queueMicrotask(() => {
+      this.#collecting = false;
+      this.#endTurn();
+      if ((left === 0 || this.#again) && !this.#paused) this.#parse();
+      else this.#goOn();
+    });
+  }
+
+  #goOn(): void {
+    this.resume();
+    this.#options.onProgress();
   }
 
   /** True: over a bound; the client waits until resume(). */
@@ -152,7 +198,7 @@ export class NbdConnection {
     if (this.#unparsed.length < REQUEST_BYTES) return false;
     const request = decodeRequest(this.#unparsed);
     this.#unparsed = this.#unparsed.subarray(REQUEST_BYTES);
-    const refusal = this.#refusal(request);
+    const refusal = refusalOf(request, this.#device);
     if (request.type === NbdCommand.WRITE) {
       this.#expectPayload(request, refusal);
     } else if (refusal !== null) {
@@ -161,16 +207,6 @@ export class NbdConnection {
       this.#start(request);
     }
     return true;
-  }
-
-  #refusal(request: NbdRequest): string | null {
-    const { type, offset, length } = request;
-    if ((request.flags & ~COMMAND_FLAG_FUA) !== 0) return 'EINVAL';
-    if (type === NbdCommand.DISC || type === NbdCommand.FLUSH) return null;
-    if (type !== NbdCommand.READ && type !== NbdCommand.WRITE) return 'EINVAL';
-    const { sectorBytes, sizeBytes } = this.#device;
-    const fits = length > 0 && length <= MAX_PAYLOAD_BYTES && offset + length <= sizeBytes;
-    return fits && offset % sectorBytes === 0 && length % sectorBytes === 0 ? null : 'EINVAL';
   }
 
   #expectPayload(request: NbdRequest, refusal: string | null): void {
@@ -184,25 +220,26 @@ export class NbdConnection {
       );
     }
     if (refusal !== null) {
-      this.#incoming = { request, data: null, filled: 0 };
+      this.#incoming = { request, data: null, refusal, filled: 0 };
     } else if (this.#unparsed.length >= length) {
       const data = this.#unparsed.subarray(0, length);
       this.#unparsed = this.#unparsed.subarray(length);
       this.#startWrite(request, data);
     } else {
-      this.#incoming = { request, data: Buffer.allocUnsafeSlow(length), filled: 0 };
+      this.#incoming = { request, data: Buffer.allocUnsafeSlow(length), refusal: null, filled: 0 };
     }
   }
 
   #fill(incoming: IncomingWrite): boolean {
-    const { request, data } = incoming;
+    const { request, data, refusal } = incoming;
     const bytes = Math.min(this.#unparsed.length, request.length - incoming.filled);
-    if (data !== null) this.#unparsed.copy(data, incoming.filled, 0, bytes);
+    if (data !== null && this.#unparsed.buffer !== data.buffer)
+      this.#unparsed.copy(data, incoming.filled, 0, bytes);
     this.#unparsed = this.#unparsed.subarray(bytes);
     incoming.filled += bytes;
     if (incoming.filled < request.length) return false;
     this.#incoming = null;
-    if (data === null) this.#reply(request, 'EINVAL');
+    if (data === null) this.#reply(request, refusal);
     else this.#startWrite(request, data);
     return true;
   }
@@ -214,38 +251,38 @@ export class NbdConnection {
       return;
     }
     this.#inFlight += 1;
-    if (type === NbdCommand.FLUSH) {
-      this.#device.flush((error) => this.#settle(request, error, []));
+    if (type !== NbdCommand.READ) {
+      startWithoutData(this.#device, request, (error) => this.#settle(request, error, null));
       return;
     }
     this.#readBytes += length;
-    readSplit(this.#device, offset, length, (error, pieces) => {
+    const room = this.#batch.room(length);
+    readSplit(this.#device, offset, room.payload, (error) => {
       this.#readBytes -= length;
-      this.#settle(request, error, pieces);
+      this.#settle(request, error, room);
     });
   }
 
   #startWrite(request: NbdRequest, data: Buffer): void {
     this.#inFlight += 1;
-    const fua = (request.flags & COMMAND_FLAG_FUA) !== 0;
-    writeSplit(this.#device, request.offset, data, fua, (error) => this.#settle(request, error, []));
+    const fua = (request.flags & CommandFlag.FUA) !== 0;
+    writeSplit(this.#device, request.offset, data, fua, (error) => this.#settle(request, error, null));
   }
 
-  #settle(request: NbdRequest, error: string | null, payload: readonly Buffer[]): void {
+  #settle(request: NbdRequest, error: string | null, room: ReplyRoom | null): void {
     this.#inFlight -= 1;
     if (this.#phase === 'closed') this.#options.onProgress();
-    else this.#reply(request, error, payload);
+    else this.#reply(request, error, room);
   }
 
-  #reply(request: NbdRequest, error: string | null, payload: readonly Buffer[] = []): void {
+  #reply(request: NbdRequest, error: string | null, room: ReplyRoom | null = null): void {
     const { cookieHigh, cookieLow } = request;
-    this.#batch.add({ error: nbdError(error), cookieHigh, cookieLow }, payload);
-    if (this.#parsing || this.#turnEnd !== null) return;
+    this.#batch.add({ error: nbdError(error), cookieHigh, cookieLow }, room);
+    if (this.#collecting || this.#turnEnd !== null) return;
     this.#turnEnd = setImmediate(() => {
       this.#turnEnd = null;
       this.#endTurn();
-      this.resume();
-      this.#options.onProgress();
+      this.#goOn();
     });
   }
 

@@ -18,11 +18,21 @@ import {
   encodeExportNameAnswer,
   encodeOptionReply,
   encodeServerName,
+  encodeTextInfo,
   type GoOption,
 } from '../protocol/nbd-negotiation.ts';
 
-/** No CAN_MULTI_CONN: a flush on one connection says nothing about another's unanswered writes. */
-const EXPORT_FLAGS = TransmissionFlag.HAS_FLAGS | TransmissionFlag.SEND_FLUSH | TransmissionFlag.SEND_FUA;
+/**
+ * CAN_MULTI_CONN: all connections share one device, whose flush covers every write that was answered before it
+ * on any of them, and nothing is cached for one of them.
+ */
+const EXPORT_FLAGS =
+  TransmissionFlag.HAS_FLAGS |
+  TransmissionFlag.SEND_FLUSH |
+  TransmissionFlag.SEND_FUA |
+  TransmissionFlag.SEND_WRITE_ZEROES |
+  TransmissionFlag.SEND_FAST_ZERO |
+  TransmissionFlag.CAN_MULTI_CONN;
 const PREFERRED_BLOCK_BYTES = 4096;
 
 export interface ExportOffer {
@@ -30,6 +40,8 @@ export interface ExportOffer {
   readonly epoch: Epoch;
   readonly sizeBytes: number;
   readonly sectorBytes: number;
+  /** Whether TRIM gives space back. */
+  readonly discards: boolean;
 }
 
 export interface HandshakeStep {
@@ -89,7 +101,7 @@ export class NbdHandshake {
     if (!this.#serves(name)) {
       throw new WireError('nbd-export-unknown', 0, 'export-name', refusalText(name, this.#offer));
     }
-    const answer = encodeExportNameAnswer(this.#offer.sizeBytes, EXPORT_FLAGS, this.#noZeroes === true);
+    const answer = encodeExportNameAnswer(this.#offer.sizeBytes, this.#flags(), this.#noZeroes === true);
     return { answer, next: 'transmission' };
   }
 
@@ -103,12 +115,16 @@ export class NbdHandshake {
     }
     const preferred = Math.max(sectorBytes, PREFERRED_BLOCK_BYTES);
     const infos = [
-      encodeExportInfo(sizeBytes, EXPORT_FLAGS),
+      encodeExportInfo(sizeBytes, this.#flags()),
       encodeBlockSizeInfo(sectorBytes, preferred, MAX_PAYLOAD_BYTES),
     ].map((info) => encodeOptionReply(option, NbdReply.INFO, info));
-    if (go.infos.includes(NbdInfo.NAME)) {
-      const name = Buffer.from(`\0${String.fromCharCode(NbdInfo.NAME)}${this.#offer.exportName}`, 'utf8');
-      infos.push(encodeOptionReply(option, NbdReply.INFO, name));
+    const texts = [
+      [NbdInfo.NAME, this.#offer.exportName],
+      [NbdInfo.DESCRIPTION, describe(this.#offer)],
+    ] as const;
+    for (const [type, text] of texts) {
+      if (go.infos.includes(type))
+        infos.push(encodeOptionReply(option, NbdReply.INFO, encodeTextInfo(type, text)));
     }
     infos.push(encodeOptionReply(option, NbdReply.ACK));
     return { answer: Buffer.concat(infos), next: option === NbdOption.GO ? 'transmission' : 'option' };
@@ -117,15 +133,27 @@ export class NbdHandshake {
   #list(data: Buffer): Buffer {
     if (data.length !== 0) return encodeOptionReply(NbdOption.LIST, NbdReply.ERR_INVALID);
     return Buffer.concat([
-      encodeOptionReply(NbdOption.LIST, NbdReply.SERVER, encodeServerName(this.#offer.exportName)),
+      encodeOptionReply(
+        NbdOption.LIST,
+        NbdReply.SERVER,
+        encodeServerName(this.#offer.exportName, describe(this.#offer)),
+      ),
       encodeOptionReply(NbdOption.LIST, NbdReply.ACK),
     ]);
+  }
+
+  #flags(): number {
+    return EXPORT_FLAGS | (this.#offer.discards ? TransmissionFlag.SEND_TRIM : 0);
   }
 
   #serves(name: string): boolean {
     const { exportName, epoch } = this.#offer;
     return name === '' || name === exportName || name === epochExportName(exportName, epoch);
   }
+}
+
+function describe({ exportName, epoch }: ExportOffer): string {
+  return `hastate resource ${exportName}, primary in epoch ${epoch.number}`;
 }
 
 function parseGo(data: Buffer): GoOption | null {

@@ -5,7 +5,7 @@
 import { connect, type Socket } from 'node:net';
 import { NetError } from '../model/errors.ts';
 import {
-  COMMAND_FLAG_FUA,
+  CommandFlag,
   NbdCommand,
   SIMPLE_REPLY_BYTES,
   decodeSimpleReply,
@@ -91,7 +91,7 @@ export class NbdInitiator {
 
   /** With `fua` resolves when durable. @throws NetError `nbd-closed`, `nbd-error` */
   async write(offset: number, data: Buffer, options: { readonly fua?: boolean } = {}): Promise<void> {
-    const flags = options.fua === true ? COMMAND_FLAG_FUA : 0;
+    const flags = options.fua === true ? CommandFlag.FUA : 0;
     await this.#request(NbdCommand.WRITE, flags, offset, data.length, data);
   }
 

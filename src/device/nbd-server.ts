@@ -51,7 +51,7 @@ export async function createNbdServer(options: NbdServerOptions): Promise<NbdSer
   const relieve = (): void => {
     for (const connection of connections.values()) connection.resume();
   };
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
     connections.set(socket, accept(options, socket, relieve));
     socket.on('close', () => connections.delete(socket));
   });
@@ -82,7 +82,13 @@ function accept(options: NbdServerOptions, socket: Socket, onProgress: () => voi
   return new NbdConnection({
     socket,
     device,
-    offer: { exportName, epoch, sizeBytes: device.sizeBytes, sectorBytes: device.sectorBytes },
+    offer: {
+      exportName,
+      epoch,
+      sizeBytes: device.sizeBytes,
+      sectorBytes: device.sectorBytes,
+      discards: device.discards,
+    },
     onProgress,
     onGarbage: (error) => options.onClientError?.(error),
   });

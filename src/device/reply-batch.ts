@@ -1,20 +1,26 @@
 /**
- * Replies of one turn of the event loop, sent in one go: headers and small payloads in
- * one slab, large payloads by reference between them.
+ * Replies of one turn of the event loop, sent in one go. Each lies in a slab with its header before
+ * its data, where the device has put it, so that a batch is one piece of memory and one send.
  */
 import type { Socket } from 'node:net';
 import { SIMPLE_REPLY_BYTES, writeSimpleReply, type NbdSimpleReply } from '../protocol/nbd.ts';
 
-/** Copying up to here costs less than one more element of a writev. */
-const COPY_LIMIT_BYTES = 32 * 1024;
+const SLAB_BYTES = 512 * 1024;
+/** More has memory of its own. */
+const SLAB_ROOM_BYTES = 64 * 1024;
 
-interface Entry {
-  readonly reply: NbdSimpleReply;
-  readonly payload: readonly Buffer[];
+/** Where the data of a reply goes, with room for the header before it. */
+export interface ReplyRoom {
+  readonly whole: Buffer;
+  readonly payload: Buffer;
 }
 
 export class ReplyBatch {
-  #entries: Entry[] = [];
+  #slab: Buffer = Buffer.alloc(0);
+  #at = 0;
+  /** Rooms that nothing was added for yet. */
+  #open = 0;
+  #pieces: Buffer[] = [];
   #bytes = 0;
 
   /** Bytes that flush() will write. */
@@ -22,45 +28,51 @@ export class ReplyBatch {
     return this.#bytes;
   }
 
-  /** @param payload belongs to the batch from now on */
-  add(reply: NbdSimpleReply, payload: readonly Buffer[]): void {
-    this.#entries.push({ reply, payload });
-    this.#bytes += SIMPLE_REPLY_BYTES;
-    for (const part of payload) this.#bytes += part.length;
+  /** Give it to add() when the data is there, or when it will never be. */
+  room(length: number): ReplyRoom {
+    const bytes = SIMPLE_REPLY_BYTES + length;
+    const whole = bytes > SLAB_ROOM_BYTES ? Buffer.allocUnsafeSlow(bytes) : this.#cut(bytes);
+    this.#open += 1;
+    return { whole, payload: whole.subarray(SIMPLE_REPLY_BYTES) };
   }
 
-  /** Hands everything to the socket, in order. */
+  /** @param room holds the reply's data; null when there is none; unused when the reply is an error */
+  add(reply: NbdSimpleReply, room: ReplyRoom | null): void {
+    if (room !== null) this.#open -= 1;
+    const bytes = room !== null && reply.error === 0 ? room.whole : this.#cut(SIMPLE_REPLY_BYTES);
+    writeSimpleReply(bytes, 0, reply);
+    this.#bytes += bytes.length;
+    const last = this.#pieces.at(-1);
+    if (last?.buffer === bytes.buffer && last.byteOffset + last.length === bytes.byteOffset)
+      this.#pieces[this.#pieces.length - 1] = Buffer.from(
+        bytes.buffer,
+        last.byteOffset,
+        last.length + bytes.length,
+      );
+    else this.#pieces.push(bytes);
+  }
+
+  /** Hands everything to the socket, in the order of add(). */
   flush(socket: Socket): void {
-    if (this.#entries.length === 0) return;
-    const entries = this.#entries;
-    this.#entries = [];
+    if (this.#bytes === 0) return;
+    const pieces = this.#pieces;
+    this.#pieces = [];
     this.#bytes = 0;
-    const slab = Buffer.allocUnsafe(slabBytes(entries));
-    let at = 0;
-    let sent = 0;
-    socket.cork();
-    for (const { reply, payload } of entries) {
-      at = writeSimpleReply(slab, at, reply);
-      for (const part of payload) {
-        if (part.length <= COPY_LIMIT_BYTES) {
-          at += part.copy(slab, at);
-          continue;
-        }
-        socket.write(slab.subarray(sent, at));
-        socket.write(part);
-        sent = at;
-      }
-    }
-    if (at > sent) socket.write(slab.subarray(sent, at));
-    socket.uncork();
+    if (pieces.length > 1) socket.cork();
+    for (const piece of pieces) socket.write(piece);
+    if (pieces.length > 1) socket.uncork();
+    if (this.#open > 0) return;
+    // The kernel has it all: the memory can be used again.
+    if (socket.writableLength === 0) this.#at = 0;
   }
-}
 
-function slabBytes(entries: readonly Entry[]): number {
-  let bytes = 0;
-  for (const { payload } of entries) {
-    bytes += SIMPLE_REPLY_BYTES;
-    for (const part of payload) if (part.length <= COPY_LIMIT_BYTES) bytes += part.length;
+  #cut(bytes: number): Buffer {
+    if (this.#slab.length - this.#at < bytes) {
+      this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.#at = 0;
+    }
+    const start = this.#at;
+    this.#at += bytes;
+    return this.#slab.subarray(start, this.#at);
   }
-  return bytes;
 }

@@ -4,24 +4,27 @@
  */
 import type { BlockDevice } from '../model/block-device.ts';
 
-/** `done` gets the pieces in order; or the first error, once every piece has ended. */
+/** Fills `into`. `done` gets the first error, once every piece has ended. */
 export function readSplit(
   device: BlockDevice,
   offset: number,
-  length: number,
-  done: (error: string | null, pieces: readonly Buffer[]) => void,
+  into: Buffer,
+  done: (error: string | null) => void,
 ): void {
-  const count = Math.ceil(length / device.maxRequestBytes);
-  const pieces = new Array<Buffer>(count);
-  const settle = collect(count, (error) => done(error, error === null ? pieces : []));
-  for (let index = 0; index < count; index += 1) {
-    const start = index * device.maxRequestBytes;
-    const bytes = Math.min(device.maxRequestBytes, length - start);
-    device.read(offset + start, bytes, (error, data) => {
-      // A reply of the wrong length would put the whole stream out of step.
-      if (data?.length === bytes) pieces[index] = data;
-      settle(error ?? (data?.length === bytes ? null : 'EIO'));
-    });
+  const settle = collect(Math.ceil(into.length / device.maxRequestBytes), done);
+  for (let start = 0; start < into.length; start += device.maxRequestBytes) {
+    const piece = into.subarray(start, start + device.maxRequestBytes);
+    device.read(
+      offset + start,
+      piece.length,
+      (error, data) => {
+        // A reply of the wrong length would put the whole stream out of step.
+        const whole = data?.length === piece.length;
+        if (whole && data !== piece) data.copy(piece);
+        settle(error ?? (whole ? null : 'EIO'));
+      },
+      piece,
+    );
   }
 }
 

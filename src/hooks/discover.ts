@@ -112,7 +112,7 @@ async function libraryProblem(dir: string, names: readonly string[], uid: number
 }
 
 /** @throws HookError `hook-header`, or the system's error when it cannot be read */
-async function readHeader(path: string): Promise<HookHeader> {
+export async function readHeader(path: string): Promise<HookHeader> {
   const file = await open(path, 'r');
   try {
     const buffer = Buffer.alloc(HEADER_BYTES);

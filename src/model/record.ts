@@ -143,6 +143,20 @@ function firstGeneration(generations: Generations, id: string): Generations {
 }
 
 /**
+ * SAFETY B4: this disk has everything by its own durable word. Only if nothing made that word
+ * doubtful (E2) or the disk worse than it says.
+ */
+export function ownsAlone(record: ResourceRecord, freshness: Freshness, self: NodeName): boolean {
+  return (
+    freshness.kind === 'inSync' &&
+    record.state === 'clean' &&
+    record.primary === self &&
+    record.inSync.length === 1 &&
+    record.inSync[0] === self
+  );
+}
+
+/**
  * What our disk is worth when two records were compared while nobody was primary.
  * Both records are of the nodes' current boots. @see SAFETY B4
  */

@@ -71,7 +71,7 @@ export interface GroupSettings {
   /** Hook file name -> its parameters, which reach the hook as HASTATE_PARAM_<NAME>. */
   readonly hooks: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** `auto`: attach the device when the group has hooks that need one; `none`: only export it. */
-  readonly device: 'auto' | 'none' | 'nbdfuse-loop' | 'nbd-client';
+  readonly device: 'auto' | 'none' | 'nbdfuse-loop' | 'nbd-client' | 'ggatec';
   readonly address: AddressSettings | null;
 }
 
@@ -95,8 +95,41 @@ export interface HastateSettings {
   readonly hooksDir: string | null;
   readonly groups: readonly GroupSettings[];
   readonly visualizer: { readonly host: string; readonly port: number } | null;
-  readonly log: {
-    readonly level: 'error' | 'warn' | 'info' | 'debug';
-    readonly syslog: { readonly facility: string; readonly tag: string } | null;
-  };
+  readonly log: LogSettings;
 }
+
+export interface LogSettings {
+  readonly level: 'error' | 'warn' | 'info' | 'debug';
+  /** Of standard error. `auto`: for journald when it reads there, else text. */
+  readonly format: 'auto' | 'text' | 'json' | 'journald';
+  /** `when-detached`: nothing is written about it, so as hastd, which logs to syslog in the background. */
+  readonly syslog: SyslogSettings | 'when-detached' | null;
+}
+
+export interface SyslogSettings {
+  readonly facility: SyslogFacility;
+  /** syslog's number for every line, or null: each line's own. */
+  readonly severity: number | null;
+  readonly tag: string;
+  readonly to: SyslogTarget;
+}
+
+export type SyslogTarget =
+  /** Null: where this system has its socket. */
+  | { readonly kind: 'local'; readonly path: string | null }
+  | { readonly kind: 'udp' | 'tcp'; readonly host: string; readonly port: number };
+
+export type SyslogFacility =
+  | 'kern'
+  | 'user'
+  | 'mail'
+  | 'daemon'
+  | 'auth'
+  | 'syslog'
+  | 'lpr'
+  | 'news'
+  | 'uucp'
+  | 'cron'
+  | 'authpriv'
+  | 'ftp'
+  | `local${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7}`;

@@ -18,7 +18,7 @@ import type {
 import type { Verdict } from '../model/verdict.ts';
 
 export type ControlCommand =
-  'status' | 'role' | 'groups' | 'switchover' | 'promote' | 'why-not' | 'events' | 'stop';
+  'status' | 'role' | 'groups' | 'switchover' | 'promote' | 'why-not' | 'events' | 'reload' | 'stop';
 
 export interface ControlRequest {
   readonly id: number;
@@ -113,6 +113,10 @@ export interface ResourceStatus {
   readonly counters: ResourceCounters;
   /** Why the resource cannot be used, or null. */
   readonly error: string | null;
+  /** A peer that died is noticed within this time, traffic or not. ms; null while the disk is not open. */
+  readonly peerTimeoutMs: number | null;
+  /** Why the data link was refused last, by this node or by the peer; null since it was made. */
+  readonly peerProblem: string | null;
 }
 
 export interface GroupStatus {

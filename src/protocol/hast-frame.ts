@@ -35,8 +35,8 @@ export function encodeFrame(version: number, fields: readonly NvField[], data?: 
 }
 
 /**
- * Cuts a byte stream into frames. What a chunk holds whole is returned in place, so a frame is
- * valid only as long as its chunk; only a message that spans chunks is copied.
+ * Cuts a byte stream into frames. What lies together in memory is returned in place, so a chunk must
+ * not change any more; only what spans chunks that do not follow each other in memory is copied.
  */
 export class FrameReader {
   readonly #limits: FrameLimits;
@@ -138,10 +138,12 @@ export class FrameReader {
   }
 }
 
-/** Some bytes of the stream: a view where one chunk holds them whole, else a copy. */
+/** Some bytes of the stream: a view where they lie together in memory, else a copy. */
 class Fill {
   whole: Buffer | null = null;
   readonly #length: number;
+  /** What is here of them, in place. */
+  #part: Buffer | null = null;
   #copy: Buffer | null = null;
   #has = 0;
 
@@ -151,17 +153,23 @@ class Fill {
 
   /** @returns where in the chunk it stopped */
   take(chunk: Buffer, at: number): number {
-    if (this.whole !== null) return at;
-    const wanted = this.#length - this.#has;
-    if (this.#copy === null && chunk.length - at >= wanted) {
-      this.whole = chunk.subarray(at, at + wanted);
-      return at + wanted;
-    }
-    if (chunk.length === at) return at;
-    this.#copy ??= Buffer.allocUnsafeSlow(this.#length);
-    const taken = chunk.copy(this.#copy, this.#has, at, Math.min(chunk.length, at + wanted));
+    if (this.whole !== null || (chunk.length === at && this.#length > 0)) return at;
+    const taken = Math.min(chunk.length - at, this.#length - this.#has);
+    if (this.#copy !== null) this.#copy.set(chunk.subarray(at, at + taken), this.#has);
+    else if (this.#part === null) this.#part = chunk.subarray(at, at + taken);
+    else this.#append(this.#part, chunk, at, taken);
     this.#has += taken;
-    if (this.#has === this.#length) this.whole = this.#copy;
+    if (this.#has === this.#length) this.whole = this.#copy ?? this.#part;
     return at + taken;
+  }
+
+  #append(part: Buffer, chunk: Buffer, at: number, taken: number): void {
+    if (part.buffer === chunk.buffer && part.byteOffset + part.length === chunk.byteOffset + at) {
+      this.#part = Buffer.from(part.buffer, part.byteOffset, part.length + taken);
+      return;
+    }
+    this.#copy = Buffer.allocUnsafeSlow(this.#length);
+    this.#copy.set(part);
+    this.#copy.set(chunk.subarray(at, at + taken), part.length);
   }
 }

@@ -84,19 +84,23 @@ export function encodeThirdCopy(meta: HastMetadata, own: OwnMetadata): Buffer {
 
 /**
  * A without our sequence wins: hastd wrote it. A and B with a sequence: the higher valid one wins.
- * A unreadable or torn: B or the third copy give the identity, and freshness is unknown.
+ * A unreadable or torn: B or the third copy give the identity, and freshness is unknown; so it is when
+ * the third copy is newer than both, since the disk lost a write that it had promised.
+ * @param resource whose third copy it has to be; null takes any
  * @throws WireError `metadata-short`, `metadata-unreadable`
  */
-export function decodeMetadataBlock(block: Buffer, thirdCopy: Buffer | null): DecodedMetadata {
+export function decodeMetadataBlock(
+  block: Buffer,
+  thirdCopy: Buffer | null,
+  resource: string | null = null,
+): DecodedMetadata {
   if (block.length < METADATA_BYTES) {
     throw new WireError('metadata-short', block.length, 'block', `metadata has only ${block.length} bytes`);
   }
   const a = attempt(() => readCopyA(block));
+  const fromThird = readThird(thirdCopy, resource);
+  const fromB = valid(attempt(() => unseal(block.subarray(COPY_B_AT, METADATA_BYTES))));
   if (a instanceof WireError || a.torn) {
-    const b = attempt(() => unseal(block.subarray(COPY_B_AT, METADATA_BYTES)));
-    const third = thirdCopy === null ? null : attempt(() => unseal(thirdCopy));
-    const fromB = b instanceof WireError ? null : b;
-    const fromThird = third === null || third instanceof WireError ? null : third;
     if (fromB !== null && (fromThird === null || fromB.own.sequence >= fromThird.own.sequence)) {
       return { ...fromB, source: 'B', freshness: 'unknown' };
     }
@@ -111,11 +115,26 @@ export function decodeMetadataBlock(block: Buffer, thirdCopy: Buffer | null): De
     );
   }
   if (a.own === null) return { meta: a.meta, own: null, source: 'A', freshness: 'unknown' };
-  const b = attempt(() => unseal(block.subarray(COPY_B_AT, METADATA_BYTES)));
-  if (!(b instanceof WireError) && b.own.sequence > a.own.sequence) {
-    return { ...b, source: 'B', freshness: 'recorded' };
-  }
-  return { meta: a.meta, own: a.own, source: 'A', freshness: 'recorded' };
+  const newer = fromB !== null && fromB.own.sequence > a.own.sequence;
+  const best: DecodedMetadata = newer
+    ? { ...fromB, source: 'B', freshness: 'recorded' }
+    : { meta: a.meta, own: a.own, source: 'A', freshness: 'recorded' };
+  if (fromThird === null || !sameDisk(fromThird.meta, best.meta)) return best;
+  // It is written after the block, so the block was promised to be durable.
+  if (fromThird.own.sequence > (best.own?.sequence ?? 0n))
+    return { ...fromThird, source: 'third', freshness: 'unknown' };
+  return best;
+}
+
+function readThird(sealed: Buffer | null, resource: string | null): Copy | null {
+  if (sealed === null) return null;
+  const third = valid(attempt(() => unseal(sealed)));
+  return resource === null || third?.meta.resource === resource ? third : null;
+}
+
+/** A disk that was created anew has a third copy of its former life. */
+function sameDisk(a: HastMetadata, b: HastMetadata): boolean {
+  return a.resuid === b.resuid && a.datasize === b.datasize && a.extentsize === b.extentsize;
 }
 
 function readCopyA(block: Buffer): { meta: HastMetadata; own: OwnMetadata | null; torn: boolean } {
@@ -138,12 +157,12 @@ function seal(nv: Buffer): Buffer {
 function unseal(sealed: Buffer): Copy {
   const length = sealed.length < ENVELOPE_BYTES ? 0 : sealed.readUInt32LE(MAGIC.length);
   const nv = sealed.subarray(ENVELOPE_BYTES, ENVELOPE_BYTES + length);
-  const valid =
+  const intact =
     sealed.length >= ENVELOPE_BYTES &&
     sealed.subarray(0, MAGIC.length).equals(MAGIC) &&
     nv.length === length &&
     sealed.readUInt32LE(MAGIC.length + 4) === crc(nv);
-  if (!valid) throw new WireError('metadata-crc', 0, 'copy', 'a copy of the metadata is damaged');
+  if (!intact) throw new WireError('metadata-crc', 0, 'copy', 'a copy of the metadata is damaged');
   const map = decodeNv(nv);
   const meta = readHastdFields(map);
   return { meta, own: readOwn(map, meta) };
@@ -239,6 +258,10 @@ function oneOf<T extends string>(allowed: readonly T[], value: string, field: st
   if (found === undefined)
     throw new WireError('metadata-field', 0, field, `metadata field ${field} is "${value}"`);
   return found;
+}
+
+function valid(copy: Copy | WireError): Copy | null {
+  return copy instanceof WireError ? null : copy;
 }
 
 function attempt<T>(read: () => T): T | WireError {

@@ -34,7 +34,7 @@ export const NbdReply = {
   ERR_TOO_BIG: 0x80000009,
 } as const;
 
-export const NbdInfo = { EXPORT: 0, NAME: 1, BLOCK_SIZE: 3 } as const;
+export const NbdInfo = { EXPORT: 0, NAME: 1, DESCRIPTION: 2, BLOCK_SIZE: 3 } as const;
 
 export interface OptionHeader {
   readonly option: number;
@@ -181,6 +181,13 @@ export function encodeBlockSizeInfo(minimum: number, preferred: number, maximum:
   return bytes;
 }
 
+/** Data of NBD_REP_INFO with a name or a description. */
+export function encodeTextInfo(type: number, text: string): Buffer {
+  const bytes = Buffer.from(`\0\0${text}`, 'utf8');
+  bytes.writeUInt16BE(type, 0);
+  return bytes;
+}
+
 /** @throws WireError `nbd-truncated` */
 export function decodeInfo(data: Buffer): InfoReply {
   needBytes(data, 0, 2, 'info');
@@ -201,13 +208,11 @@ export function decodeInfo(data: Buffer): InfoReply {
   return { kind: 'other', type };
 }
 
-/** Data of NBD_REP_SERVER: one name of a listing. */
-export function encodeServerName(name: string): Buffer {
-  const text = Buffer.from(name, 'utf8');
-  const bytes = Buffer.allocUnsafe(4 + text.length);
-  bytes.writeUInt32BE(text.length, 0);
-  text.copy(bytes, 4);
-  return bytes;
+/** Data of NBD_REP_SERVER: one name of a listing, and words about it for people. */
+export function encodeServerName(name: string, description = ''): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(Buffer.byteLength(name), 0);
+  return Buffer.concat([length, Buffer.from(name, 'utf8'), Buffer.from(description, 'utf8')]);
 }
 
 /** The answer to NBD_OPT_EXPORT_NAME, which has no option reply around it. */

@@ -19,9 +19,16 @@ export const NbdCommand = {
   DISC: 2,
   FLUSH: 3,
   TRIM: 4,
+  WRITE_ZEROES: 6,
 } as const;
 
-export const COMMAND_FLAG_FUA = 1;
+export const CommandFlag = {
+  FUA: 1 << 0,
+  /** WRITE_ZEROES: space may not be given back. */
+  NO_HOLE: 1 << 1,
+  /** WRITE_ZEROES: ENOTSUP at once unless it is quicker than writing. */
+  FAST_ZERO: 1 << 4,
+} as const;
 
 /** Flags of an export, sent with its size. */
 export const TransmissionFlag = {
@@ -30,7 +37,9 @@ export const TransmissionFlag = {
   SEND_FLUSH: 1 << 2,
   SEND_FUA: 1 << 3,
   SEND_TRIM: 1 << 5,
+  SEND_WRITE_ZEROES: 1 << 6,
   CAN_MULTI_CONN: 1 << 8,
+  SEND_FAST_ZERO: 1 << 11,
 } as const;
 
 const ERROR_NUMBERS: Readonly<Record<string, number>> = {
@@ -45,9 +54,16 @@ const ERROR_NUMBERS: Readonly<Record<string, number>> = {
 };
 const ERROR_NAMES = new Map(Object.entries(ERROR_NUMBERS).map(([name, number]) => [number, name]));
 
+/** The protocol wants a full quota and a full file told as a full disk. */
+const ALIASES: Readonly<Record<string, string>> = {
+  EDQUOT: 'ENOSPC',
+  EFBIG: 'ENOSPC',
+  EOPNOTSUPP: 'ENOTSUP',
+};
+
 /** NBD's number for a POSIX name; what NBD has no number for is EIO, null is 0. */
 export function nbdError(name: string | null): number {
-  return name === null ? 0 : (ERROR_NUMBERS[name] ?? 5);
+  return name === null ? 0 : (ERROR_NUMBERS[ALIASES[name] ?? name] ?? 5);
 }
 
 /** POSIX name of a reply's error, null for success. Numbers that NBD does not define are EIO. */

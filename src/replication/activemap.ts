@@ -5,6 +5,7 @@
  * @see hast.md sections 2 and 7, SAFETY A1, A6, A7
  */
 import type { IoResult } from './ports.ts';
+import { RecentExtents } from './recent-extents.ts';
 
 /** The other disk lacks this extent, or may lack it. */
 const DIRTY = 1;
@@ -42,8 +43,7 @@ export class ActiveMap {
   /** What the disk should hold, and what it certainly holds. */
   readonly #image: Buffer;
   readonly #durable: Buffer;
-  readonly #kept = new Set<number>();
-  #lastKept = -1;
+  readonly #kept: RecentExtents;
   #unflushed = new Set<number>();
   #dirtyCount = 0;
   #staleCount = 0;
@@ -63,6 +63,7 @@ export class ActiveMap {
     this.#inflight = new Uint32Array(setup.extents);
     this.#image = Buffer.alloc(setup.imageBytes);
     this.#durable = Buffer.alloc(setup.imageBytes);
+    this.#kept = new RecentExtents(setup.extents);
   }
 
   get dirtyCount(): number {
@@ -173,12 +174,10 @@ export class ActiveMap {
 
   /** Nothing is written here any more: no bit need stay for the next write. */
   forgetKept(): void {
-    for (const e of this.#kept) {
+    for (let e = this.#kept.takeOldest(); e >= 0; e = this.#kept.takeOldest()) {
       this.#unset(e, KEPT);
       this.#refresh(e);
     }
-    this.#kept.clear();
-    this.#lastKept = -1;
   }
 
   /** The link is gone: nothing that was not flushed over there is certain (A7). */
@@ -278,15 +277,11 @@ export class ActiveMap {
   }
 
   #keep(e: number): void {
-    if (e === this.#lastKept || this.#setup.keepdirty === 0) return;
-    this.#lastKept = e;
-    this.#kept.delete(e);
-    this.#kept.add(e);
+    if (this.#setup.keepdirty === 0) return;
+    this.#kept.touch(e);
     this.#flags[e] = this.#flag(e) | KEPT;
     if (this.#kept.size <= this.#setup.keepdirty) return;
-    const [oldest] = this.#kept;
-    if (oldest === undefined) return;
-    this.#kept.delete(oldest);
+    const oldest = this.#kept.takeOldest();
     this.#unset(oldest, KEPT);
     this.#refresh(oldest);
   }

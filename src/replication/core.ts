@@ -1,6 +1,7 @@
 /** What the parts of one resource's engine share. Made by engine.ts, which owns it. */
 import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
-import type { NodeName } from '../model/roles.ts';
+import type { HastRole, NodeName } from '../model/roles.ts';
+import type { Timing } from '../model/timing.ts';
 import type { ResourceCounters } from '../protocol/control.ts';
 import type { HastMetadata } from '../protocol/hast-metadata.ts';
 import type { ActiveMap } from './activemap.ts';
@@ -33,7 +34,8 @@ export function noCounters(): MutableCounters {
 }
 
 export interface EngineCore {
-  readonly setup: EngineSetup;
+  /** Replaced as a whole when `settings` come: not to be kept. */
+  setup: EngineSetup;
   readonly ports: EnginePorts;
   readonly self: NodeName;
   /** Null: no other node, or a plain hastd, which is never in a record. */
@@ -49,6 +51,8 @@ export interface EngineCore {
   ): Promise<void>;
   freshness: Freshness;
   diskError: string | null;
+  /** See EngineSnapshot. */
+  peerProblem: string | null;
 }
 
 /** The largest request on the wire: FreeBSD's MAXPHYS. Bytes. */
@@ -61,6 +65,21 @@ export function extentsOf(core: EngineCore, offset: number, length: number): [nu
 
 export function namesPeer(core: EngineCore): boolean {
   return core.namedPeer !== null && core.store.record.inSync.includes(core.namedPeer);
+}
+
+/** hastd's: a primary that has nothing to say sends something this often; its secondary gives up after twice that. ms. */
+export const KEEPALIVE_MS = 10_000;
+const WATCH_MS = 1000;
+
+/** Within this time a dead peer is noticed without traffic (hast.md 13.8). ms. */
+export function peerTimeoutMs({ timing, resource, peerKind }: EngineSetup, role: HastRole): number {
+  if (peerKind === 'hastate') return silenceMs(timing);
+  return WATCH_MS + (role === 'primary' ? KEEPALIVE_MS + resource.timeoutMs : 2 * KEEPALIVE_MS);
+}
+
+/** A hastate peer that is silent for longer than this is gone. ms. */
+export function silenceMs(timing: Timing): number {
+  return Math.max(timing.holdMs, timing.heartbeatMs * 5);
 }
 
 export function describeEpoch(epoch: Epoch): string {

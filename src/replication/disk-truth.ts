@@ -3,6 +3,7 @@
  * @see SAFETY A6, B4, E2
  */
 import { DiskError, EngineError } from '../model/errors.ts';
+import { VIRGIN_RECORD } from '../model/record.ts';
 import type { Freshness } from '../model/record.ts';
 import type { ActiveMap } from './activemap.ts';
 import type { EngineCore } from './core.ts';
@@ -24,7 +25,10 @@ export function freshnessAtStart(core: EngineCore): Freshness {
 
 /** What the records of both nodes say of this disk, unless it is worse by itself. */
 export function freshnessAsSaid(core: EngineCore, said: Freshness): Freshness {
-  return said.kind === 'inSync' ? (mayLack(core) ?? said) : said;
+  if (said.kind !== 'inSync') return said;
+  const { doubt } = core.store;
+  // E2: records say nothing of what was written past them.
+  return doubt === null ? (mayLack(core) ?? said) : { kind: 'unknown', why: doubt };
 }
 
 /** A former secondary's bits: what it wrote and had not flushed may be gone, which no record knows. */
@@ -56,6 +60,22 @@ export function refuseIncomplete({ store, setup }: EngineCore): void {
 export async function distrust(core: EngineCore): Promise<void> {
   await markEverything(core.map);
   await core.save(({ record }) => ({ record }));
+}
+
+/** D5: what this disk holds is given up. It keeps its identity and has no history. Rejects with DiskError. */
+export async function discardCopy(core: EngineCore): Promise<void> {
+  core.freshness = { kind: 'outdated' };
+  await markEverything(core.map);
+  await core.save(({ meta }) => ({
+    record: { ...VIRGIN_RECORD, state: 'outdated' },
+    meta: { ...meta, localcnt: 0n, remotecnt: 0n },
+  }));
+  const { name } = core.setup.resource;
+  core.report(
+    'record',
+    'warn',
+    `${name}: this copy was given up, everything will be copied from the primary.`,
+  );
 }
 
 /** Every extent counts as different, durably. Rejects with DiskError `map-write`. */

@@ -7,6 +7,7 @@ import type { Buffer } from 'node:buffer';
 import { DiskError, EngineError } from '../model/errors.ts';
 import { compareEpochs, promoted } from '../model/record.ts';
 import type { Epoch } from '../model/record.ts';
+import { changesLink } from '../model/resource-changes.ts';
 import type { HastRole } from '../model/roles.ts';
 import { Acceptor } from './acceptor.ts';
 import { ActiveMap } from './activemap.ts';
@@ -14,6 +15,7 @@ import { describeEpoch, namesPeer, noCounters } from './core.ts';
 import type { EngineCore } from './core.ts';
 import {
   commitMap,
+  discardCopy,
   distrust,
   flushLocal,
   freshnessAsSaid,
@@ -23,11 +25,12 @@ import {
 } from './disk-truth.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from './messages.ts';
 import { METADATA_BYTES } from '../protocol/hast-metadata.ts';
-import { MetadataStore } from './metadata-store.ts';
+import { copyNews, MetadataStore } from './metadata-store.ts';
 import { Peering } from './peering.ts';
 import type { ConnectionPort, EnginePorts } from './ports.ts';
 import { RangeLock } from './rangelock.ts';
 import { Secondary } from './secondary.ts';
+import { snapshotOf } from './snapshot.ts';
 
 export { createMetadata } from './metadata-store.ts';
 
@@ -53,7 +56,7 @@ export function createEngine(
 type PrepareCommand = Extract<EngineCommand, { type: 'prepare-primary' }>;
 
 class ResourceEngine implements Engine {
-  readonly #setup: EngineSetup;
+  #setup: EngineSetup;
   readonly #ports: EnginePorts;
   readonly #emit: (event: EngineEvent) => void;
   #core: EngineCore | null = null;
@@ -77,7 +80,9 @@ class ResourceEngine implements Engine {
   async open(): Promise<EngineSnapshot> {
     const { disk, sidecar, random } = this.#ports;
     const { resource, peerKind } = this.#setup;
-    const store = await MetadataStore.open(disk, sidecar, resource.name, random);
+    const store = await MetadataStore.open(disk, sidecar, resource.name, random, (error) =>
+      this.#report('metadata-copy', ...copyNews(resource.name, error)),
+    );
     const map = new ActiveMap({
       extents: Math.ceil(store.meta.datasize / store.meta.extentsize),
       keepdirty: store.meta.keepdirty,
@@ -105,6 +110,7 @@ class ResourceEngine implements Engine {
       },
       freshness: { kind: 'unknown', why: 'it was just opened' },
       diskError: null,
+      peerProblem: null,
     };
     core.freshness = freshnessAtStart(core);
     this.#core = core;
@@ -180,8 +186,20 @@ class ResourceEngine implements Engine {
       case 'outdate':
         await this.#outdate(core, command.epoch);
         return;
+      case 'discard':
+        if (this.#role === 'primary')
+          throw new EngineError(
+            'is-primary',
+            `${this.#setup.resource.name} is primary here: release it first`,
+          );
+        this.#secondary?.drop('this copy is given up');
+        await discardCopy(core);
+        return;
       case 'set-freshness':
         if (this.#role !== 'primary') core.freshness = freshnessAsSaid(core, command.freshness);
+        return;
+      case 'settings':
+        this.#settings(core, command.resource);
         return;
       case 'stop':
         await this.#release(core, false);
@@ -190,6 +208,14 @@ class ResourceEngine implements Engine {
       default:
         throw new EngineError('unknown-command', `the engine knows no command ${command.type}`);
     }
+  }
+
+  #settings(core: EngineCore, resource: EngineSetup['resource']): void {
+    const before = this.#setup.resource;
+    this.#setup = { ...this.#setup, resource };
+    core.setup = this.#setup;
+    this.#peering?.reconfigured(before);
+    if (changesLink(before, resource)) this.#secondary?.drop('its settings changed');
   }
 
   #becomeSecondary(core: EngineCore): void {
@@ -260,6 +286,7 @@ class ResourceEngine implements Engine {
         : new EngineError('export-failed', `${this.#setup.resource.name} could not be exported`, { cause });
     }
     core.freshness = { kind: 'inSync' };
+    core.store.settleDoubt();
     this.#setRole('primary');
     peering.start();
   }
@@ -339,10 +366,8 @@ class ResourceEngine implements Engine {
     if (this.#role === role) return;
     const before = this.#role;
     this.#role = role;
-    this.#report('role', 'info', `${this.#setup.resource.name}: role ${before} -> ${role}.`, {
-      before,
-      role,
-    });
+    const text = `${this.#setup.resource.name}: role ${before} -> ${role}.`;
+    this.#report('role', 'info', text, { before, role });
   }
 
   #opened(): EngineCore {
@@ -362,28 +387,13 @@ class ResourceEngine implements Engine {
   }
 
   #snapshot(): EngineSnapshot {
-    const core = this.#opened();
-    const { meta, record } = core.store;
-    const peering = this.#peering;
-    const up = peering?.up ?? this.#secondary?.up ?? false;
-    const degraded = this.#role === 'primary' ? 'degraded' : '-';
-    return {
+    const secondary = this.#secondary;
+    return snapshotOf(this.#opened(), {
       role: this.#role,
-      status: up ? 'complete' : degraded,
-      record,
-      freshness: core.freshness,
-      resuid: meta.resuid.toString(),
-      extentsize: meta.extentsize,
-      keepdirty: meta.keepdirty,
-      datasize: meta.datasize,
-      dirtyBytes: Math.min(meta.datasize, core.map.dirtyCount * meta.extentsize),
-      sync: peering?.sync() ?? null,
-      held: peering?.standing.frozen ?? peering?.primary.gate.held ?? null,
-      export: this.#export,
-      diskError: core.diskError,
-      dataLinkUp: up,
-      dataLinkDownAt: peering?.downAt ?? this.#secondary?.downAt ?? this.#downAt,
-      counters: { ...core.counters, activemapUpdates: core.map.updates },
-    };
+      peering: this.#peering,
+      up: secondary?.up ?? false,
+      downAt: secondary?.downAt ?? this.#downAt,
+      exported: this.#export,
+    });
   }
 }

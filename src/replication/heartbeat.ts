@@ -16,6 +16,8 @@ export interface PeerWords {
   readonly generations: Generations;
   readonly state: DiskState;
   readonly inSync: readonly string[];
+  /** Takes DELETE as "reads as zeros", and is quick about it. */
+  readonly punches: boolean;
 }
 
 const STATES: readonly string[] = ['virgin', 'clean', 'outdated', 'inconsistent'];
@@ -51,6 +53,7 @@ export function wordsFields(core: EngineCore): NvField[] {
     u64('genprev', idToWire(record.generations.previous)),
     text('hstate', record.state),
     text('insync', record.inSync.join(',')),
+    ...(core.ports.disk.punch === undefined ? [] : [{ name: 'punches', type: 'uint8', value: 1 } as const]),
   ];
 }
 
@@ -69,6 +72,7 @@ export function readWords(nv: NvMap): PeerWords | null {
     },
     state: STATES.includes(state) ? (state as DiskState) : 'inconsistent',
     inSync: inSync === '' ? [] : inSync.split(','),
+    punches: nv.has('punches'),
   };
 }
 

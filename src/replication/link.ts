@@ -4,6 +4,7 @@
  * @see hast.md sections 4 and 6
  */
 import { describeError } from '../model/errors.ts';
+import type { CompressionKind } from '../model/roles.ts';
 import {
   encodeFrame,
   encodeRequest,
@@ -111,13 +112,14 @@ export class Link {
     data: Buffer | null,
     memsync: boolean,
     asker: Asker,
+    compression: CompressionKind = this.#core.setup.resource.compression,
   ): void {
     if (this.#closed) {
       asker.lost();
       return;
     }
     const seq = ++this.#seq;
-    const { checksum, compression } = this.#core.setup.resource;
+    const { checksum } = this.#core.setup.resource;
     if (this.outstanding === 0) this.#progressAt = this.#core.ports.clock.now();
     this.#outstanding.push({
       seq,

@@ -6,6 +6,7 @@ import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
 import type { HastRole, NodeName } from '../model/roles.ts';
 import type { ResourceSettings } from '../model/settings.ts';
 import type { Timing } from '../model/timing.ts';
+import type { OpenExport } from './ports.ts';
 import type { ResourceCounters, SyncProgress } from '../protocol/control.ts';
 
 export interface EngineSetup {
@@ -53,8 +54,16 @@ export type EngineCommand =
   | { readonly type: 'peer-outdated'; readonly epoch: Epoch }
   /** Records were compared on the peer channel while nobody was primary (B4). */
   | { readonly type: 'set-freshness'; readonly freshness: Freshness }
+  /** D5: an operator gave this copy up. Not as primary. Everything is copied from the next primary. */
+  | { readonly type: 'discard' }
   /** Any path showed this epoch of the peer (A5). */
   | { readonly type: 'peer-epoch'; readonly epoch: Epoch }
+  /**
+   * hast.conf was read again. As primary everything but `name`, `local` and `peer` is followed at once, and
+   * another `remote` or `source` means another connection; a secondary lets its primary connect again.
+   * The connector port is the new one already.
+   */
+  | { readonly type: 'settings'; readonly resource: ResourceSettings }
   | { readonly type: 'snapshot' }
   | { readonly type: 'stop' };
 
@@ -92,11 +101,17 @@ export interface EngineSnapshot {
   readonly dirtyBytes: number;
   readonly sync: SyncProgress | null;
   readonly held: string | null;
-  readonly export: { readonly socket: string; readonly name: string } | null;
+  readonly export: OpenExport | null;
   /** A write probe failed or is late: the primary is not healthy (B5). */
   readonly diskError: string | null;
   readonly dataLinkUp: boolean;
   readonly dataLinkDownAt: number | null;
+  /** A peer that died is noticed within this time, traffic or not. ms */
+  readonly peerTimeoutMs: number;
+  /** Why the data link was refused last, here or by the peer; null since it was made. */
+  readonly peerProblem: string | null;
+  /** What works and is not as it should be, in sentences. */
+  readonly warnings: readonly string[];
   readonly counters: ResourceCounters;
 }
 
@@ -121,6 +136,8 @@ export interface EngineEvent {
     | 'want-outdate'
     | 'split-brain'
     | 'disk-error'
+    /** The third copy of the metadata cannot be written, or can be again. */
+    | 'metadata-copy'
     | 'failed';
   readonly level: 'error' | 'warn' | 'info' | 'debug';
   readonly message: string;

@@ -4,7 +4,7 @@
  * @see hast.md section 2, SAFETY E2
  */
 import { Buffer } from 'node:buffer';
-import { DiskError } from '../model/errors.ts';
+import { describeError, DiskError } from '../model/errors.ts';
 import { VIRGIN_RECORD } from '../model/record.ts';
 import type { ResourceRecord } from '../model/record.ts';
 import {
@@ -26,8 +26,8 @@ export interface StoredState {
 }
 
 export class MetadataStore {
-  /** Why nothing may be concluded from the record (SAFETY B4, E2), or null. */
-  readonly doubt: string | null;
+  /** Why the third copy is not what it should be, or null: the two on the disk have to do. */
+  copyError: string | null;
   /** A foreign program wrote over our map: it says nothing. */
   readonly mapLost: boolean;
   /** Bytes of the map that are read and written. */
@@ -39,6 +39,8 @@ export class MetadataStore {
   readonly canary: Buffer;
   readonly #disk: DiskPort;
   readonly #sidecar: SidecarPort;
+  readonly #onCopy: (error: string | null) => void;
+  #doubt: string | null;
   #state: StoredState;
   #sequence: bigint;
   #last: Promise<void> = Promise.resolve();
@@ -49,17 +51,22 @@ export class MetadataStore {
     found: DecodedMetadata,
     image: Buffer,
     random: RandomPort,
+    copyError: string | null,
+    onCopy: (error: string | null) => void,
   ) {
     this.#disk = disk;
     this.#sidecar = sidecar;
+    this.copyError = copyError;
+    this.#onCopy = onCopy;
     const { meta, own } = found;
     this.image = image;
     this.imageBytes = image.length;
     const at = image.length - CANARY_BYTES;
     this.canaryAt = at >= activemapBytes(meta.datasize, meta.extentsize) ? at : null;
-    this.doubt = doubtOf(found, image, this.canaryAt);
-    this.mapLost = own !== null && this.doubt === FOREIGN;
-    const foreign = own === null || this.doubt === FOREIGN;
+    this.#doubt = doubtOf(found, image, this.canaryAt);
+    const foreign = own === null || this.#doubt === FOREIGN;
+    // Without a canary nothing tells that this is still the disk that the copy belongs to.
+    this.mapLost = own !== null && (foreign || (found.source !== 'A' && this.canaryAt === null));
     // A new one, so that the doubt stays until a record is written with it.
     this.canary = Buffer.from((foreign ? undefined : own.canary) ?? random.id(), 'hex');
     this.#state = {
@@ -70,18 +77,26 @@ export class MetadataStore {
     this.#sequence = own?.sequence ?? 0n;
   }
 
-  /** @throws DiskError when the component cannot be read, is another resource's, or is too small */
+  /**
+   * @param onCopy the third copy could not be written, for this reason, or can be again
+   * @throws DiskError when the component cannot be read, is another resource's, or is too small
+   */
   static async open(
     disk: DiskPort,
     sidecar: SidecarPort,
     resource: string,
     random: RandomPort,
+    onCopy: (error: string | null) => void = () => undefined,
   ): Promise<MetadataStore> {
     const block = await readAt(disk, 0, METADATA_BYTES, 'metadata');
-    const third = await sidecar.load();
+    let copyError: string | null = null;
+    const third = await sidecar.load().catch((error: unknown) => {
+      copyError = describeError(error);
+      return null;
+    });
     let found: DecodedMetadata;
     try {
-      found = decodeMetadataBlock(block, third);
+      found = decodeMetadataBlock(block, third, resource);
     } catch (cause) {
       const text = cause instanceof Error ? cause.message : String(cause);
       throw new DiskError('metadata-unreadable', `resource ${resource}: ${text}`, { cause });
@@ -93,7 +108,19 @@ export class MetadataStore {
       found,
       await readAt(disk, METADATA_BYTES, bytes, 'activemap'),
       random,
+      copyError,
+      onCopy,
     );
+  }
+
+  /** Why nothing may be concluded from the record (SAFETY B4, E2), or null. */
+  get doubt(): string | null {
+    return this.#doubt;
+  }
+
+  /** What this disk holds was made certain in this life: by a primary that copied to it, or by being one. */
+  settleDoubt(): void {
+    this.#doubt = null;
   }
 
   get meta(): HastMetadata {
@@ -104,7 +131,8 @@ export class MetadataStore {
   }
 
   /**
-   * Writes what `change` makes of the newest state; null = nothing to write. Resolves when all copies are durable.
+   * Writes what `change` makes of the newest state; null = nothing to write. Resolves when it is durable:
+   * in the two copies on the disk, and in the third one unless `copyError` says otherwise.
    * @throws DiskError `metadata-write`; the state that callers see is then the old one
    */
   update(
@@ -126,7 +154,6 @@ export class MetadataStore {
       ...(this.canaryAt === null ? {} : { canary: this.canary.toString('hex') }),
     };
     try {
-      await this.#sidecar.store(encodeThirdCopy(next.meta, own));
       await writeDurable(this.#disk, 0, encodeMetadataBlock(next.meta, own));
     } catch (cause) {
       throw new DiskError(
@@ -135,8 +162,29 @@ export class MetadataStore {
         { cause },
       );
     }
+    // After the block: a third copy that is newer than the block proves a lost write.
+    await this.#copy(encodeThirdCopy(next.meta, own));
     this.#state = next;
   }
+
+  /** A full disk under the state directory must not stop what the local component can record by itself. */
+  async #copy(content: Buffer): Promise<void> {
+    const before = this.copyError;
+    try {
+      await this.#sidecar.store(content);
+      this.copyError = null;
+    } catch (error) {
+      this.copyError = describeError(error);
+    }
+    if (this.copyError !== before) this.#onCopy(this.copyError);
+  }
+}
+
+/** What the log is told of a third copy that failed or works again. */
+export function copyNews(resource: string, error: string | null): ['warn' | 'info', string] {
+  return error === null
+    ? ['info', `${resource}: the third copy of its metadata is up to date again.`]
+    : ['warn', `${resource}: ${error}; the two copies on its disk have to do`];
 }
 
 interface CreateOptions {
@@ -193,13 +241,15 @@ export function createMetadata(
 }
 
 const FOREIGN = 'a plain hastd wrote to this disk since';
+const NO_SLACK =
+  "its activemap fills its region, so that a plain hastd's writes would leave no trace; " +
+  "another size given to 'hastate create -m' on both nodes avoids that";
 
 function doubtOf({ meta, own, freshness }: DecodedMetadata, image: Buffer, at: number | null): string | null {
   if (own === null) return meta.resuid === 0n ? null : FOREIGN;
-  if (at !== null && own.canary !== undefined) {
-    if (image.toString('hex', at, at + CANARY_BYTES) !== own.canary) return FOREIGN;
-  }
-  return freshness === 'unknown' ? 'its metadata was torn and read from a copy' : null;
+  if (at === null) return NO_SLACK;
+  if (image.toString('hex', at, at + CANARY_BYTES) !== own.canary) return FOREIGN;
+  return freshness === 'unknown' ? 'its metadata was torn or lost and read from a copy' : null;
 }
 
 /** @returns bytes of the map to read */

@@ -4,16 +4,19 @@
  */
 import { describeError } from '../model/errors.ts';
 import { compareHistories, joined } from '../model/record.ts';
+import type { ResourceSettings } from '../model/settings.ts';
+import { HAST_CMD } from '../protocol/hast-message.ts';
 import { mapBit } from '../protocol/hast-metadata.ts';
 import type { NvMap } from '../protocol/nv.ts';
 import type { SyncProgress } from '../protocol/control.ts';
 import type { EngineCore } from './core.ts';
-import { namesPeer } from './core.ts';
+import { KEEPALIVE_MS, namesPeer, silenceMs } from './core.ts';
 import { commitMap } from './disk-truth.ts';
 import { dial, RefusedError } from './dial.ts';
 import type { Dialled } from './dial.ts';
 import { Heartbeat, wordsFields } from './heartbeat.ts';
 import { Link } from './link.ts';
+import type { Asker } from './link.ts';
 import { Primary } from './primary.ts';
 import type { PrimaryHost } from './primary.ts';
 import { Resync } from './resync.ts';
@@ -28,7 +31,9 @@ const RETRY_FRESH_MS = 50;
 const FRESH_MS = 5000;
 /** A disk that failed to flush is asked again after this. */
 const JOIN_RETRY_MS = 1000;
-const KEEPALIVE_MS = 10_000;
+
+/** Asks only to see whether there is an answer. */
+const NOBODY: Asker = { received: () => undefined, answered: () => undefined, lost: () => undefined };
 
 export class Peering {
   readonly primary: Primary;
@@ -37,6 +42,8 @@ export class Peering {
   downAt: number | null = null;
   readonly #core: EngineCore;
   readonly #abort = new AbortController();
+  /** Ends the attempt to connect that runs, and the pause after it. */
+  #attempt = new AbortController();
   #link: Link | null = null;
   #resync: Resync | null = null;
   #heartbeat: Heartbeat | null = null;
@@ -80,6 +87,16 @@ export class Peering {
     if (this.#core.ports.connector !== null) this.#loop = this.#connectForever();
   }
 
+  /** The resource has other settings than `before`. Another address: the peer is looked for there. */
+  reconfigured(before: ResourceSettings): void {
+    const { remote, source } = this.#core.setup.resource;
+    if (remote === before.remote && source === before.source) return;
+    this.#link?.close('the address of the peer or our own changed');
+    this.#attempt.abort();
+    // The old loop may still be on its way out.
+    this.#loop = this.#loop.then(() => this.#connectForever());
+  }
+
   /** Ends the link and stays down. Resolves at the resource's timeout at the latest: a disk may hang. */
   async stop(reason: string): Promise<void> {
     this.#abort.abort();
@@ -100,11 +117,14 @@ export class Peering {
     let delay = RETRY_MIN_MS;
     const { clock } = this.#core.ports;
     const freshUntil = clock.now() + FRESH_MS;
-    while (!this.#abort.signal.aborted) {
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    const signal = AbortSignal.any([this.#abort.signal, attempt.signal]);
+    while (!signal.aborted && this.#core.ports.connector !== null) {
       let wait = delay;
       delay = Math.min(delay * 2, RETRY_MAX_MS);
       try {
-        const dialled = await dial(this.#core, this.#version, this.#abort.signal);
+        const dialled = await dial(this.#core, this.#version, signal);
         const reason = await this.#live(dialled);
         if (reason === null) wait = delay = RETRY_MIN_MS;
       } catch (error) {
@@ -112,7 +132,7 @@ export class Peering {
         if (error instanceof RefusedError)
           wait = clock.now() < freshUntil ? RETRY_FRESH_MS : RETRY_REFUSED_MS;
       }
-      await this.#sleep(wait);
+      await this.#sleep(wait, signal);
     }
   }
 
@@ -283,23 +303,25 @@ export class Peering {
   /** A dead peer is noticed without traffic (hast.md 13.8). */
   #keepAlive(link: Link): void {
     const { clock } = this.#core.ports;
-    const { timing, resource } = this.#core.setup;
+    const { timing } = this.#core.setup;
     const watch = (): void => {
       const now = clock.now();
-      if (link.stalledFor(now) > resource.timeoutMs)
-        link.close(`the peer answered nothing for ${resource.timeoutMs} ms`);
+      const { timeoutMs } = this.#core.setup.resource;
+      if (link.stalledFor(now) > timeoutMs) link.close(`the peer answered nothing for ${timeoutMs} ms`);
     };
     if (link.words === null) {
       const tick = (): void => {
         if (!link.isUp()) return;
         watch();
-        if (link.idleFor(clock.now()) >= KEEPALIVE_MS) link.control([]);
+        // Unlike hastd's keepalive it is answered, so that a peer which is gone shows.
+        if (link.idleFor(clock.now()) >= KEEPALIVE_MS)
+          link.request(HAST_CMD.READ, 0, this.#core.ports.disk.sectorBytes, null, false, NOBODY);
         clock.after(1000, tick);
       };
       tick();
       return;
     }
-    const limit = Math.max(timing.holdMs, timing.heartbeatMs * 5);
+    const limit = silenceMs(timing);
     this.#heartbeat?.start(() => {
       watch();
       if (link.silentFor(clock.now()) <= limit) return;
@@ -344,9 +366,8 @@ export class Peering {
     else this.#core.report('refused', error instanceof RefusedError ? 'warn' : 'debug', message);
   }
 
-  #sleep(ms: number): Promise<void> {
+  #sleep(ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const { signal } = this.#abort;
       if (signal.aborted) {
         resolve();
         return;

@@ -33,6 +33,11 @@ export interface DiskPort {
   write(offset: number, data: Buffer, done: (error: IoResult) => void): void;
   /** Durable when it calls back without error: for metadata and the activemap. */
   writeDurable(offset: number, data: Buffer, done: (error: IoResult) => void): void;
+  /**
+   * The range reads as zeros and its space is given back; quicker than writing. Not durable until flush().
+   * Only where the disk can; `EOPNOTSUPP` when it turns out that it cannot: then some of the range may be zero.
+   */
+  readonly punch?: ((offset: number, length: number, done: (error: IoResult) => void) => void) | undefined;
   /** fdatasync: everything written before the call is durable. */
   flush(done: (error: IoResult) => void): void;
   close(): Promise<void>;
@@ -87,10 +92,21 @@ export interface LeasePort {
   peerEpochNumber(): number;
 }
 
+/** Where this machine finds a primary's disk. */
+export interface OpenExport {
+  /** Path of NBD's unix socket. */
+  readonly socket: string;
+  readonly name: string;
+  /** Of the device that is made of it. */
+  readonly sectorBytes?: number;
+  /** Where ggatec may connect. */
+  readonly ggate?: { readonly host: string; readonly port: number };
+}
+
 /** How a primary's disk is offered to this machine. */
 export interface ExportPort {
   /** The export belongs to this epoch (SAFETY D3). Rejects with DiskError. */
-  open(device: BlockDevice, epoch: Epoch): Promise<{ socket: string; name: string }>;
+  open(device: BlockDevice, epoch: Epoch): Promise<OpenExport>;
   /** Ends every client connection. Idempotent. */
   close(): Promise<void>;
 }

@@ -4,12 +4,13 @@
  * @see hast.md section 7, SAFETY A1-A7
  */
 import { Buffer } from 'node:buffer';
-import type { BlockDevice } from '../model/block-device.ts';
+import type { BlockDevice, ZeroOptions } from '../model/block-device.ts';
 import { HAST_CMD } from '../protocol/hast-message.ts';
 import { AckGate } from './ack-gate.ts';
 import type { GateHost } from './ack-gate.ts';
 import type { EngineCore } from './core.ts';
 import { extentsOf, MAXPHYS, reportDiskError } from './core.ts';
+import { putZeros, ZeroRequests } from './discard-op.ts';
 import { Flusher } from './flusher.ts';
 import type { Link } from './link.ts';
 import { WriteOp } from './write-op.ts';
@@ -35,10 +36,13 @@ export class Primary implements BlockDevice, WriteOwner {
   withoutPeer = 0;
   readonly #core: EngineCore;
   readonly #host: PrimaryHost;
+  readonly #zeros: ZeroRequests;
   #pendingBytes = 0;
   #running = 0;
   #closed = false;
   #parked: (() => void)[] = [];
+  /** Sent in this turn, to be written here. */
+  #toWrite: WriteOp[] = [];
   #whenIdle: (() => void)[] = [];
 
   constructor(core: EngineCore, host: PrimaryHost) {
@@ -46,6 +50,7 @@ export class Primary implements BlockDevice, WriteOwner {
     this.#host = host;
     this.gate = new AckGate(core, host);
     this.flusher = new Flusher(core, this, host);
+    this.#zeros = new ZeroRequests(core, this);
   }
 
   get sizeBytes(): number {
@@ -65,16 +70,20 @@ export class Primary implements BlockDevice, WriteOwner {
     return this.#running;
   }
 
-  read(offset: number, length: number, done: (error: string | null, data: Buffer | null) => void): void {
+  read(
+    offset: number,
+    length: number,
+    done: (error: string | null, data: Buffer | null) => void,
+    into: Buffer = Buffer.allocUnsafe(length),
+  ): void {
     const refusal = this.#refusal(offset, length);
     if (refusal !== null) {
       done(refusal, null);
       return;
     }
-    if (this.#park(() => this.read(offset, length, done))) return;
+    if (this.#park(() => this.read(offset, length, done, into))) return;
     this.#core.counters.reads++;
     this.#running++;
-    const into = Buffer.allocUnsafe(length);
     let parts = 1;
     let failure: string | null = null;
     const finished = (error: string | null): void => {
@@ -101,13 +110,40 @@ export class Primary implements BlockDevice, WriteOwner {
   }
 
   write(offset: number, data: Buffer, fua: boolean, done: (error: string | null) => void): void {
+    this.submit(offset, data, fua, false, done);
+  }
+
+  zero(offset: number, length: number, options: ZeroOptions, done: (error: string | null) => void): void {
+    const refusal = this.#refusal(offset, length);
+    if (refusal === null) this.#zeros.zero(offset, length, options, done);
+    else done(refusal);
+  }
+
+  discard(offset: number, length: number, fua: boolean, done: (error: string | null) => void): void {
+    const refusal = this.#refusal(offset, length);
+    if (refusal === null) this.#zeros.discard(offset, length, fua, done);
+    else done(refusal);
+  }
+
+  get discards(): boolean {
+    return this.#core.ports.disk.punch !== undefined;
+  }
+
+  /** @param punch `data` is all zeros, and the disks may give its space back */
+  submit(
+    offset: number,
+    data: Buffer,
+    fua: boolean,
+    punch: boolean,
+    done: (error: string | null) => void,
+  ): void {
     const refusal = this.#refusal(offset, data.length);
     if (refusal !== null) {
       done(refusal);
       return;
     }
-    if (this.#park(() => this.write(offset, data, fua, done))) return;
-    this.#core.counters.writes++;
+    if (this.#park(() => this.submit(offset, data, fua, punch, done))) return;
+    this.#core.counters[punch ? 'deletes' : 'writes']++;
     this.#running++;
     this.#pendingBytes += data.length;
     const finish = (error: string | null): void => {
@@ -122,6 +158,7 @@ export class Primary implements BlockDevice, WriteOwner {
       extentsOf(this.#core, offset, data.length),
       finish,
     );
+    op.punch = punch;
     op.hold = this.#core.locks.acquire(offset, data.length, true, () => {
       this.#core.map.begin(op.first, op.last, (error) => {
         if (error === null && !this.#closed) {
@@ -218,13 +255,25 @@ export class Primary implements BlockDevice, WriteOwner {
 
   #start(op: WriteOp): void {
     const link = this.link;
-    if (link !== null && link.isUp()) {
+    if (link !== null && link.isUp() && op.punch && link.words?.punches === true) {
+      op.expect(1);
+      link.request(HAST_CMD.DELETE, op.offset, op.data.length, null, false, op);
+    } else if (link !== null && link.isUp()) {
       const { data, offset } = op;
       const memsync = this.#mode() === 'memsync';
       op.expect(Math.ceil(data.length / MAXPHYS));
       for (let at = 0; at < data.length; at += MAXPHYS) {
         const part = data.length <= MAXPHYS ? data : data.subarray(at, at + MAXPHYS);
-        link.request(HAST_CMD.WRITE, offset + at, part.length, part, memsync, op);
+        // A row of zeros costs four bytes, whatever else is sent as it is.
+        link.request(
+          HAST_CMD.WRITE,
+          offset + at,
+          part.length,
+          part,
+          memsync,
+          op,
+          op.punch ? 'hole' : undefined,
+        );
       }
     } else {
       op.unlinked = true;
@@ -235,9 +284,25 @@ export class Primary implements BlockDevice, WriteOwner {
         return;
       }
     }
-    this.#core.ports.disk.write(this.#core.store.meta.offset + op.offset, op.data, (error) =>
-      op.local(error),
-    );
+    if (op.unlinked) this.#writeLocal(op);
+    else this.#writeAfterSend(op);
+  }
+
+  /** The link sends what was asked of it in this turn first, so that both disks work at the same time. */
+  #writeAfterSend(op: WriteOp): void {
+    this.#toWrite.push(op);
+    if (this.#toWrite.length > 1) return;
+    queueMicrotask(() => {
+      const ops = this.#toWrite;
+      this.#toWrite = [];
+      for (const each of ops) this.#writeLocal(each);
+    });
+  }
+
+  #writeLocal(op: WriteOp): void {
+    const at = this.#core.store.meta.offset + op.offset;
+    if (op.punch) putZeros(this.#core.ports.disk, at, op.data.length, (error) => op.local(error));
+    else this.#core.ports.disk.write(at, op.data, (error) => op.local(error));
   }
 
   #touchesStale(op: WriteOp): boolean {

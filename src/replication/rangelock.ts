@@ -1,6 +1,8 @@
 /**
  * Orders operations on overlapping byte ranges: whoever asked first goes first. Without it two
  * asynchronous writes of one range end in different orders on the two disks.
+ * Holds lie in a fixed table by where they begin and end, so that one is compared with its neighbours
+ * only. (A Set would be slower and, since V8 links its old tables, would keep ended operations in memory.)
  * @see hast.md section 7 "Range locks"
  */
 export interface RangeHold {
@@ -8,15 +10,28 @@ export interface RangeHold {
   readonly end: number;
   readonly exclusive: boolean;
   blockers: number;
-  readonly blocked: RangeHold[];
+  /** Later holds that wait for this one; null while there are none. */
+  blocked: RangeHold[] | null;
   readonly go: () => void;
+  /** Places in the table: first and last cell, -1 for all of them. */
+  readonly first: number;
+  readonly last: number;
+  held: boolean;
 }
 
+const CELL_BYTES = 1024 * 1024;
+const CELLS = 256;
+/** Cells that a hold may stand in; a longer one is compared with every other. */
+const MAX_CELLS = 4;
+const WIDE = -1;
+
 export class RangeLock {
-  readonly #holds = new Set<RangeHold>();
+  readonly #cells: RangeHold[][] = Array.from({ length: CELLS }, () => []);
+  readonly #wide: RangeHold[] = [];
+  #size = 0;
 
   get size(): number {
-    return this.#holds.size;
+    return this.#size;
   }
 
   /**
@@ -24,24 +39,70 @@ export class RangeLock {
    * Holds that are not exclusive (reads) share their range with each other.
    */
   acquire(start: number, length: number, exclusive: boolean, go: () => void): RangeHold {
-    const hold: RangeHold = { start, end: start + length, exclusive, blockers: 0, blocked: [], go };
-    for (const other of this.#holds) {
-      if (other.start < hold.end && hold.start < other.end && (exclusive || other.exclusive)) {
-        other.blocked.push(hold);
-        hold.blockers++;
+    const end = start + length;
+    const low = Math.floor(start / CELL_BYTES);
+    const high = Math.floor((end - 1) / CELL_BYTES);
+    const wide = high - low >= MAX_CELLS || length <= 0;
+    const hold: RangeHold = {
+      start,
+      end,
+      exclusive,
+      blockers: 0,
+      blocked: null,
+      go,
+      first: wide ? WIDE : low,
+      last: wide ? WIDE : high,
+      held: true,
+    };
+    block(hold, this.#wide);
+    if (wide) {
+      for (const cell of this.#cells) block(hold, cell);
+      this.#wide.push(hold);
+    } else {
+      for (let cell = low; cell <= high; cell++) {
+        const holds = this.#cell(cell);
+        block(hold, holds);
+        holds.push(hold);
       }
     }
-    this.#holds.add(hold);
+    this.#size++;
     if (hold.blockers === 0) go();
     return hold;
   }
 
   /** Idempotent. */
   release(hold: RangeHold): void {
-    if (!this.#holds.delete(hold)) return;
+    if (!hold.held) return;
+    hold.held = false;
+    this.#size--;
+    if (hold.first === WIDE) remove(hold, this.#wide);
+    else for (let cell = hold.first; cell <= hold.last; cell++) remove(hold, this.#cell(cell));
+    if (hold.blocked === null) return;
     for (const waiting of hold.blocked) {
       waiting.blockers--;
-      if (waiting.blockers === 0 && this.#holds.has(waiting)) waiting.go();
+      if (waiting.blockers === 0 && waiting.held) waiting.go();
     }
   }
+
+  #cell(index: number): RangeHold[] {
+    return this.#cells[index % CELLS] ?? this.#wide;
+  }
+}
+
+/** Has `hold` wait for what overlaps it. A pair that shares several cells counts once. */
+function block(hold: RangeHold, others: readonly RangeHold[]): void {
+  for (const other of others) {
+    if (other.start >= hold.end || hold.start >= other.end || !(hold.exclusive || other.exclusive)) continue;
+    if (other.blocked === null) other.blocked = [hold];
+    else if (other.blocked.at(-1) === hold) continue;
+    else other.blocked.push(hold);
+    hold.blockers++;
+  }
+}
+
+function remove(hold: RangeHold, from: RangeHold[]): void {
+  const index = from.indexOf(hold);
+  if (index < 0) return;
+  const last = from.pop();
+  if (last !== undefined && last !== hold) from[index] = last;
 }

@@ -279,6 +279,7 @@ export class Secondary {
     if (session.hurt || !session.isUp() || session !== this.#session)
       throw new NetError('replaced', 'the session was replaced');
     this.#core.map.forgetDirty();
+    this.#core.store.settleDoubt();
     this.#core.freshness = { kind: 'inSync' };
     this.#core.report('sync-done', 'info', 'This disk has everything.');
   }

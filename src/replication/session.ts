@@ -11,6 +11,7 @@ import type { Frame, FrameReader } from '../protocol/hast-message.ts';
 import type { NvMap } from '../protocol/nv.ts';
 import type { EngineCore } from './core.ts';
 import { extentsOf, MAXPHYS, reportDiskError } from './core.ts';
+import { putZeros } from './discard-op.ts';
 import { Heartbeat, readWords } from './heartbeat.ts';
 import type { PeerWords } from './heartbeat.ts';
 import type { ConnectionPort } from './ports.ts';
@@ -19,10 +20,11 @@ import type { Slot } from './reply-queue.ts';
 
 /** hastd's keepalive comes every 10 s. ms. */
 const HASTD_SILENCE_MS = 20_000;
+/** Of requests under way, and of answers that the primary does not read. */
 const MAX_INFLIGHT_BYTES = 256 * 1024 * 1024;
+const MAX_INFLIGHT = 32_768;
 const FLUSH_IDLE_MS = 2000;
 const FLUSH_EXTENTS = 64;
-const ZEROS = Buffer.alloc(1024 * 1024);
 /** A longer DELETE is not supported: zeroing it would hold up everything. Bytes. */
 const MAX_DELETE_BYTES = 64 * 1024 * 1024;
 
@@ -40,6 +42,8 @@ export class Session {
   readonly words: PeerWords | null;
   /** A write or flush of this session failed: it cannot end in sync. */
   hurt = false;
+  /** What was written before a flush failed may be gone with what it covered (A6). */
+  #flushFailed = false;
   readonly #core: EngineCore;
   readonly #in: ConnectionPort;
   readonly #out: ConnectionPort;
@@ -143,6 +147,10 @@ export class Session {
       this.#control(nv);
       return;
     }
+    if (this.#overloaded()) {
+      this.close('the primary asks for more than can be answered at once');
+      return;
+    }
     const slot = this.#replies.slot(nv.big('seq', 'uint64') ?? 0n);
     if (!this.#served) {
       this.#served = true;
@@ -170,6 +178,14 @@ export class Session {
       default:
         this.#replies.answer(slot, 'EINVAL');
     }
+  }
+
+  #overloaded(): boolean {
+    return (
+      this.#running >= MAX_INFLIGHT ||
+      this.#inflightBytes > MAX_INFLIGHT_BYTES ||
+      this.#out.pendingBytes > MAX_INFLIGHT_BYTES
+    );
   }
 
   #valid(offset: number, length: number, limit: number): boolean {
@@ -209,10 +225,6 @@ export class Session {
       return;
     }
     const plain = unpackPayload(nv, data, length, MAXPHYS);
-    if (this.#inflightBytes + length > MAX_INFLIGHT_BYTES) {
-      this.close('the primary sent more than can be taken at once');
-      return;
-    }
     if (memsync) this.#replies.received(slot);
     this.#apply(offset, length, 'clean', (done) =>
       this.#core.ports.disk.write(this.#core.store.meta.offset + offset, plain, done),
@@ -222,27 +234,20 @@ export class Session {
     });
   }
 
-  /** Zeros, so that both disks read the same; the bits stay, since the primary's disk may do otherwise (A7). */
+  /**
+   * Zeros, so that both disks read the same. A hastate primary does so too; the disk of a plain hastd may
+   * do otherwise, so there the bits stay (A7).
+   */
   #delete(slot: Slot, offset: number, length: number): void {
     this.#core.counters.deletes++;
     if (length > MAX_DELETE_BYTES) {
       this.#replies.answer(slot, 'EOPNOTSUPP');
       return;
     }
-    this.#apply(offset, length, 'dirty', (done) => {
-      const step = (at: number): void => {
-        const bytes = Math.min(ZEROS.length, offset + length - at);
-        if (bytes <= 0) {
-          done(null);
-          return;
-        }
-        this.#core.ports.disk.write(this.#core.store.meta.offset + at, ZEROS.subarray(0, bytes), (error) => {
-          if (error === null) step(at + bytes);
-          else done(error);
-        });
-      };
-      step(offset);
-    })((error) => {
+    const { store, ports } = this.#core;
+    this.#apply(offset, length, this.words === null ? 'dirty' : 'clean', (done) =>
+      putZeros(ports.disk, store.meta.offset + offset, length, done),
+    )((error) => {
       if (error !== null) this.#core.counters.deleteErrors++;
       this.#replies.answer(slot, error);
     });
@@ -255,12 +260,14 @@ export class Session {
     outcome: 'clean' | 'dirty',
     work: (done: (error: string | null) => void) => void,
   ): (ended: (error: string | null) => void) => void {
+    // A long DELETE holds no memory.
+    const bytes = Math.min(length, MAXPHYS);
     return (ended) => {
-      this.#begin(length);
+      this.#begin(bytes);
       const [first, last] = extentsOf(this.#core, offset, length);
       this.#locked(offset, length, true, (release) => {
         const finish = (error: string | null): void => {
-          this.#core.map.end(first, last, error === null ? outcome : 'dirty');
+          this.#core.map.end(first, last, error === null && !this.#flushFailed ? outcome : 'dirty');
           release();
           if (error === null) this.#wrote();
           else {
@@ -268,7 +275,7 @@ export class Session {
             this.#damaged();
           }
           ended(error);
-          this.#end(length);
+          this.#end(bytes);
         };
         this.#core.map.begin(first, last, (error) => {
           if (error === null) work(finish);
@@ -297,6 +304,8 @@ export class Session {
         this.#core.map.settle(round, error === null ? 'flushed' : 'dirty');
         done(error);
         if (error !== null) {
+          this.#flushFailed = true;
+          this.#core.map.unflushedToDirty();
           this.#core.counters.flushErrors++;
           reportDiskError(this.#core, 'flush', error);
           this.#damaged();

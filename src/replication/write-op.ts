@@ -28,6 +28,8 @@ export class WriteOp implements Answer, Asker {
   remoteError: IoResult = null;
   /** Sent to the peer in whole. */
   sent = false;
+  /** All zeros, where disks may give the space back. */
+  punch = false;
   /** Started while there was no link. */
   unlinked = false;
   readonly #owner: WriteOwner;

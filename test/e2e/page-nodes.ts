@@ -108,6 +108,8 @@ export function resource(name: string, changes: Partial<ResourceStatus> = {}): R
     device: null,
     counters: COUNTERS,
     error: null,
+    peerTimeoutMs: 600,
+    peerProblem: null,
     ...changes,
   };
 }

@@ -13,7 +13,7 @@ const uri = (served: Served, name = 'disk1'): string =>
   `nbd+unix:///${encodeURIComponent(name)}?socket=${served.socketPath}`;
 
 describe.skipIf(needs('nbdinfo', 'nbdcopy'))('libnbd', () => {
-  it('is told the size, flush, FUA and block sizes, and no more', async () => {
+  it('is told what the export can, and no more', async () => {
     const served = await serve(new MemoryDevice(24 * MIB, { sectorBytes: 4096 }));
     const { stdout } = await execa('nbdinfo', ['--json', uri(served, 'disk1@7-00000000000000aa')]);
     const info = JSON.parse(stdout) as { exports: Record<string, unknown>[] };
@@ -21,9 +21,13 @@ describe.skipIf(needs('nbdinfo', 'nbdcopy'))('libnbd', () => {
       'export-size': 24 * MIB,
       can_flush: true,
       can_fua: true,
-      can_multi_conn: false,
-      can_trim: false,
-      can_zero: false,
+      can_multi_conn: true,
+      can_trim: true,
+      can_zero: true,
+      can_fast_zero: true,
+      can_cache: false,
+      can_df: false,
+      description: 'hastate resource disk1, primary in epoch 7',
       is_read_only: false,
       block_size_minimum: 4096,
       block_size_preferred: 4096,
@@ -31,11 +35,21 @@ describe.skipIf(needs('nbdinfo', 'nbdcopy'))('libnbd', () => {
     });
   });
 
-  it('lists the one export', async () => {
+  it('is not offered TRIM where no space would be given back', async () => {
+    const device = new MemoryDevice(MIB);
+    device.discards = false;
+    const { stdout } = await execa('nbdinfo', ['--json', uri(await serve(device))]);
+    const info = JSON.parse(stdout) as { exports: Record<string, unknown>[] };
+    expect(info.exports[0]).toMatchObject({ can_trim: false, can_zero: true });
+  });
+
+  it('lists the one export with words about it', async () => {
     const served = await serve(new MemoryDevice(MIB));
     const { stdout } = await execa('nbdinfo', ['--list', '--json', uri(served, '')]);
     const info = JSON.parse(stdout) as { exports: Record<string, unknown>[] };
-    expect(info.exports.map((one) => one['export-name'])).toEqual(['disk1']);
+    expect(info.exports).toMatchObject([
+      { 'export-name': 'disk1', description: 'hastate resource disk1, primary in epoch 7' },
+    ]);
   });
 
   it('is refused the export of another epoch', async () => {
@@ -54,7 +68,7 @@ describe.skipIf(needs('nbdinfo', 'nbdcopy'))('libnbd', () => {
     const data = content(32 * MIB);
     await writeFile(source, data);
 
-    await execa('nbdcopy', ['--flush', '--request-size=1048576', source, uri(served)]);
+    await execa('nbdcopy', ['--flush', '--connections=4', '--request-size=1048576', source, uri(served)]);
     expect(device.content.equals(data)).toBe(true);
     expect(device.requests.at(-1)).toBe('flush');
 
@@ -66,7 +80,7 @@ describe.skipIf(needs('nbdinfo', 'nbdcopy'))('libnbd', () => {
 describe.skipIf(needs('qemu-io'))('qemu', () => {
   const qemuIo = async (served: Served, ...commands: string[]) => {
     const arguments_ = commands.flatMap((command) => ['-c', command]);
-    const run = await execa('qemu-io', ['-f', 'raw', ...arguments_, uri(served)], {
+    const run = await execa('qemu-io', ['-t', 'writeback', '-f', 'raw', ...arguments_, uri(served)], {
       reject: false,
       all: true,
     });
@@ -88,6 +102,33 @@ describe.skipIf(needs('qemu-io'))('qemu', () => {
     expect(output).not.toMatch(/failed|error/i);
     expect(device.requests).toContain('write 0 512 fua');
     expect(device.content[4096 + MIB - 1]).toBe(0x5a);
+  });
+
+  it('zeroes, discards and flushes', async () => {
+    const device = new MemoryDevice(8 * MIB);
+    device.content.fill(0x77);
+    const served = await serve(device);
+    const output = await qemuIo(
+      served,
+      'write -z 0 64k',
+      'write -z -u 1M 1M',
+      'write -z -f 4M 4k',
+      'discard 5M 1M',
+      'flush',
+      'read -P 0 0 64k',
+      'read -P 0 1M 1M',
+      'read -P 0 4M 4k',
+      'read -P 0x77 64k 4k',
+    );
+    expect(output).not.toMatch(/failed|error/i);
+    expect(device.requests).toEqual(
+      expect.arrayContaining([
+        'zero 0 65536 no-hole',
+        `zero ${MIB} ${MIB}`,
+        `zero ${4 * MIB} 4096 fua no-hole`,
+        `discard ${5 * MIB} ${MIB}`,
+      ]),
+    );
   });
 
   it('notices a pattern that is not there', async () => {

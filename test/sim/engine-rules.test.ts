@@ -66,6 +66,32 @@ describe('A2', () => {
     expect(pair.alpha.disk.durable.subarray(at, at + 4096)).toEqual(block(5));
   });
 
+  test('a flush covers every write that was answered before it was asked, whoever wrote, through two power cuts', async () => {
+    const pair = await joined({ replication: 'memsync' });
+    const device = pair.alpha.device;
+    const answered = new Set<number>();
+    const covered: Set<number>[] = [];
+    let flushed = 0;
+    for (let i = 0; i < 40; i++) {
+      device?.write(i * 4096, block(i + 1), false, () => answered.add(i));
+      await pair.clock.run(pair.random.next() * 2);
+      if (i % 5 !== 4) continue;
+      const before = new Set(answered);
+      device?.flush((error) => {
+        if (error === null) flushed++;
+        covered.push(before);
+      });
+    }
+    await pair.clock.run(5000, () => flushed === 8);
+    pair.alpha.crash('power');
+    pair.beta.crash('power');
+    expect(flushed).toBe(8);
+    expect(covered.at(-1)?.size).toBeGreaterThan(30);
+    for (const i of covered.at(-1) ?? [])
+      for (const node of [pair.alpha, pair.beta])
+        expect(node.data.subarray(i * 4096, (i + 1) * 4096).equals(block(i + 1))).toBe(true);
+  });
+
   test('a write with FUA is durable on both sides when it is answered', async () => {
     const pair = await joined();
     expect(await pair.alpha.write(8192, block(6), true)).toBeNull();
@@ -284,7 +310,7 @@ describe('A6', () => {
   });
 
   test('the secondary’s own bits survive its power cut and tell the next primary what it lost', async () => {
-    const pair = await joined({ keepdirty: 1 });
+    const pair = await joined({ keepdirty: 1, replication: 'fullsync' });
     await pair.alpha.write(3 * EXTENT, block(7));
     await pair.alpha.write(9 * EXTENT, block(7));
     expect([bitOnDisk(pair.beta, 3), bitOnDisk(pair.beta, 9)]).toEqual([true, true]);

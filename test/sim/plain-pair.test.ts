@@ -94,6 +94,7 @@ test('writes on both sides apart are a split-brain by the counters', async () =>
 test('a silent peer is noticed without traffic by its keepalives, within the time-out of hastd', async () => {
   const pair = await connected();
   pair.net.loseAll();
+  pair.net.refusing = true;
   await pair.clock.run(40_000);
   expect(pair.beta.kinds()).toContain('disconnected');
   expect((await pair.beta.snapshot()).dataLinkUp).toBe(false);

@@ -27,6 +27,10 @@ export class SimDisk implements DiskPort {
   latencyMs = 0.3;
   /** Reads and writes are done before the call returns, as a fast file's are. */
   instant = false;
+  /** Gives space back; see canPunch(). */
+  punch?: DiskPort['punch'];
+  /** Bytes that were punched. */
+  punched = 0;
   readonly #clock: SimClock;
   readonly #random: SimRandom;
   #cached: Pending[] = [];
@@ -53,6 +57,10 @@ export class SimDisk implements DiskPort {
 
   write(offset: number, data: Buffer, done: (error: IoResult) => void): void {
     this.onOperation('write', offset);
+    this.#put(offset, data, done);
+  }
+
+  #put(offset: number, data: Buffer, done: (error: IoResult) => void): void {
     const pending: Pending = { offset, data: Buffer.from(data) };
     this.#starting.add(pending);
     this.#soon(() => {
@@ -64,6 +72,19 @@ export class SimDisk implements DiskPort {
       }
       done(error);
     });
+  }
+
+  /** From now on this disk punches holes; `error` is what it says instead, after it said that it can. */
+  canPunch(error: IoResult = null): void {
+    this.punch = (offset, length, done) => {
+      this.onOperation('write', offset);
+      if (error !== null) {
+        this.#soon(() => done(error));
+        return;
+      }
+      this.punched += length;
+      this.#put(offset, Buffer.alloc(length), done);
+    };
   }
 
   writeDurable(offset: number, data: Buffer, done: (error: IoResult) => void): void {

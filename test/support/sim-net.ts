@@ -8,6 +8,8 @@ export class SimConnection implements ConnectionPort {
   peer: SimConnection | null = null;
   pendingBytes = 0;
   closed = false;
+  /** This end reads no more: what is sent to it stays with the sender. */
+  full = false;
   /** Bytes that this end has sent: for tests that look at the wire. */
   onSent: (bytes: Buffer) => void = () => undefined;
   readonly #net: SimNet;
@@ -29,8 +31,10 @@ export class SimConnection implements ConnectionPort {
     if (this.closed) return this.pendingBytes;
     const bytes = Buffer.concat(parts);
     this.onSent(bytes);
+    this.#net.onSent(this.remoteAddress, bytes);
     this.pendingBytes += bytes.length;
     this.#carry(() => {
+      if (this.peer?.full === true) return;
       this.pendingBytes -= bytes.length;
       if (this.pendingBytes === 0 && !this.closed) this.#onDrain?.();
       this.peer?.arrived(bytes);
@@ -143,6 +147,8 @@ export class SimNet {
   readDelayMs = 0.2;
   /** Packets vanish and nobody is told. */
   silent = false;
+  /** Everything that is given to a connection, with the node it goes to: for tests that look at the wire. */
+  onSent: (to: string, bytes: Buffer) => void = () => undefined;
   /** New connections are refused. */
   refusing = false;
   readonly #listeners = new Map<string, (connection: SimConnection) => void>();

@@ -1,5 +1,6 @@
 /** Two nodes with one resource: real engines on a virtual disk, network and clock. */
-import type { BlockDevice } from '../../src/model/block-device.ts';
+import type { BlockDevice, ZeroOptions } from '../../src/model/block-device.ts';
+import { DiskError } from '../../src/model/errors.ts';
 import type { Epoch } from '../../src/model/record.ts';
 import type { ReplicationMode } from '../../src/model/roles.ts';
 import { DEFAULT_TIMING } from '../../src/model/timing.ts';
@@ -30,6 +31,8 @@ export interface SimOptions {
   readonly peerKind?: 'hastate' | 'hastd';
   readonly checksum?: 'none' | 'crc32' | 'sha256';
   readonly compression?: 'none' | 'hole' | 'lzf';
+  /** Nodes whose disks punch holes. */
+  readonly punches?: readonly SimName[];
 }
 
 export class SimLease implements LeasePort {
@@ -64,6 +67,8 @@ export class SimNode {
   seen: EngineSnapshot | null = null;
   onEvent: (event: EngineEvent) => void = () => undefined;
   readonly #pair: SimPair;
+  /** Why the state directory cannot be written, or null. */
+  sidecarFault: string | null = null;
   #sidecar: Buffer | null = null;
   #life = 0;
   #wakesAt = -Infinity;
@@ -72,6 +77,7 @@ export class SimNode {
     this.#pair = pair;
     this.name = name;
     this.disk = new SimDisk(pair.clock, pair.random, pair.options.sizeBytes ?? 4 * 1024 * 1024);
+    if (pair.options.punches?.includes(name) === true) this.disk.canPunch();
     this.create();
   }
 
@@ -158,6 +164,7 @@ export class SimNode {
         load: () => Promise.resolve(this.#sidecar),
         store: async (content) => {
           await new Promise<void>((resolve) => clock.after(0.2, resolve));
+          if (this.sidecarFault !== null) throw new DiskError('sidecar-write', this.sidecarFault);
           if (life === this.#life) this.#sidecar = content;
           else await new Promise(() => undefined);
         },
@@ -233,6 +240,17 @@ export class SimNode {
       if (this.device === null) resolve('ESHUTDOWN');
       else this.device.write(offset, data, fua, resolve);
     });
+  }
+  zero(offset: number, length: number, options: Partial<ZeroOptions> = {}): Promise<string | null> {
+    const { fua = false, mayPunch = true, fast = false } = options;
+    return this.#pair.clock.finish(
+      new Promise((resolve) => this.device?.zero(offset, length, { fua, mayPunch, fast }, resolve)),
+    );
+  }
+  discard(offset: number, length: number, fua = false): Promise<string | null> {
+    return this.#pair.clock.finish(
+      new Promise((resolve) => this.device?.discard(offset, length, fua, resolve)),
+    );
   }
   flush(): Promise<string | null> {
     return this.#pair.clock.finish(new Promise((resolve) => this.device?.flush(resolve)));

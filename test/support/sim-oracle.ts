@@ -15,9 +15,17 @@ export class Oracle {
   #sectors = new Map<number, Written[]>();
   #acked: Written[][] = [];
 
+  /** Announces zeros, which are stamp 0. `ended` tells how it went. */
+  zero(offset: number, length: number): (error: string | null) => void {
+    return this.write(offset, length, 0).ended;
+  }
+
   /** Announces a write. `ended` tells how it went. */
-  write(offset: number, length: number): { data: Buffer; ended: (error: string | null) => void } {
-    const stamp = ++this.#stamp;
+  write(
+    offset: number,
+    length: number,
+    stamp = ++this.#stamp,
+  ): { data: Buffer; ended: (error: string | null) => void } {
     const data = Buffer.alloc(length);
     const touched: Written[] = [];
     for (let at = 0; at < length; at += SECTOR) {
@@ -53,7 +61,7 @@ export class Oracle {
       if (!data.subarray(at, at + SECTOR).equals(fill(Buffer.alloc(SECTOR), found)))
         return `sector ${sector} is torn inside`;
       const must = history.findLastIndex((entry) => entry[demand]);
-      const index = history.findIndex((entry) => entry.stamp === found);
+      const index = history.findLastIndex((entry) => entry.stamp === found);
       if (index >= must && (index >= 0 || found === 0)) continue;
       return `sector ${sector} (offset ${at}) holds stamp ${found}, the last ${demand} one is ${history[must]?.stamp ?? 0}`;
     }

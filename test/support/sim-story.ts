@@ -75,11 +75,25 @@ export class SimStory {
         });
         continue;
       }
+      if (this.pair.options.punches !== undefined && random.chance(0.2)) {
+        this.#zero();
+        continue;
+      }
       const length = 4096 * (1 + random.below(random.chance(0.1) ? 40 : 6));
       const offset = 4096 * random.below((SPAN - length) / 4096);
       const { data, ended } = this.#oracle.write(offset, length);
       node.device?.write(offset, data, random.chance(0.1), ended);
     }
+  }
+
+  /** Sometimes longer than one piece. */
+  #zero(): void {
+    const { random } = this.pair;
+    const length = 4096 * (1 + random.below(random.chance(0.1) ? 400 : 40));
+    const offset = 4096 * random.below((SPAN - length) / 4096);
+    const ended = this.#oracle.zero(offset, length);
+    const options = { fua: random.chance(0.1), mayPunch: random.chance(0.7), fast: false };
+    this.#primary.device?.zero(offset, length, options, ended);
   }
 
   #cutLink(): Promise<void> {

@@ -32,6 +32,10 @@ export class Wire {
   send(fields: readonly NvField[], data?: Buffer, version = 2): void {
     this.raw(Buffer.concat(encodeFrame(version, fields, data)));
   }
+  /** Nothing of what comes is read any more. */
+  stopReading(): void {
+    this.#connection.full = true;
+  }
   close(): void {
     this.#connection.close('done');
   }
@@ -50,6 +54,35 @@ export class Wire {
     await this.#pair.clock.run(ms);
     return this.frames.splice(0);
   }
+}
+
+export const u64 = (name: string, value: number | bigint): NvField => ({ name, type: 'uint64', value });
+export const u8 = (name: string, value: number): NvField => ({ name, type: 'uint8', value });
+export const text = (name: string, value: string): NvField => ({ name, type: 'string', value });
+
+/** A plain primary that never met this secondary's disk. */
+export const VIRGIN: readonly NvField[] = [
+  { name: 'virgin', type: 'int8', value: 1 },
+  u64('resuid', 4660),
+  u64('localcnt', 0),
+  u64('remotecnt', 0),
+];
+
+/** Both connections of a plain primary to beta, and the answers to its handshake. */
+export async function shakeHands(
+  pair: SimPair,
+  request: readonly NvField[],
+  version = 2,
+): Promise<{ one: Wire; two: Wire; hello: Frame; reply: Frame }> {
+  const name = text('resource', pair.beta.resource);
+  const one = await Wire.to(pair, 'beta');
+  one.send([name, u8('version', version)], undefined, 1);
+  const hello = await one.next();
+  const token = hello.nv.bytes('token');
+  if (token === undefined) throw new Error(`refused: ${hello.nv.string('errmsg') ?? ''}`);
+  const two = await Wire.to(pair, 'beta');
+  two.send([name, { name: 'token', type: 'bytes', value: Buffer.from(token) }, ...request]);
+  return { one, two, hello, reply: await one.next() };
 }
 
 /** A frame's fields as the captured indexes have them. */

@@ -21,11 +21,11 @@ const HANDOVER_MS = 45_000;
 
 export class Agreement {
   readonly #runtime: Runtime;
-  readonly #group: GroupSettings;
+  readonly #group: { readonly settings: GroupSettings };
   readonly #askPeer: AskPeer;
   #claiming = false;
 
-  constructor(runtime: Runtime, group: GroupSettings, askPeer: AskPeer) {
+  constructor(runtime: Runtime, group: { readonly settings: GroupSettings }, askPeer: AskPeer) {
     this.#runtime = runtime;
     this.#group = group;
     this.#askPeer = askPeer;
@@ -33,19 +33,19 @@ export class Agreement {
 
   /** We promised the group to the peer and the promise still holds. */
   get promised(): boolean {
-    return this.#runtime.peer.grantedUntil(this.#group.name) > this.#runtime.clock.now();
+    return this.#runtime.peer.grantedUntil(this.#group.settings.name) > this.#runtime.clock.now();
   }
 
   /** The peer wants to become primary while our group is in `state`. */
   grant(peer: string, standby: boolean, state: string): { granted: boolean; forMs: number; reason: string } {
     const self = this.#runtime.node;
     if (!standby) return { granted: false, forMs: 0, reason: `${self} is ${state}` };
-    const { prefer } = this.#group;
+    const { prefer } = this.#group.settings;
     const weComeFirst = prefer === self || (prefer === null && self < peer);
     if (this.#claiming && weComeFirst) {
       return { granted: false, forMs: 0, reason: `${self} claims it too and comes first` };
     }
-    this.#runtime.peer.grant(this.#group.name, this.#runtime.clock.now() + CONSENT_MS);
+    this.#runtime.peer.grant(this.#group.settings.name, this.#runtime.clock.now() + CONSENT_MS);
     return { granted: true, forMs: CONSENT_MS, reason: '' };
   }
 
@@ -56,14 +56,14 @@ export class Agreement {
       const { granted, forMs, reason } = await this.#askClaim();
       if (!granted) throw new EngineError('claim-refused', `the peer does not agree: ${reason}`);
       // Half of it: the promise runs on the other node's clock from a moment that we do not know exactly.
-      this.#runtime.peer.consented(this.#group.name, this.#runtime.clock.now() + forMs / 2);
+      this.#runtime.peer.consented(this.#group.settings.name, this.#runtime.clock.now() + forMs / 2);
     } finally {
       this.#claiming = false;
     }
   }
 
   async #askClaim(): Promise<{ granted: boolean; forMs: number; reason: string }> {
-    const reply = await this.#askPeer('claim', { group: this.#group.name }, CONSENT_MS);
+    const reply = await this.#askPeer('claim', { group: this.#group.settings.name }, CONSENT_MS);
     const { granted, forMs, reason } = reply as Record<string, unknown>;
     return {
       granted: granted === true && typeof forMs === 'number',
@@ -74,19 +74,20 @@ export class Agreement {
 
   /** @throws EngineError `handover-refused`, NetError of the peer channel: then nobody may know who has it */
   async handOver(epoch: Epoch, records: HandoverRecords): Promise<void> {
-    const params = { group: this.#group.name, epoch, records };
+    const params = { group: this.#group.settings.name, epoch, records };
     const reply = await this.#askPeer('handover', params, HANDOVER_MS);
     const { accepted, reason } = reply as Record<string, unknown>;
     if (accepted !== true) {
       throw new EngineError('handover-refused', `the peer did not take over: ${String(reason)}`);
     }
-    this.#runtime.peer.tookOver(this.#group.name);
+    this.#runtime.peer.tookOver(this.#group.settings.name);
   }
 
   /** D4: only the peer's word that it recorded no newer epoch makes this node promotable again. */
   async settleBack(epoch: Epoch): Promise<void> {
     const { granted, reason } = await this.#askClaim();
-    const theirs = this.#runtime.peer.report(this.#group.name)?.epoch.number ?? Number.POSITIVE_INFINITY;
+    const theirs =
+      this.#runtime.peer.report(this.#group.settings.name)?.epoch.number ?? Number.POSITIVE_INFINITY;
     if (!granted || theirs > epoch.number) {
       throw new EngineError(
         'handover-open',

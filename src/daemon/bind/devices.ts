@@ -103,6 +103,8 @@ export class Devices {
           socketPath: offered.socket,
           exportName: epochExportName(settings.name, snapshot.record.epoch),
           deviceName: settings.provname,
+          ...(offered.sectorBytes === undefined ? {} : { sectorBytes: offered.sectorBytes }),
+          ...(offered.ggate === undefined ? {} : { ggate: offered.ggate }),
         },
         AbortSignal.timeout(ATTACH_MS),
       );

@@ -2,7 +2,7 @@
 import { lastHeard, peerPresence } from '../../model/decision.ts';
 import type { Evidence, MemberEvidence, Trigger } from '../../model/evidence.ts';
 import type { HandoverMember } from '../../model/handover.ts';
-import { NO_EPOCH, type Freshness } from '../../model/record.ts';
+import { NO_EPOCH, ownsAlone, type Freshness } from '../../model/record.ts';
 import type { PathName } from '../../model/roles.ts';
 import type { GroupSettings } from '../../model/settings.ts';
 import type { Runtime } from '../runtime.ts';
@@ -19,11 +19,7 @@ export function memberEvidence(runtime: Runtime, group: GroupSettings, member: M
     diskError: member.error ?? snapshot?.diskError ?? (snapshot === null ? 'the disk is not open yet' : null),
     state: record?.state ?? 'virgin',
     epoch: record?.epoch ?? NO_EPOCH,
-    soleOwner:
-      record?.state === 'clean' &&
-      record.primary === runtime.node &&
-      record.inSync.length === 1 &&
-      record.inSync[0] === runtime.node,
+    soleOwner: snapshot !== null && ownsAlone(snapshot.record, snapshot.freshness, runtime.node),
     freshness: snapshot === null ? NOT_OPEN : asCandidate(group, member, snapshot.freshness),
     dataLinkDownAt: snapshot?.dataLinkDownAt ?? null,
     dataLinkUp: snapshot?.dataLinkUp ?? false,

@@ -16,25 +16,31 @@ import type { Runtime } from '../runtime.ts';
 import { dotted } from '../runtime.ts';
 import { reach, runChart } from './actors.ts';
 import { Agreement } from './agreement.ts';
+import { all } from './all.ts';
 import type { AddressService, GroupServices } from './group-services.ts';
 import { describeTransition, isUp, roleOf } from './group-phase.ts';
 import { handoverRecords } from '../../model/handover.ts';
 import { gatherEvidence, recordsOf } from './evidence.ts';
 import type { Member } from './members.ts';
-import { brokenMember, cutOff, hasRival, isIll, peerReady } from './member-checks.ts';
+import { brokenMember, checkReleased, cutOff, hasRival, isIll, peerReady } from './member-checks.ts';
 
 // Above the engine's own bound for a command: the chart must hear its answer.
 const ROLE_MS = 40_000;
 
 export class Group {
-  readonly settings: GroupSettings;
+  /** Replaced as a whole by a reload. */
+  settings: GroupSettings;
   readonly members: readonly Member[];
+  /** Outside any group of hastate.yaml: a person gives the role. */
+  readonly byHand: boolean;
   readonly actor: Actor<typeof groupMachine>;
   lastTransition: string | null = null;
   readonly #runtime: Runtime;
   readonly #services: GroupServices;
   readonly #agreement: Agreement;
   #wasUp = false;
+  /** What went up goes down as it went up, whatever the files say by then. */
+  #upAs: GroupSettings;
   #cleanedByKeeper: string | null = null;
 
   constructor(
@@ -46,9 +52,10 @@ export class Group {
   ) {
     this.#runtime = runtime;
     this.#services = services;
-    this.settings = settings;
+    this.settings = this.#upAs = settings;
     this.members = members;
-    this.#agreement = new Agreement(runtime, settings, services.askPeer);
+    this.byHand = byHand;
+    this.#agreement = new Agreement(runtime, this, services.askPeer);
     this.actor = runChart(runtime, {
       id: `group.${settings.name}`,
       name: 'group',
@@ -76,7 +83,8 @@ export class Group {
   }
 
   #bound() {
-    const { members, settings } = this;
+    const { members } = this;
+    const { name } = this.settings;
     const services = this.#services;
     return groupMachine.provide({
       actions: {
@@ -84,8 +92,8 @@ export class Group {
           this.#runtime.journal.add({
             kind: 'group.blocked',
             level: 'warn',
-            group: settings.name,
-            message: `${settings.name}: ${error ?? 'blocked'}`,
+            group: name,
+            message: `${name}: ${error ?? 'blocked'}`,
           });
         },
       },
@@ -102,11 +110,12 @@ export class Group {
           return undefined;
         }),
         attachDevices: fromPromise(async () => {
-          await services.attachDevices(settings, members);
+          this.#upAs = this.settings;
+          await services.attachDevices(this.#upAs, members);
           return undefined;
         }),
         startHooks: fromPromise(({ input }) =>
-          services.runHooks(settings, members, 'start', this.#about(input.reason)),
+          services.runHooks(this.#upAs, members, 'start', this.#about(input.reason)),
         ),
         raiseAddress: fromPromise(async () => {
           await services.address?.raise();
@@ -117,10 +126,10 @@ export class Group {
           return undefined;
         }),
         stopHooks: fromPromise(({ input }) =>
-          services.runHooks(settings, members, 'stop', this.#about(input.reason)),
+          services.runHooks(this.#upAs, members, 'stop', this.#about(input.reason)),
         ),
         detachDevices: fromPromise(async () => {
-          await services.detachDevices(settings, members);
+          await services.detachDevices(this.#upAs, members);
           return undefined;
         }),
         releaseMembers: fromPromise(async ({ input }) => {
@@ -268,13 +277,7 @@ export class Group {
   }
 
   async #handOver(): Promise<undefined> {
-    const kept = this.members.find(({ snapshot }) => snapshot?.record.released !== true);
-    if (kept !== undefined) {
-      throw new HastateError(
-        'not-released',
-        `${kept.settings.name} lost touch with the other node on the way and may hold writes that it lacks: no handover`,
-      );
-    }
+    checkReleased(this.members);
     await this.#agreement.handOver(this.epoch, handoverRecords(recordsOf(this.members)));
     return undefined;
   }
@@ -391,10 +394,4 @@ export class Group {
   peerReady(): string | null {
     return peerReady(this.#runtime, this.members);
   }
-}
-
-async function all(work: readonly Promise<unknown>[]): Promise<void> {
-  const results = await Promise.allSettled(work);
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
 }

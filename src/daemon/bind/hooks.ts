@@ -19,8 +19,16 @@ import type { Runtime } from '../runtime.ts';
 import { runChart } from './actors.ts';
 import type { Member } from './members.ts';
 
-const DEFAULT_DIRECTORY =
-  process.platform === 'freebsd' ? '/usr/local/etc/hastate/hooks' : '/etc/hastate/hooks';
+/** Where hooks are. */
+export function hooksDirectory({ settings }: Runtime): string {
+  const usual = process.platform === 'freebsd' ? '/usr/local/etc/hastate/hooks' : '/etc/hastate/hooks';
+  return settings.hooksDir ?? usual;
+}
+
+/** Where what they print goes. */
+export function hookOutputs({ stateDir }: Runtime): string {
+  return join(stateDir, 'hooks');
+}
 
 export interface HookCall {
   readonly reason: string;
@@ -40,7 +48,7 @@ export class GroupHooks {
   }
 
   get #outputDir(): string {
-    return join(this.#runtime.stateDir, 'hooks');
+    return hookOutputs(this.#runtime);
   }
 
   /** A service that keeps its hook's output open writes on: now and then its file is cut back. */
@@ -91,7 +99,7 @@ export class GroupHooks {
       return path === null ? [] : [[settings.name, path] as const];
     });
     try {
-      const discovered = await discoverHooks(runtime.settings.hooksDir ?? DEFAULT_DIRECTORY);
+      const discovered = await discoverHooks(hooksDirectory(runtime));
       const steps = planHooks(group, discovered, verb, {
         node: runtime.node,
         peer: runtime.settings.peer?.name ?? null,

@@ -1,5 +1,6 @@
 /** Looks at all members of a group at once. */
 import { peerPresence } from '../../model/decision.ts';
+import { HastateError } from '../../model/errors.ts';
 import type { Evidence } from '../../model/evidence.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Member } from './members.ts';
@@ -32,6 +33,16 @@ export function brokenMember(members: readonly Member[]): string | null {
       return `${settings.name} is ${snapshot.role} and not primary`;
   }
   return null;
+}
+
+/** @throws HastateError `not-released` when a member may hold writes that the other node lacks */
+export function checkReleased(members: readonly Member[]): void {
+  const kept = members.find(({ snapshot }) => snapshot?.record.released !== true);
+  if (kept === undefined) return;
+  throw new HastateError(
+    'not-released',
+    `${kept.settings.name} lost touch with the other node on the way and may hold writes that it lacks: no handover`,
+  );
 }
 
 /** B5: what the peer is told of this node's health. */

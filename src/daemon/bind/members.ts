@@ -39,7 +39,7 @@ const EVENT_OF: Partial<Record<EngineEvent['kind'], ResourceMachineEvent['type']
 
 /** One resource at work. */
 export class Member {
-  readonly settings: ResourceSettings;
+  settings: ResourceSettings;
   readonly lease: LeaseMemory;
   readonly engine: EngineHandle;
   readonly actor: ResourceActor;
@@ -302,6 +302,31 @@ export class Member {
       if (!(await this.engine.kill())) throw error;
       this.snapshot = null;
     }
+  }
+
+  /** hast.conf was read again; `local` and `name` are as they were. */
+  async configure(settings: ResourceSettings): Promise<void> {
+    this.settings = settings;
+    this.#changed(this, null);
+    await this.engine.configure(settings);
+  }
+
+  /** From here to `reopen` it is no candidate for anything. */
+  retire(why: string): void {
+    this.error = why;
+    this.#changed(this, null);
+  }
+
+  /** Closes the disk and opens that of `settings`, in the role that it had. Not as primary. */
+  async reopen(settings: ResourceSettings, timeoutMs: number): Promise<void> {
+    const wasSecondary = this.actor.getSnapshot().matches('secondary');
+    await this.engine.stop();
+    this.settings = settings;
+    await this.engine.configure(settings);
+    this.snapshot = null;
+    this.actor.send({ type: 'ENGINE.DIED', reason: 'it is opened again with other settings' });
+    await this.#drive({ type: 'REOPEN' }, 'init', timeoutMs);
+    if (wasSecondary) await this.#drive({ type: 'SECONDARY' }, 'secondary', timeoutMs);
   }
 
   async close(): Promise<void> {

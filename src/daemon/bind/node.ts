@@ -9,25 +9,29 @@ import { type Actor, fromPromise } from 'xstate';
 
 import { nodeMachine } from '../../../machines/node.ts';
 import { describeError, HastateError } from '../../model/errors.ts';
-import type { GroupSettings } from '../../model/settings.ts';
+import type { GroupSettings, ResourceSettings } from '../../model/settings.ts';
 import type { ControlRequest, NodeStatus, SwitchoverResult } from '../../protocol/control.ts';
 import { type KeeperHandle, startKeeper } from '../../keeper/handle.ts';
 import { watchLoopStalls } from '../../net/loop-stall.ts';
 import { DataListener } from '../engine/data-listener.ts';
 import { type CommandContext, runCommand, switchAway } from '../commands.ts';
+import { Notices } from '../notices.ts';
 import { RepeatedLines } from '../repeated-lines.ts';
+import type { ReloadPlan } from '../reload-plan.ts';
 import type { Runtime } from '../runtime.ts';
 import { nodeStatus, type StatusSources } from '../status.ts';
 import { reach, runChart } from './actors.ts';
+import { byHandGroup } from './by-hand.ts';
 import { SharedAddresses } from './addresses.ts';
 import type { Advertiser } from './advertiser.ts';
 import { Devices } from './devices.ts';
 import { Group } from './group.ts';
 import type { GroupServices } from './group-services.ts';
-import { GroupHooks } from './hooks.ts';
+import { GroupHooks, hookOutputs, hooksDirectory } from './hooks.ts';
 import { Link } from './link.ts';
 import { Member } from './members.ts';
 import { References } from './references.ts';
+import { followPlan } from './reload.ts';
 
 const KEEPER = fileURLToPath(new URL('../../keeper/main.js', import.meta.url));
 const KEEPER_STALL_MS = 2000;
@@ -42,6 +46,8 @@ export interface NodeOptions {
   readonly version: string;
   /** The daemon is to end: SIGTERM, `hastate stop`. */
   requestStop(): void;
+  /** Both files are to be read again. */
+  reload(): Promise<unknown>;
 }
 
 export class HastateNode {
@@ -53,6 +59,7 @@ export class HastateNode {
   readonly #devices: Devices;
   readonly #hooks: GroupHooks;
   readonly #commands: CommandContext;
+  readonly #notices: Notices;
   #actor: Actor<typeof nodeMachine> | null = null;
   #keeper: KeeperHandle | null = null;
   #link: Link | null = null;
@@ -77,6 +84,11 @@ export class HastateNode {
       (resource) => this.#devices.path(resource),
       this.#stopping.signal,
     );
+    this.#notices = new Notices({
+      runtime: options.runtime,
+      hooksDir: () => hooksDirectory(options.runtime),
+      outputDir: hookOutputs(options.runtime),
+    });
     this.#commands = {
       runtime: options.runtime,
       sources: this.#sources(),
@@ -86,6 +98,7 @@ export class HastateNode {
       stop: () => {
         options.requestStop();
       },
+      reload: () => options.reload(),
     };
   }
 
@@ -214,13 +227,49 @@ export class HastateNode {
   }
 
   async #openResources(): Promise<void> {
-    for (const settings of this.#runtime.hast.resources) {
-      const member = new Member(this.#runtime, settings, (changed) => {
-        this.#memberChanged(changed);
-      });
-      this.#members.set(settings.name, member);
-    }
+    for (const settings of this.#runtime.hast.resources) this.#addMember(settings);
     await Promise.all([...this.#members.values()].map((member) => member.opened(START_MS)));
+  }
+
+  #addMember(settings: ResourceSettings): Member {
+    const member = new Member(this.#runtime, settings, (changed) => {
+      this.#memberChanged(changed);
+    });
+    this.#members.set(settings.name, member);
+    return member;
+  }
+
+  /** @returns what could not be followed */
+  reload(plan: ReloadPlan): Promise<string[]> {
+    return followPlan(plan, {
+      runtime: this.#runtime,
+      members: this.#members,
+      groups: this.#groups,
+      groupOf: (resource) => this.#commands.groupOf(resource),
+      add: async (settings) => {
+        await this.#addMember(settings).opened(START_MS);
+        await this.#startGroup(byHandGroup(this.#runtime, settings.name), true);
+      },
+      remove: (resource) => this.#removeResource(resource),
+      listen: async (addresses) => this.#listener?.relisten(addresses),
+      lookAtReferences: () => {
+        this.#references.start();
+      },
+    });
+  }
+
+  /** Outside any group; in role init before it goes, as hastd does. */
+  async #removeResource(resource: string): Promise<void> {
+    const group = this.#commands.groupOf(resource);
+    if (group !== null) {
+      await group.demote(`${resource} is no longer in hast.conf`, null, STOP_MS);
+      group.actor.stop();
+      this.#groups.delete(group.settings.name);
+      this.#runtime.charts.forget(`group.${group.settings.name}`);
+    }
+    await this.#members.get(resource)?.close();
+    this.#members.delete(resource);
+    this.#runtime.charts.forget(`resource.${resource}`);
   }
 
   #memberChanged(member: Member): void {
@@ -286,24 +335,8 @@ export class HastateNode {
       await this.#startGroup(settings, false);
     }
     for (const resource of this.#members.keys()) {
-      if (!grouped.has(resource)) await this.#startGroup(this.#byHand(resource), true);
+      if (!grouped.has(resource)) await this.#startGroup(byHandGroup(this.#runtime, resource), true);
     }
-  }
-
-  /** A resource outside any group: a person gives its role, through the same door. */
-  #byHand(resource: string): GroupSettings {
-    return {
-      name: this.#groups.has(resource) ? `resource:${resource}` : resource,
-      policy: 'manual',
-      prefer: null,
-      failback: 'never',
-      allowLoss: false,
-      peerKind: this.#runtime.settings.peer === null ? 'hastd' : 'hastate',
-      resources: [resource],
-      hooks: {},
-      device: 'none',
-      address: null,
-    };
   }
 
   async #startGroup(settings: GroupSettings, byHand: boolean): Promise<void> {
@@ -350,6 +383,7 @@ export class HastateNode {
     await Promise.all([...this.#members.values()].map((member) => member.close()));
     // Its goodbye says that the data links are down for good.
     await this.#link?.close();
+    await this.#notices.close();
     await this.#keeper?.bye();
   }
 }

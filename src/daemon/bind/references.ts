@@ -51,8 +51,14 @@ export class References {
   async #look(): Promise<void> {
     const { clock, settings } = this.#runtime;
     const { references } = settings;
-    this.#looking = true;
     this.#cancel?.();
+    if (references.length === 0) {
+      // A reload took them away: who has none is never cut off.
+      this.#reached = 0;
+      this.#minoritySince = null;
+      return;
+    }
+    this.#looking = true;
     const beganAt = clock.now();
     const reached = await countReachable(references, this.#stopping.signal);
     this.#looking = false;

@@ -15,10 +15,11 @@ const MAX_TIMER_MS = 0x7fffffff;
  * ms since the machine booted. On Linux CLOCK_BOOTTIME when koffi is there; else, on Linux, the
  * monotonic clock plus what os.uptime() shows more, which agrees between threads to 10 ms and sees
  * a suspension within 5 ms after it. Elsewhere the monotonic clock, which counts it on FreeBSD.
+ * @param options `holdsThread` false: a timer that is still set does not keep its thread from ending
  */
-export function bootClock(): ClockPort {
+export function bootClock({ holdsThread = true } = {}): ClockPort {
   const now = process.platform === 'linux' ? (exactBootTime() ?? bootTimeFromUptime()) : monotonic;
-  return { now, after: (ms, callback) => after(now, ms, callback) };
+  return { now, after: (ms, callback) => after(now, ms, callback, holdsThread) };
 }
 
 function exactBootTime(): (() => number) | null {
@@ -51,7 +52,7 @@ function monotonic(): number {
 }
 
 /** Node's timers may fire a little early; this one does not. */
-function after(now: () => number, ms: number, callback: () => void): () => void {
+function after(now: () => number, ms: number, callback: () => void, holdsThread: boolean): () => void {
   const due = now() + ms;
   let timer: NodeJS.Timeout;
   const arm = (): void => {
@@ -62,6 +63,7 @@ function after(now: () => number, ms: number, callback: () => void): () => void 
       },
       Math.min(MAX_TIMER_MS, Math.max(0, Math.ceil(due - now()))),
     );
+    if (!holdsThread) timer.unref();
   };
   arm();
   return () => clearTimeout(timer);

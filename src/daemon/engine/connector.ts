@@ -1,6 +1,7 @@
 /** Connects a primary to the resource's `remote`. */
 import { connect } from 'node:net';
 import type { Socket, TcpNetConnectOpts } from 'node:net';
+import { SocketReader } from '../../device/receive-slab.ts';
 import { NetError } from '../../model/errors.ts';
 import type { ConnectorPort } from '../../replication/ports.ts';
 import { DataConnection } from './data-connection.ts';
@@ -23,14 +24,15 @@ export function dataConnector(remote: string, source: string | null): ConnectorP
   };
   return {
     async connect(timeoutMs, signal) {
-      const socket = connect(options);
+      const reader = new SocketReader();
+      const socket = connect({ ...options, onread: reader.onread });
       try {
         await established(socket, remote, timeoutMs, signal);
       } catch (error) {
         socket.destroy();
         throw error;
       }
-      return new DataConnection(socket, plainIp(socket.remoteAddress ?? target.host));
+      return new DataConnection(socket, plainIp(socket.remoteAddress ?? target.host), { reader });
     },
   };
 }

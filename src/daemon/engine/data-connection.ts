@@ -1,6 +1,8 @@
 /** One TCP connection of the data link, or what stands in for it behind a relay. */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { SocketReader } from '../../device/receive-slab.ts';
+import { SendSlab } from '../../device/send-slab.ts';
 import type { ConnectionPort } from '../../replication/ports.ts';
 import { quiet } from './quiet.ts';
 
@@ -17,6 +19,8 @@ export interface DataConnectionOptions {
   readonly lowWaterBytes?: number;
   /** Has what lies before the stream (a relay) hand over what it has. */
   readonly settle?: () => Promise<void>;
+  /** Reads the socket in place of its `data` events. */
+  readonly reader?: SocketReader;
 }
 
 export class DataConnection implements ConnectionPort {
@@ -24,10 +28,12 @@ export class DataConnection implements ConnectionPort {
   readonly #stream: Duplex;
   readonly #lowWater: number;
   readonly #settle: () => Promise<void>;
+  readonly #reader: SocketReader | null;
+  readonly #slab = new SendSlab();
+  readonly #whenSent = (): void => this.#sent();
   #onData: ((chunk: Buffer) => void) | null = null;
   #onClose: ((reason: string) => void) | null = null;
   #onDrain: (() => void) | null = null;
-  #corked = false;
   #overLowWater = false;
   #paused = false;
   #draining = false;
@@ -44,7 +50,8 @@ export class DataConnection implements ConnectionPort {
     this.#settle = options.settle ?? (() => Promise.resolve());
     if (stream instanceof Socket) stream.setNoDelay(true);
     stream.pause();
-    stream.on('data', (chunk: Buffer) => this.#receive(chunk));
+    this.#reader = options.reader ?? null;
+    if (this.#reader === null) stream.on('data', (chunk: Buffer) => this.#receive(chunk));
     stream.on('end', () => this.#closed('the peer closed the connection'));
     stream.on('error', (error: NodeJS.ErrnoException) => this.#closed(error.code ?? error.message));
     stream.on('close', () => this.#closed('the connection was closed'));
@@ -56,16 +63,7 @@ export class DataConnection implements ConnectionPort {
 
   send(...parts: Buffer[]): number {
     if (this.#reason !== null) return 0;
-    if (!this.#corked) {
-      // Everything sent in this turn leaves in one writev.
-      this.#corked = true;
-      this.#stream.cork();
-      process.nextTick(() => this.#uncork());
-    }
-    parts.forEach((part, i) => {
-      if (i < parts.length - 1) this.#stream.write(part);
-      else this.#stream.write(part, () => this.#sent());
-    });
+    this.#slab.send(this.#stream, parts, this.#whenSent);
     const pending = this.#stream.writableLength;
     if (pending >= this.#lowWater) this.#overLowWater = true;
     if (pending > HARD_LIMIT_BYTES) this.close(`${pending} bytes wait to be sent, more than allowed`);
@@ -73,7 +71,9 @@ export class DataConnection implements ConnectionPort {
   }
 
   onData(listener: (chunk: Buffer) => void): void {
+    const first = this.#onData === null;
     this.#onData = listener;
+    if (first) this.#reader?.listen((chunk) => this.#receive(chunk));
     if (!this.#paused) this.#stream.resume();
   }
 
@@ -121,7 +121,6 @@ export class DataConnection implements ConnectionPort {
   close(reason: string): void {
     if (this.#reason !== null) return;
     this.#reason = reason;
-    this.#uncork();
     this.#stream.end();
     this.#stream.resume();
     const timer = setTimeout(() => this.#stream.destroy(), LINGER_MS);
@@ -139,12 +138,6 @@ export class DataConnection implements ConnectionPort {
     if (!this.#overLowWater || this.pendingBytes >= this.#lowWater) return;
     this.#overLowWater = false;
     if (this.#reason === null) this.#onDrain?.();
-  }
-
-  #uncork(): void {
-    if (!this.#corked) return;
-    this.#corked = false;
-    this.#stream.uncork();
   }
 
   /** The stream ended by itself, or after close(). */

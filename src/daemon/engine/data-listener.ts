@@ -52,20 +52,23 @@ export interface DataListenerCounters {
 
 export class DataListener {
   readonly #options: DataListenerOptions;
-  readonly #servers: Server[] = [];
+  /** By address as in hast.conf. */
+  readonly #servers = new Map<string, Server>();
+  #listen: readonly string[];
   readonly #pending = new Set<Socket>();
   readonly #counters = { accepted: 0, handedOver: 0, strangers: 0, refused: 0, overflow: 0 };
   #closed = false;
 
   private constructor(options: DataListenerOptions) {
     this.#options = options;
+    this.#listen = options.listen;
   }
 
   /** @throws NetError `address-invalid`, `listen-failed`; nothing is left open then */
   static async start(options: DataListenerOptions): Promise<DataListener> {
     const listener = new DataListener(options);
     try {
-      for (const address of options.listen) await listener.#listen(address);
+      for (const address of options.listen) await listener.#open(address);
     } catch (error) {
       await listener.close();
       throw error;
@@ -79,7 +82,7 @@ export class DataListener {
 
   /** Ports that are listened on, in the order of `listen`. */
   get ports(): readonly number[] {
-    return this.#servers.map((server) => {
+    return [...this.#servers.values()].map((server) => {
       const address = server.address();
       return typeof address === 'object' && address !== null ? address.port : 0;
     });
@@ -89,12 +92,44 @@ export class DataListener {
   async close(): Promise<void> {
     this.#closed = true;
     for (const socket of this.#pending) socket.destroy();
+    await this.#leave([...this.#servers.keys()]);
+  }
+
+  /**
+   * Listens on these addresses from now on; connections that were made stay.
+   * @throws NetError as start(); it listens as before then
+   */
+  async relisten(addresses: readonly string[]): Promise<void> {
+    const before = this.#listen;
+    try {
+      await this.#become(addresses);
+    } catch (error) {
+      await this.#become(before);
+      throw error;
+    }
+  }
+
+  /** The old ones go first: a new one may be a part of an old one, e.g. one address of `0.0.0.0`. */
+  async #become(addresses: readonly string[]): Promise<void> {
+    this.#listen = addresses;
+    await this.#leave([...this.#servers.keys()].filter((address) => !addresses.includes(address)));
+    for (const address of addresses) if (!this.#servers.has(address)) await this.#open(address);
+  }
+
+  async #leave(addresses: readonly string[]): Promise<void> {
     await Promise.all(
-      this.#servers.splice(0).map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+      addresses.map((address) => {
+        const server = this.#servers.get(address);
+        this.#servers.delete(address);
+        return new Promise<void>((resolve) => {
+          if (server === undefined) resolve();
+          else server.close(() => resolve());
+        });
+      }),
     );
   }
 
-  async #listen(text: string): Promise<void> {
+  async #open(text: string): Promise<void> {
     const { family, host, port } = parseHastAddress(text);
     const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => this.#accept(socket));
     try {
@@ -104,7 +139,7 @@ export class DataListener {
       });
     } catch (cause) {
       const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
-      if (host === '::' && NO_IPV6.includes(code) && this.#options.listen.length > 1) return;
+      if (host === '::' && NO_IPV6.includes(code) && this.#listen.length > 1) return;
       throw new NetError(
         'listen-failed',
         `cannot listen for the data link on ${text} (${code ?? 'unknown error'}): ` +
@@ -116,7 +151,7 @@ export class DataListener {
     }
     server.removeAllListeners('error');
     server.on('error', (error) => this.#options.onRefused?.(text, `accepting failed: ${error.message}`));
-    this.#servers.push(server);
+    this.#servers.set(text, server);
   }
 
   #accept(socket: Socket): void {

@@ -28,23 +28,33 @@ export async function measureDisk(path: string, stats: Stats): Promise<DiskSize>
 }
 
 async function measureLinuxDevice(path: string, rdev: number): Promise<DiskSize> {
-  const { major, minor } = deviceNumbers(rdev);
-  const base = `/sys/dev/block/${major}:${minor}`;
+  const base = sysDirectory(rdev);
   try {
     const sectors = Number(await readFile(`${base}/size`, 'utf8'));
-    return { sizeBytes: sectors * 512, sectorBytes: await logicalBlockSize(base) };
+    return { sizeBytes: sectors * 512, sectorBytes: await logicalBlockSize(rdev) };
   } catch (cause) {
     throw new DiskError('disk-not-usable', `the size of ${path} cannot be read from ${base}`, { cause });
   }
 }
 
-async function logicalBlockSize(base: string): Promise<number> {
+async function logicalBlockSize(rdev: number): Promise<number> {
+  const [own, whole] = queueDirectories(rdev);
   try {
-    return Number(await readFile(`${base}/queue/logical_block_size`, 'utf8'));
+    return Number(await readFile(`${own}/logical_block_size`, 'utf8'));
   } catch {
-    // A partition: its disk has the queue.
-    return Number(await readFile(`${base}/../queue/logical_block_size`, 'utf8'));
+    return Number(await readFile(`${whole}/logical_block_size`, 'utf8'));
   }
+}
+
+/** Where Linux may tell a disk's limits: a partition has no queue, its disk has. */
+export function queueDirectories(rdev: number): readonly [string, string] {
+  const base = sysDirectory(rdev);
+  return [`${base}/queue`, `${base}/../queue`];
+}
+
+function sysDirectory(rdev: number): string {
+  const { major, minor } = deviceNumbers(rdev);
+  return `/sys/dev/block/${major}:${minor}`;
 }
 
 /** glibc's gnu_dev_major and gnu_dev_minor. */

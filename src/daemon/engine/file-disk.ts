@@ -12,6 +12,8 @@ import type { DiskLock } from './disk-lock.ts';
 import { measureDisk } from './disk-size.ts';
 import type { DiskSize } from './disk-size.ts';
 import { LatencyGauge } from './latency-gauge.ts';
+import { holePuncher } from './punch-hole.ts';
+import type { PunchHole } from './punch-hole.ts';
 
 /** From this many bytes on a request goes to the pool. */
 const SYNC_LIMIT_BYTES = 256 * 1024;
@@ -55,7 +57,7 @@ export async function openFileDisk(path: string, stateDir: string): Promise<File
   try {
     const lock = await lockDisk(path, fd, stateDir);
     durableFd = await openPath(path, constants.O_RDWR | constants.O_DSYNC);
-    return new FileDisk(fd, durableFd, size, lock);
+    return new FileDisk(fd, durableFd, size, lock, await holePuncher(fd, stats, size.sizeBytes));
   } catch (error) {
     await closeFd(fd);
     if (durableFd !== null) await closeFd(durableFd);
@@ -70,6 +72,7 @@ export class FileDisk implements DiskPort {
   readonly sectorBytes: number;
   /** What the lock does not do, for status; or null. */
   readonly warning: string | null;
+  readonly punch: DiskPort['punch'];
   readonly #fd: number;
   readonly #durableFd: number;
   readonly #lock: DiskLock;
@@ -80,13 +83,15 @@ export class FileDisk implements DiskPort {
   #whenIdle: (() => void) | null = null;
 
   /** Takes over both descriptors and the lock. @see openFileDisk */
-  constructor(fd: number, durableFd: number, size: DiskSize, lock: DiskLock) {
+  constructor(fd: number, durableFd: number, size: DiskSize, lock: DiskLock, punch: PunchHole | null) {
     this.#fd = fd;
     this.#durableFd = durableFd;
     this.sizeBytes = size.sizeBytes;
     this.sectorBytes = size.sectorBytes;
     this.#lock = lock;
     this.warning = lock.warning;
+    this.punch =
+      punch === null ? undefined : (offset, length, done) => this.#punch(punch, offset, length, done);
   }
 
   read(offset: number, into: Buffer, done: Done): void {
@@ -105,6 +110,11 @@ export class FileDisk implements DiskPort {
   flush(done: Done): void {
     if (!this.#begin(0, 0, done)) return;
     fdatasync(this.#fd, (error) => this.#finish(done, error === null ? null : errnoOf(error)));
+  }
+
+  #punch(punch: PunchHole, offset: number, length: number, done: Done): void {
+    if (!this.#begin(offset, length, done)) return;
+    punch(offset, length, (punched) => this.#finish(done, punched ? null : 'EOPNOTSUPP'));
   }
 
   /** Waits for what runs, then lets go of the disk. Idempotent. */

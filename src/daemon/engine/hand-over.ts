@@ -3,6 +3,7 @@ import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { MessageChannel } from 'node:worker_threads';
 import type { Worker } from 'node:worker_threads';
+import { SocketReader } from '../../device/receive-slab.ts';
 import type { ConnectionPort } from '../../replication/ports.ts';
 import { DataConnection } from './data-connection.ts';
 import { loadLibC } from './native.ts';
@@ -50,15 +51,18 @@ export function handOver(
 /** Worker: the other end of handOver(). */
 export function takeOver(message: Adoption): ConnectionPort {
   if (message.type === 'adopt') {
-    return new DataConnection(openSocket(message.fd), message.remoteAddress);
+    const reader = new SocketReader();
+    return new DataConnection(openSocket(message.fd, reader), message.remoteAddress, { reader });
   }
   const stream = new PortStream(message.port);
   return new DataConnection(stream, message.remoteAddress, { settle: () => stream.settle() });
 }
 
-function openSocket(fd: number): Socket {
+function openSocket(fd: number, reader: SocketReader): Socket {
   try {
-    return new Socket({ fd, readable: true, writable: true });
+    // Node takes it, its types do not show it here.
+    const options = { fd, readable: true, writable: true, onread: reader.onread };
+    return new Socket(options);
   } catch (error) {
     closeSync(fd);
     throw error;

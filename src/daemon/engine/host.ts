@@ -1,15 +1,14 @@
 /** Runs one engine in its thread: binds the ports, answers commands, beats. */
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import type { MessagePort } from 'node:worker_threads';
-import { createNbdServer } from '../../device/nbd-server.ts';
-import type { NbdServer } from '../../device/nbd-server.ts';
-import { DiskError, HastateError, describeError } from '../../model/errors.ts';
+import { HastateError, describeError } from '../../model/errors.ts';
 import { NO_ID } from '../../model/record.ts';
+import type { ResourceSettings } from '../../model/settings.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from '../../replication/messages.ts';
-import type { ConnectionPort, EnginePorts, ExportPort, RandomPort } from '../../replication/ports.ts';
+import type { ConnectionPort, ConnectorPort, EnginePorts, RandomPort } from '../../replication/ports.ts';
 import { bootClock } from './clock.ts';
 import { dataConnector } from './connector.ts';
+import { engineExporter } from './exporter.ts';
 import { openFileDisk } from './file-disk.ts';
 import { takeOver } from './hand-over.ts';
 import { LeaseMemory } from './lease-memory.ts';
@@ -40,7 +39,8 @@ export async function runEngine(
 ): Promise<void> {
   const post = (message: FromWorker): void => port.postMessage(message);
   const lease = new LeaseMemory(setup.leaseMemory);
-  const clock = bootClock();
+  // The beat keeps the thread while the engine is open.
+  const clock = bootClock({ holdsThread: false });
   const beat = (): void => lease.beat(slot, clock.now());
   beat();
   const beating = setInterval(beat, BEAT_MS);
@@ -48,20 +48,22 @@ export async function runEngine(
     const { resource, stateDir } = setup;
     const disk = await openFileDisk(resource.local, stateDir);
     try {
-      const ports: EnginePorts = {
+      const ports: { -readonly [Port in keyof EnginePorts]: EnginePorts[Port] } = {
         clock,
         random: systemRandom,
         disk,
         sidecar: sidecarFile(stateDir, resource.name),
-        connector: resource.remote === null ? null : dataConnector(resource.remote, resource.source),
+        connector: connectorOf(resource),
         lease: lease.port(),
-        exporter: nbdExporter(stateDir, resource.name),
+        exporter: engineExporter(stateDir, resource.name),
       };
       const engine = create(setup, ports, (event) => post({ type: 'event', event }));
       try {
         const snapshot = await engine.open();
         post({ type: 'opened', snapshot, warning: disk.warning });
-        await serve(port, engine, post);
+        await serve(port, engine, post, (changed) => {
+          ports.connector = connectorOf(changed);
+        });
       } finally {
         await engine.close();
       }
@@ -77,7 +79,12 @@ export async function runEngine(
 }
 
 /** Resolves after the answer to `stop`. */
-function serve(port: MessagePort, engine: HostedEngine, post: (message: FromWorker) => void): Promise<void> {
+function serve(
+  port: MessagePort,
+  engine: HostedEngine,
+  post: (message: FromWorker) => void,
+  onSettings: (resource: ResourceSettings) => void,
+): Promise<void> {
   return new Promise((resolve) => {
     port.on('message', (message: ToWorker) => {
       if (!('command' in message)) {
@@ -85,6 +92,7 @@ function serve(port: MessagePort, engine: HostedEngine, post: (message: FromWork
         return;
       }
       const { id, command } = message;
+      if (command.type === 'settings') onSettings(command.resource);
       void answer(engine, command).then((reply) => {
         post({ type: 'reply', id, ...reply });
         if (command.type === 'stop') resolve();
@@ -114,6 +122,10 @@ function adopt(message: Adoption, engine: HostedEngine, post: (message: FromWork
   engine.adopt(connection, Buffer.from(message.head));
 }
 
+function connectorOf({ remote, source }: ResourceSettings): ConnectorPort | null {
+  return remote === null ? null : dataConnector(remote, source);
+}
+
 function codeOf(error: unknown): string {
   return error instanceof HastateError ? error.code : 'engine-failed';
 }
@@ -127,28 +139,3 @@ const systemRandom: RandomPort = {
   },
   bytes: (length) => randomBytes(length),
 };
-
-/** `<stateDir>/nbd/<resource>.sock` */
-export function exportSocket(stateDir: string, resource: string): string {
-  return join(stateDir, 'nbd', `${encodeURIComponent(resource)}.sock`);
-}
-
-/** Mode 0600; the export is named as the resource. */
-function nbdExporter(stateDir: string, resource: string): ExportPort {
-  const socketPath = exportSocket(stateDir, resource);
-  let server: NbdServer | null = null;
-  return {
-    async open(device, epoch) {
-      if (server !== null) {
-        throw new DiskError('export-open', `${resource} is exported already; close that export first`);
-      }
-      server = await createNbdServer({ socketPath, exportName: resource, device, epoch });
-      return { socket: socketPath, name: resource };
-    },
-    async close() {
-      const open = server;
-      server = null;
-      await open?.close();
-    },
-  };
-}

@@ -8,13 +8,27 @@ export interface LibC {
   clockGetTime(clock: number): bigint | null;
   /** @returns a new descriptor that programs we start do not inherit, or -1 */
   readonly dup: (fd: number) => number;
+  /** Linux's fallocate(2) in the thread pool, or null. `done` gets its result: 0, or -1 for any failure. */
+  readonly fallocate:
+    | ((fd: number, mode: number, offset: number, length: number, done: (result: number) => void) => void)
+    | null;
 }
 
 /** fcntl(2)'s F_DUPFD_CLOEXEC. dup(2) would let hooks inherit the connection. */
 const DUPFD_CLOEXEC: Readonly<Partial<Record<NodeJS.Platform, number>>> = { linux: 1030, freebsd: 17 };
 
+interface ForeignFunction {
+  (...args: unknown[]): unknown;
+  /** The last argument is called back. */
+  readonly async: (...args: unknown[]) => void;
+}
+
+interface Library {
+  func(prototype: string): ForeignFunction;
+}
+
 interface Koffi {
-  load(path: string | null): { func(prototype: string): (...args: unknown[]) => unknown };
+  load(path: string | null): Library;
 }
 
 interface DirectIo {
@@ -58,8 +72,19 @@ function bindLibC(): LibC | null {
         return clockGetTime(clock, time) === 0 ? (time[0] ?? 0n) * 1_000_000_000n + (time[1] ?? 0n) : null;
       },
       dup: (fd) => (duplicate === undefined ? -1 : Number(fcntl(fd, duplicate, 'int', 0))),
+      fallocate: bindFallocate(library),
     };
   } catch {
     return null;
   }
+}
+
+function bindFallocate(library: Library): LibC['fallocate'] {
+  if (process.platform !== 'linux') return null;
+  const fallocate = library.func('int fallocate(int, int, int64_t, int64_t)');
+  return (fd, mode, offset, length, done) => {
+    fallocate.async(fd, mode, offset, length, (error: Error | null, result: number) =>
+      done(error === null ? result : -1),
+    );
+  };
 }

@@ -50,6 +50,7 @@ interface Waiting {
 export class EngineHandle {
   readonly name: string;
   readonly #options: EngineHandleOptions;
+  #setup: EngineSetup;
   readonly #clock: ClockPort = bootClock();
   readonly #waiting = new Map<number, Waiting>();
   /** Descriptors that the worker has not confirmed yet. */
@@ -68,6 +69,7 @@ export class EngineHandle {
 
   constructor(options: EngineHandleOptions) {
     this.#options = options;
+    this.#setup = options.setup;
     this.name = options.setup.resource.name;
   }
 
@@ -102,8 +104,7 @@ export class EngineHandle {
       throw new EngineError('engine-too-many', `no room for the engine of ${this.name}: too many resources`);
     this.#slot = slot;
     this.#stopping = this.#stalled = false;
-    const { setup } = this.#options;
-    const workerData: WorkerSetup = { setup, slot };
+    const workerData: WorkerSetup = { setup: this.#setup, slot };
     const worker = new Worker(this.#options.worker ?? new URL('./worker.js', import.meta.url), {
       workerData,
       name: `engine ${this.name}`,
@@ -155,6 +156,12 @@ export class EngineHandle {
     } finally {
       this.#waiting.delete(id);
     }
+  }
+
+  /** Other settings from now on, and from the next start. Rejects as command() does. */
+  async configure(resource: EngineSetup['resource']): Promise<void> {
+    this.#setup = { ...this.#setup, resource };
+    if (this.running) await this.command({ type: 'settings', resource });
   }
 
   /** Takes the connection over; closes it when the engine does not run. @see handOver */

@@ -93,6 +93,8 @@ export function resourceStatus(changes: Partial<ResourceStatus> = {}): ResourceS
     device: null,
     counters,
     error: null,
+    peerTimeoutMs: 600,
+    peerProblem: null,
     ...changes,
   };
 }

@@ -87,7 +87,11 @@ describe('hastate.yaml', () => {
         },
       ],
       visualizer: { host: '127.0.0.1', port: 8458 },
-      log: { level: 'info', syslog: { facility: 'local0', tag: 'hastate' } },
+      log: {
+        level: 'info',
+        format: 'auto',
+        syslog: { facility: 'local0', severity: null, tag: 'hastate', to: { kind: 'local', path: null } },
+      },
     });
     expect(settings(yaml, 'hast2')).toMatchObject({
       node: 'hast2',
@@ -106,7 +110,27 @@ describe('hastate.yaml', () => {
       insecure: false,
       secretFile: null,
     });
-    expect(nothing.log).toEqual({ level: 'info', syslog: null });
+    expect(nothing.log).toEqual({ level: 'info', format: 'auto', syslog: 'when-detached' });
+  });
+
+  it.each([
+    ['local', { kind: 'local', path: null }],
+    ['/run/log', { kind: 'local', path: '/run/log' }],
+    ['udp://10.0.0.9', { kind: 'udp', host: '10.0.0.9', port: 514 }],
+    ['udp://[fe80::1]:5514', { kind: 'udp', host: 'fe80::1', port: 5514 }],
+    ['tcp://logs.example.org', { kind: 'tcp', host: 'logs.example.org', port: 601 }],
+  ])('sends the log to %s', (to, target) => {
+    const text = `log: { syslog: { facility: daemon, severity: debug, tag: carp-hast, to: '${to}' } }`;
+    expect(settings(text).log.syslog).toEqual({
+      facility: 'daemon',
+      severity: 7,
+      tag: 'carp-hast',
+      to: target,
+    });
+  });
+
+  it('keeps the log out of syslog when it is told so', () => {
+    expect(settings('log: { syslog: ~ }').log.syslog).toBeNull();
   });
 
   it('takes lists of addresses, maps by node, durations and every other key', () => {
@@ -165,6 +189,12 @@ groups:
     ['lgo: {}', 1, 1, "unknown key 'lgo'", "did you mean 'log'?"],
     ['log: { levle: info }', 1, 8, "unknown key 'log.levle'", "did you mean 'level'?"],
     ['log: { level: inof }', 1, 15, "'log.level' cannot be 'inof'", "did you mean 'info'?"],
+    ['log: { syslog: { facility: local9 } }', 1, 28, "'log.syslog.facility' cannot be 'local9'", 'local0'],
+    ['log: { syslog: { tag: "a b" } }', 1, 23, 'at most 48 letters', 'a b'],
+    ['log: { syslog: { severity: loud } }', 1, 28, "'log.syslog.severity' cannot be 'loud'", 'info'],
+    ['log: { syslog: { to: "tcp://h:0" } }', 1, 22, "port '0' is not between", 'tcp://HOST:601'],
+    ['log: { syslog: { to: h.example.org } }', 1, 22, 'none of these forms', 'udp://HOST:514'],
+    ['log: { format: xml }', 1, 16, "'log.format' cannot be 'xml'", 'json'],
     ['\nadvert-port: 70000', 2, 14, "'advert-port' is 70000", 'at most 65535'],
     ['advert-port: many', 1, 14, "'advert-port' is 'many'", 'a number'],
     ['secret-file: etc/x', 1, 14, 'absolute path', 'etc/x'],

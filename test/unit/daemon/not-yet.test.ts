@@ -35,7 +35,6 @@ function warnings(extra: string, group = ''): string[] {
 it.each([
   ['failback', '', '    failback: auto\n', "'failback: auto' is not there yet"],
   ['policy consistent', '', '    policy: consistent\n', 'fence hooks are not run yet'],
-  ['syslog', 'log: { level: info, syslog: { facility: local0 } }\n', '', 'log.syslog is not there yet'],
 ])('says at start that %s is not done', (_what, extra, group, sentence) => {
   expect(warnings(extra, group).join('\n')).toContain(sentence);
 });
@@ -44,10 +43,10 @@ it('says nothing about a configuration that is done as written', () => {
   expect(warnings('')).toEqual([]);
 });
 
-it('says at start that exec of hast.conf is not run', () => {
-  const resources = HAST.resources.map((resource) => ({ ...resource, exec: '/etc/hast.sh' }));
+it('says at start that metaflush off is not followed', () => {
+  const resources = HAST.resources.map((resource) => ({ ...resource, metaflush: false }));
   const settings = parseHastate('visualizer: off\n', 'hastate.yaml', HAST);
   expect(notYet(settings, { ...HAST, resources })).toEqual([
-    "resource disk1: 'exec' of hast.conf is not run yet: use a group's hooks",
+    "resource disk1: 'metaflush off' is not followed: the activemap is flushed before every write that needs it",
   ]);
 });

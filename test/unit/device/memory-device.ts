@@ -1,4 +1,4 @@
-import type { BlockDevice } from '../../../src/model/block-device.ts';
+import type { BlockDevice, ZeroOptions } from '../../../src/model/block-device.ts';
 
 type Done = (error: string | null) => void;
 
@@ -15,6 +15,7 @@ export class MemoryDevice implements BlockDevice {
   /** Answers go out in a later turn. */
   later = false;
   error: string | null = null;
+  discards = true;
 
   constructor(sizeBytes: number, options: { sectorBytes?: number; maxRequestBytes?: number } = {}) {
     this.content = Buffer.alloc(sizeBytes);
@@ -40,6 +41,24 @@ export class MemoryDevice implements BlockDevice {
     this.#answer(() => {
       if (this.error === null) data.copy(this.content, offset);
       this.pendingBytes -= data.length;
+      done(this.error);
+    });
+  }
+
+  zero(offset: number, length: number, { fua, mayPunch, fast }: ZeroOptions, done: Done): void {
+    const flags = `${fua ? ' fua' : ''}${mayPunch ? '' : ' no-hole'}${fast ? ' fast' : ''}`;
+    this.requests.push(`zero ${offset} ${length}${flags}`);
+    this.#answer(() => {
+      const error = this.error ?? (fast && !this.discards ? 'ENOTSUP' : null);
+      if (error === null) this.content.fill(0, offset, offset + length);
+      done(error);
+    });
+  }
+
+  discard(offset: number, length: number, fua: boolean, done: Done): void {
+    this.requests.push(`discard ${offset} ${length}${fua ? ' fua' : ''}`);
+    this.#answer(() => {
+      if (this.error === null && this.discards) this.content.fill(0, offset, offset + length);
       done(this.error);
     });
   }

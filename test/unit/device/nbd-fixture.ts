@@ -7,6 +7,8 @@ import { onTestFinished } from 'vitest';
 import type { BlockDevice } from '../../../src/model/block-device.ts';
 import type { Epoch } from '../../../src/model/record.ts';
 import { connectNbd, type NbdInitiator } from '../../../src/device/nbd-initiator.ts';
+import { GREETING_BYTES, encodeClientFlags, encodeOption } from '../../../src/protocol/nbd-negotiation.ts';
+import { encodeRequest } from '../../../src/protocol/nbd.ts';
 import { createNbdServer, type NbdServer } from '../../../src/device/nbd-server.ts';
 
 export const EPOCH: Epoch = { number: 7, id: '00000000000000aa' };
@@ -103,4 +105,19 @@ export class RawClient {
 /** Lets the event loop turn until the condition holds; the test's time-out bounds it. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn();
+}
+
+/** Answer to NBD_OPT_EXPORT_NAME with NO_ZEROES. */
+export const EXPORT_ANSWER_BYTES = 10;
+
+/** Takes an export the old way. */
+export async function opened(client: RawClient): Promise<void> {
+  await client.take(GREETING_BYTES);
+  client.socket.write(Buffer.concat([encodeClientFlags(3), encodeOption(1, Buffer.from('disk1'))]));
+  await client.take(EXPORT_ANSWER_BYTES);
+}
+
+/** A request with a cookie as only this client has. */
+export function request(type: number, cookieLow: number, offset: number, length: number, flags = 0): Buffer {
+  return encodeRequest({ flags, type, cookieHigh: 9, cookieLow, offset, length });
 }

@@ -3,25 +3,21 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createNbdServer } from '../../../src/device/nbd-server.ts';
-import { encodeRequest, REQUEST_BYTES } from '../../../src/protocol/nbd.ts';
+import { REQUEST_BYTES } from '../../../src/protocol/nbd.ts';
 import { GREETING_BYTES, encodeClientFlags, encodeOption } from '../../../src/protocol/nbd-negotiation.ts';
 import { MemoryDevice } from './memory-device.ts';
-import { EPOCH, content, serve, temporaryDirectory, until, type RawClient } from './nbd-fixture.ts';
+import {
+  EPOCH,
+  EXPORT_ANSWER_BYTES,
+  content,
+  opened,
+  request,
+  serve,
+  temporaryDirectory,
+  until,
+} from './nbd-fixture.ts';
 
 const MIB = 1024 * 1024;
-/** Answer to NBD_OPT_EXPORT_NAME with NO_ZEROES. */
-const EXPORT_ANSWER_BYTES = 10;
-
-async function opened(client: RawClient): Promise<void> {
-  await client.take(GREETING_BYTES);
-  client.socket.write(Buffer.concat([encodeClientFlags(3), encodeOption(1, Buffer.from('disk1'))]));
-  await client.take(EXPORT_ANSWER_BYTES);
-}
-
-function request(type: number, cookieLow: number, offset: number, length: number, flags = 0): Buffer {
-  return encodeRequest({ flags, type, cookieHigh: 9, cookieLow, offset, length });
-}
-
 describe('the NBD server', () => {
   it('gives back what was written, and passes FUA and flush on', async () => {
     const device = new MemoryDevice(8 * MIB);
@@ -107,12 +103,17 @@ describe('the NBD server', () => {
     ['nothing', request(0, 1, 0, 0)],
     ['4 GiB', request(0, 1, 0, 0xffffffff)],
     ['trim, which is not offered', request(4, 1, 0, 512)],
+    ['block status, which is not offered', request(7, 1, 0, 512)],
+    ['unaligned zeros', request(6, 1, 512, 100)],
+    ['zeros of nothing', request(6, 1, 512, 0)],
+    ['a read without holes', request(0, 1, 0, 512, 2)],
+    ['a fast flush', request(3, 1, 0, 0, 16)],
     ['unknown command', request(99, 1, 0, 512)],
     ['unknown flag', request(0, 1, 0, 512, 0x8000)],
-    ['write behind the end', Buffer.concat([request(1, 1, MIB, 512), Buffer.alloc(512, 1)])],
     ['unaligned write', Buffer.concat([request(1, 1, 1, 70_000), Buffer.alloc(70_000, 1)])],
   ])('answers %s with EINVAL and goes on', async (_name, bytes) => {
     const device = new MemoryDevice(MIB);
+    device.discards = false;
     const client = await (await serve(device)).raw();
     await opened(client);
 
@@ -121,6 +122,20 @@ describe('the NBD server', () => {
     const [refused, flushed] = [await client.take(16), await client.take(16)];
     expect(refused.toString('hex')).toBe('67446698000000160000000900000001');
     expect(flushed.toString('hex')).toBe('67446698000000000000000900000002');
+    expect(device.requests).toEqual(['flush']);
+  });
+
+  it.each([
+    ['a write', Buffer.concat([request(1, 1, MIB, 512), Buffer.alloc(512, 1)])],
+    ['a write across the end', Buffer.concat([request(1, 1, MIB - 512, 1024), Buffer.alloc(1024, 1)])],
+    ['zeros', request(6, 1, 0, 2 * MIB)],
+  ])('answers %s behind the end with ENOSPC and goes on', async (_name, bytes) => {
+    const device = new MemoryDevice(MIB);
+    const client = await (await serve(device)).raw();
+    await opened(client);
+    client.socket.write(Buffer.concat([bytes, request(3, 2, 0, 0)]));
+    expect((await client.take(16)).readUInt32BE(4)).toBe(28);
+    expect((await client.take(16)).readUInt32BE(4)).toBe(0);
     expect(device.requests).toEqual(['flush']);
   });
 

@@ -23,6 +23,13 @@ await createNbdServer({
       if (fua) fdatasyncSync(fd);
       done(null);
     },
+    discards: true,
+    zero(offset, length, { fua }, done) {
+      writeSync(fd, Buffer.alloc(length), 0, length, offset);
+      if (fua) fdatasyncSync(fd);
+      done(null);
+    },
+    discard: (_offset, _length, _fua, done) => done(null),
     flush(done) {
       fdatasyncSync(fd);
       done(null);

@@ -91,12 +91,23 @@ describe('frame reader', () => {
     expect(reader.partial).toBe(false);
   });
 
-  it('does not keep what it copied when a message spans chunks', () => {
-    const first = Buffer.from(frame.subarray(0, frame.length - 3));
+  it('uses in place what spans chunks that follow each other in memory', () => {
     const reader = new FrameReader(LIMITS);
-    reader.push(first);
-    first.fill(0xee);
-    expect(reader.push(frame.subarray(frame.length - 3))[0]?.data?.toString()).toBe('payload!');
+    expect(reader.push(frame.subarray(0, frame.length - 5))).toEqual([]);
+    expect(reader.push(frame.subarray(frame.length - 5, frame.length - 3))).toEqual([]);
+    const data = reader.push(frame.subarray(frame.length - 3))[0]?.data;
+    expect(data?.toString()).toBe('payload!');
+    expect(data?.buffer).toBe(frame.buffer);
+  });
+
+  it('copies what spans chunks that do not, even at the same place of other memory', () => {
+    const reader = new FrameReader(LIMITS);
+    const other = Buffer.from(frame.buffer.slice(0));
+    const tail = Buffer.from(other.buffer, frame.byteOffset + frame.length - 3, 3);
+    expect(reader.push(frame.subarray(0, frame.length - 3))).toEqual([]);
+    const data = reader.push(tail)[0]?.data;
+    expect(data?.toString()).toBe('payload!');
+    expect(data?.buffer).not.toBe(frame.buffer);
   });
 
   it.each([

@@ -9,7 +9,7 @@ import {
   encodeMetadataBlock,
 } from '../../../src/protocol/hast-metadata.ts';
 import { SimPair } from '../../support/sim-node.ts';
-import { fieldsOf, Wire } from '../../support/sim-wire.ts';
+import { fieldsOf, shakeHands, text, u64, u8, VIRGIN, Wire } from '../../support/sim-wire.ts';
 
 interface Message {
   readonly off: number;
@@ -29,9 +29,6 @@ const bytesOf = (path: string): Buffer => readFileSync(new URL(path, vectors));
 const jsonOf = (path: string): unknown => JSON.parse(bytesOf(path).toString());
 
 const RESOURCE = { resource: 'test', sizeBytes: 64 * 1024 * 1024, extentsize: 2097152, keepdirty: 64 };
-const u64 = (name: string, value: number | bigint): NvField => ({ name, type: 'uint64', value });
-const u8 = (name: string, value: number): NvField => ({ name, type: 'uint8', value });
-const text = (name: string, value: string): NvField => ({ name, type: 'string', value });
 
 let pair: SimPair;
 
@@ -41,29 +38,7 @@ async function secondary(compression: 'none' | 'hole' = 'hole'): Promise<void> {
   await pair.beta.run({ type: 'become-secondary' });
 }
 
-/** Both connections up; returns them and the session's reply. */
-async function shake(request: readonly NvField[], version = 2) {
-  const one = await Wire.to(pair, 'beta');
-  one.send([text('resource', 'test'), u8('version', version)], undefined, 1);
-  const hello = await one.next();
-  const token = hello.nv.bytes('token');
-  if (token === undefined) throw new Error(`refused: ${hello.nv.string('errmsg') ?? ''}`);
-  const two = await Wire.to(pair, 'beta');
-  two.send([
-    text('resource', 'test'),
-    { name: 'token', type: 'bytes', value: Buffer.from(token) },
-    ...request,
-  ]);
-  const reply = await one.next();
-  return { one, two, hello, reply };
-}
-
-const VIRGIN: readonly NvField[] = [
-  { name: 'virgin', type: 'int8', value: 1 },
-  u64('resuid', 4660),
-  u64('localcnt', 0),
-  u64('remotecnt', 0),
-];
+const shake = (request: readonly NvField[], version = 2) => shakeHands(pair, request, version);
 
 describe.each(['memsync-none-none', 'memsync-crc32-lzf', 'fullsync-none-none', 'resync-from-primary'])(
   'the captured stream %s',

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { bootClock, bootTimeFromUptime } from '../../../../src/daemon/engine/clock.ts';
 import { needs } from '../../../support/needs.ts';
 
@@ -35,6 +35,15 @@ describe('boot clock', () => {
     clock.after(1, () => (called = true))();
     await new Promise<void>((resolve) => clock.after(10, resolve));
     expect(called).toBe(false);
+  });
+
+  it.each([true, false])('keeps its thread from ending by a timer that is set: %s', (holdsThread) => {
+    const timers = vi.spyOn(globalThis, 'setTimeout');
+    const cancel = bootClock({ holdsThread }).after(60_000, () => undefined);
+    const [timer] = timers.mock.results.map(({ value }) => value as NodeJS.Timeout);
+    expect(timer?.hasRef()).toBe(holdsThread);
+    cancel();
+    timers.mockRestore();
   });
 });
 

@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
   closeSync,
@@ -68,6 +69,21 @@ describe('file disk', () => {
         .equals(data),
     ).toBe(true);
   });
+
+  it.skipIf(needs('koffi') || process.platform !== 'linux')(
+    'punches holes: the range reads as zeros, its space is given back, its neighbours stay',
+    async () => {
+      writeFileSync(path, Buffer.alloc(4 * MIB, 1));
+      const disk = await openDisk();
+      const before = statSync(path).blocks;
+      expect(await settled((done) => disk.punch?.(MIB, MIB, done))).toBeNull();
+      const content = readFileSync(path);
+      expect(content.subarray(MIB, 2 * MIB).every((byte) => byte === 0)).toBe(true);
+      expect([content[MIB - 1], content[2 * MIB], content.length]).toEqual([1, 1, 4 * MIB]);
+      expect(statSync(path).blocks).toBeLessThanOrEqual(before - MIB / 512);
+      expect(await settled((done) => disk.punch?.(4 * MIB, 512, done))).toBe('EINVAL');
+    },
+  );
 
   it('calls back at once for small requests on a fast disk, later for large ones', async () => {
     const disk = await openDisk();
@@ -185,6 +201,13 @@ describe.skipIf(needs('root', 'losetup') || process.platform !== 'linux')('a blo
       try {
         expect(disk).toMatchObject({ sizeBytes: 4 * MIB, sectorBytes: 4096 });
         expect(await settled((done) => disk.writeDurable(4096, Buffer.alloc(4096, 7), done))).toBeNull();
+        const { punch } = disk;
+        if (punch !== undefined) {
+          expect(await settled((done) => punch(4096, 4096, done))).toBeNull();
+          const into = Buffer.alloc(4096, 9);
+          expect(await settled((done) => disk.read(4096, into, done))).toBeNull();
+          expect(into.every((byte) => byte === 0)).toBe(true);
+        }
         await expect(openFileDisk(device, directory)).rejects.toEqual(coded('disk-busy', /in use|held/));
       } finally {
         await disk.close();

@@ -180,7 +180,7 @@ describe('an engine in its thread', () => {
   it('serves its export on a private socket of the state directory, for one epoch', async () => {
     await handle.start();
     const { export: exported } = await handle.command({ type: 'become-primary', epoch: EPOCH });
-    expect(exported).toEqual({ socket: join(directory, 'nbd/disk1.sock'), name: 'disk1' });
+    expect(exported).toEqual({ socket: join(directory, 'nbd/disk1.sock'), name: 'disk1', sectorBytes: 512 });
     const socketPath = exported?.socket ?? '';
     expect(statSync(socketPath).mode & 0o777).toBe(0o600);
     const client = await connectNbd({ socketPath, exportName: 'disk1' });

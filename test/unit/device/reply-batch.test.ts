@@ -1,0 +1,71 @@
+import { Writable } from 'node:stream';
+import type { Socket } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { ReplyBatch } from '../../../src/device/reply-batch.ts';
+
+const reply = (cookieLow: number, error = 0) => ({ error, cookieHigh: 0, cookieLow });
+
+/** A socket that keeps what it is given until take(), as when the client reads nothing. */
+class SlowSocket {
+  readonly pieces: Buffer[] = [];
+  #waiting: (() => void)[] = [];
+  readonly stream = new Writable({
+    highWaterMark: 1,
+    write: (chunk: Buffer, _encoding, done) => {
+      this.pieces.push(chunk);
+      this.#waiting.push(done);
+    },
+  }) as unknown as Socket;
+
+  take(): string[] {
+    const taken = this.pieces.splice(0).map((piece) => piece.toString('hex'));
+    for (const done of this.#waiting.splice(0)) done();
+    return taken;
+  }
+}
+
+const header = (cookie: number, error = 0): string =>
+  `67446698${error.toString(16).padStart(8, '0')}00000000${cookie.toString(16).padStart(8, '0')}`;
+
+describe('a batch of replies', () => {
+  it('is one piece when the answers come in the order of their rooms', () => {
+    const batch = new ReplyBatch();
+    const socket = new SlowSocket();
+    const rooms = [batch.room(2), batch.room(2)];
+    for (const [index, room] of rooms.entries()) {
+      room.payload.fill(index + 1);
+      batch.add(reply(index), room);
+    }
+    batch.add(reply(9), null);
+    expect(batch.bytes).toBe(3 * 16 + 4);
+    batch.flush(socket.stream);
+    expect(socket.take()).toEqual([`${header(0)}0101${header(1)}0202${header(9)}`]);
+  });
+
+  it('leaves out the room of an answer that is still to come, and of an error', () => {
+    const batch = new ReplyBatch();
+    const socket = new SlowSocket();
+    const [late, failed, good] = [batch.room(2), batch.room(2), batch.room(2)];
+    good.payload.fill(3);
+    batch.add(reply(3), good);
+    batch.add(reply(2, 5), failed);
+    batch.flush(socket.stream);
+    late.payload.fill(1);
+    batch.add(reply(1), late);
+    batch.flush(socket.stream);
+    const sent: string[] = [];
+    while (socket.pieces.length > 0) sent.push(...socket.take());
+    expect(sent.join('')).toBe(`${header(3)}0303${header(2, 5)}${header(1)}0101`);
+  });
+
+  it('does not touch what the socket has not sent yet', () => {
+    const batch = new ReplyBatch();
+    const socket = new SlowSocket();
+    batch.add(reply(1), null);
+    batch.flush(socket.stream);
+    batch.add(reply(2), null);
+    batch.flush(socket.stream);
+    expect(socket.take()).toEqual([header(1)]);
+    expect(socket.take()).toEqual([header(2)]);
+  });
+});
