@@ -10,7 +10,7 @@ import type { Epoch } from '../model/record.ts';
 import type { HastRole } from '../model/roles.ts';
 import { Acceptor } from './acceptor.ts';
 import { ActiveMap } from './activemap.ts';
-import { describeEpoch, namesPeer, noCounters } from './core.ts';
+import { describeEpoch, namesPeer, NO_QUEUES, noCounters } from './core.ts';
 import type { EngineCore } from './core.ts';
 import {
   commitMap,
@@ -384,6 +384,7 @@ class ResourceEngine implements Engine {
       dataLinkUp: up,
       dataLinkDownAt: peering?.downAt ?? this.#secondary?.downAt ?? this.#downAt,
       counters: { ...core.counters, activemapUpdates: core.map.updates },
+      queues: peering?.primary.queues() ?? this.#secondary?.queues() ?? NO_QUEUES,
     };
   }
 }

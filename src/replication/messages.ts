@@ -6,7 +6,7 @@ import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
 import type { HastRole, NodeName } from '../model/roles.ts';
 import type { ResourceSettings } from '../model/settings.ts';
 import type { Timing } from '../model/timing.ts';
-import type { ResourceCounters, SyncProgress } from '../protocol/control.ts';
+import type { ResourceCounters, ResourceQueues, SyncProgress } from '../protocol/control.ts';
 
 export interface EngineSetup {
   readonly resource: ResourceSettings;
@@ -98,6 +98,7 @@ export interface EngineSnapshot {
   readonly dataLinkUp: boolean;
   readonly dataLinkDownAt: number | null;
   readonly counters: ResourceCounters;
+  readonly queues: ResourceQueues;
 }
 
 /** Every event carries the snapshot after it, so that nobody has to ask. */

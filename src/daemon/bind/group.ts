@@ -2,11 +2,11 @@
 import { type Actor, fromPromise, type SnapshotFrom } from 'xstate';
 
 import { groupMachine } from '../../../machines/group.ts';
-import type { PromotionOrder } from '../../../machines/resource.ts';
-import { groupEpoch, mayPromote, peerPresence } from '../../model/decision.ts';
+import { groupEpoch, mayPromote } from '../../model/decision.ts';
 import { HastateError } from '../../model/errors.ts';
 import type { Evidence, Trigger } from '../../model/evidence.ts';
 import type { Wishes } from '../../model/intent.ts';
+import { peerPresence } from '../../model/presence.ts';
 import type { Epoch } from '../../model/record.ts';
 import type { CarpState } from '../../model/roles.ts';
 import type { GroupSettings } from '../../model/settings.ts';
@@ -14,13 +14,14 @@ import type { Verdict } from '../../model/verdict.ts';
 import type { GroupStatus } from '../../protocol/control.ts';
 import type { Runtime } from '../runtime.ts';
 import { dotted } from '../runtime.ts';
-import { reach, runChart } from './actors.ts';
+import { all, reach, runChart } from './actors.ts';
 import { Agreement } from './agreement.ts';
 import type { AddressService, GroupServices } from './group-services.ts';
 import { describeTransition, isUp, roleOf } from './group-phase.ts';
 import { handoverRecords } from '../../model/handover.ts';
 import { gatherEvidence, recordsOf } from './evidence.ts';
 import type { Member } from './members.ts';
+import { promotionOrder } from './promotion-order.ts';
 import { brokenMember, cutOff, hasRival, isIll, peerReady } from './member-checks.ts';
 
 // Above the engine's own bound for a command: the chart must hear its answer.
@@ -219,6 +220,10 @@ export class Group {
     return { advert: this.#services.address?.state() ?? null, prefer: this.settings.prefer, onHold };
   }
 
+  /** Outside hastate.yaml's groups: a person gives the role. */
+  get byHand(): boolean {
+    return this.actor.getSnapshot().context.byHand;
+  }
   get role(): GroupStatus['role'] {
     return roleOf(this.actor.getSnapshot());
   }
@@ -245,22 +250,13 @@ export class Group {
   }
 
   async #prepare(evidence: Evidence | null): Promise<Epoch> {
-    const trigger = evidence?.trigger;
-    const peer = this.#runtime.settings.peer?.name ?? null;
+    const { node, settings } = this.#runtime;
     const known = Math.max(
       this.epoch.number,
       this.#runtime.peer.report(this.settings.name)?.epoch.number ?? 0,
     );
     const epoch: Epoch = { number: known + 1, id: this.#runtime.randomId() };
-    const order: PromotionOrder = {
-      epoch,
-      inSync:
-        trigger?.kind === 'handover' && peer !== null
-          ? [this.#runtime.node, peer].sort()
-          : [this.#runtime.node],
-      forced: trigger?.kind === 'operator' && trigger.force,
-      heardBefore: evidence !== null && peerPresence(evidence) === 'silent' ? evidence.now : null,
-    };
+    const order = promotionOrder(node, settings.peer?.name ?? null, epoch, evidence);
     await all(this.members.map((member) => member.prepare(order, ROLE_MS)));
     this.#runtime.peer.consumeConsent(this.settings.name);
     this.#services.announceState();
@@ -371,16 +367,24 @@ export class Group {
     );
   }
 
-  /** By hand: from init. In a group that is primary it demotes first. */
+  /**
+   * By hand: from init. In a group that is primary it demotes first.
+   * @throws HastateError `role-failed` when a disk cannot be used; the group goes on trying
+   */
   async beSecondary(timeoutMs: number): Promise<void> {
     if (this.role === 'primary') await this.demote('an operator gave it role secondary', null, timeoutMs);
     this.actor.send({ type: 'SECONDARY' });
-    await reach(
+    const snapshot = await reach(
       this.actor,
       `${this.settings.name} becoming secondary`,
-      (s) => s.matches({ standby: 'waiting' }),
+      (s) => s.matches({ standby: 'waiting' }) || s.matches({ standby: 'unsettled' }),
       timeoutMs,
     );
+    if (snapshot.matches({ standby: 'unsettled' }))
+      throw new HastateError(
+        'role-failed',
+        `${this.settings.name}: ${snapshot.context.error ?? 'it is not ready'}`,
+      );
   }
 
   addressStatus(): { state: CarpState; up: boolean; transport: string } | null {
@@ -391,10 +395,4 @@ export class Group {
   peerReady(): string | null {
     return peerReady(this.#runtime, this.members);
   }
-}
-
-async function all(work: readonly Promise<unknown>[]): Promise<void> {
-  const results = await Promise.allSettled(work);
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
 }

@@ -92,6 +92,7 @@ export function resourceStatus(changes: Partial<ResourceStatus> = {}): ResourceS
     export: null,
     device: null,
     counters,
+    queues: { local: 0, send: 0, recv: 0, done: 0, idle: 255 },
     error: null,
     ...changes,
   };
