@@ -1,5 +1,6 @@
 /** The command line from its words to its exit code. */
 import { Command, CommanderError } from 'commander';
+import type { HelpContext } from 'commander';
 import { checkCommand } from './check.ts';
 import { Cli } from './cli.ts';
 import type { CliIo, GlobalOptions } from './cli.ts';
@@ -25,17 +26,29 @@ const COMMANDS = [
   ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, stopCommand],
 ];
 
+/** Words without a command are bad usage, which is told as hastctl tells it. */
+class Program extends Command {
+  readonly #tellUsage: () => void;
+
+  constructor(name: string, tellUsage: () => void) {
+    super(name);
+    this.#tellUsage = tellUsage;
+  }
+
+  override outputHelp(context?: HelpContext | ((text: string) => string)): void {
+    if (typeof context === 'function') super.outputHelp(context);
+    else if (context?.error === true) this.#tellUsage();
+    else super.outputHelp(context);
+  }
+}
+
 /**
  * Runs one command.
  * @param args the words after the program's name
  * @returns the exit code; everything that went wrong was said in one line each, on `io.err`
  */
 export async function run(args: readonly string[], io: CliIo): Promise<number> {
-  if (args.length === 0 || args[0] === '-h') {
-    io.err(usage(io.program));
-    return EXIT.usage;
-  }
-  const program = new Command(io.program);
+  const program = new Program(io.program, () => io.err(usage(io.program)));
   const cli = new Cli(io, () => program.opts<GlobalOptions>());
   let running = '';
   program
