@@ -36,9 +36,9 @@ class Program extends Command {
   }
 
   override outputHelp(context?: HelpContext | ((text: string) => string)): void {
-    if (typeof context === 'function') super.outputHelp(context);
-    else if (context?.error === true) this.#tellUsage();
-    else super.outputHelp(context);
+    const options = typeof context === 'object' ? context : undefined;
+    if (options?.error === true) this.#tellUsage();
+    else super.outputHelp(options);
   }
 }
 
