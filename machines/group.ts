@@ -71,7 +71,10 @@ export const groupMachine = groupSetup.createMachine({
           description: 'Some member cannot be secondary; tried again',
           entry: { type: 'reportBlocked', params: ({ context }) => ({ error: context.error }) },
           after: { retry: 'settling' },
-          on: { EVALUATE: { actions: 'judge' } },
+          on: {
+            EVALUATE: { actions: 'judge' },
+            DEMOTE: { guard: 'byHand', target: '#group.demoting.releasing', actions: 'noteDemotion' },
+          },
         },
         waiting: {
           on: {
@@ -328,9 +331,10 @@ export const groupMachine = groupSetup.createMachine({
     holding: {
       description: 'A promotion failed: waits, longer each time, before it tries again',
       entry: { type: 'reportBlocked', params: ({ context }) => ({ error: context.error }) },
-      after: { hold: 'standby' },
+      // Outside any group only a person tries again.
+      after: { hold: 'starting' },
       on: {
-        RETRY: 'standby',
+        RETRY: 'starting',
         EVALUATE: { actions: 'judge' },
         STOP: { target: 'stopped', actions: 'noteStop' },
       },

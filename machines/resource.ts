@@ -97,6 +97,7 @@ export const resourceMachine = setup({
     init: {
       description: 'No role: neither serves nor replicates',
       on: {
+        REOPEN: 'opening',
         SECONDARY: 'becomingSecondary',
         PREPARE: {
           target: 'preparing',

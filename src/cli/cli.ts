@@ -1,4 +1,5 @@
 /** What every command of the command line shares: options, files, the daemon, and where to print. */
+import pc from 'picocolors';
 import { EXIT } from './exit.ts';
 import { controlClient } from './client.ts';
 import type { ControlClient } from './client.ts';
@@ -6,11 +7,19 @@ import { formatDiagnostic } from '../config/diagnostics.ts';
 import { loadHastConf } from '../config/hast-conf.ts';
 import type { HastSettings } from '../model/settings.ts';
 
+type Colors = ReturnType<typeof pc.createColors>;
+
 export interface CliIo {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
+  /** The name that this program was called by: `hastate`, or `hastctl` through a link of that name. */
+  readonly program: string;
   /** A person reads the output on a terminal. */
   readonly terminal: boolean;
+  /** The same of the error output. */
+  readonly errTerminal: boolean;
+  /** Terminals may be coloured: nobody set NO_COLOR. */
+  readonly color: boolean;
   /** From this call on, an interrupt aborts the signal instead of killing the program. */
   readonly interruption?: () => AbortSignal;
 }
@@ -21,6 +30,8 @@ export interface GlobalOptions {
   readonly node?: string;
   readonly control?: string;
   readonly json?: boolean;
+  /** How often `-d` was given. */
+  readonly debug?: number;
 }
 
 export class Cli {
@@ -38,16 +49,20 @@ export class Cli {
     return this.read();
   }
 
+  /** For the output: of a file or a pipe, none. */
+  get colors(): Colors {
+    return pc.createColors(this.io.terminal && this.io.color);
+  }
+
+  get errColors(): Colors {
+    return pc.createColors(this.io.errTerminal && this.io.color);
+  }
+
   get exitCode(): number {
     return this.code;
   }
 
   /** The first failure decides how the command exits. */
-  fail(code: number, message: string): void {
-    this.io.err(`hastate: ${message}\n`);
-    this.exitWith(code);
-  }
-
   exitWith(code: number): void {
     if (this.code === EXIT.ok) this.code = code;
   }
@@ -65,9 +80,14 @@ export class Cli {
     return loadHastConf(config, { node, onWarning });
   }
 
-  /** The daemon of this node: at --control, else where hast.conf says. @throws ConfigFileError */
+  /** The control socket of this node's daemon: --control, else what hast.conf says. @throws ConfigFileError */
+  async controlPath(): Promise<string> {
+    return this.options.control ?? (await this.hast()).control;
+  }
+
+  /** @throws ConfigFileError */
   async daemon(): Promise<ControlClient> {
-    return controlClient(this.options.control ?? (await this.hast()).control);
+    return controlClient(await this.controlPath());
   }
 }
 

@@ -104,7 +104,10 @@ function exchange(
       else fail('control-unreachable', unreachable(path, cause), cause);
     });
     socket.once('close', () =>
-      fail('control-lost', `the daemon at ${path} ended the connection; see its log`),
+      fail(
+        'control-lost',
+        `the daemon at ${path} ended the connection; see its log. A stock hastd knows only status, list and role`,
+      ),
     );
     readLines(socket, (line) => {
       const reply = readReply(line);
@@ -119,7 +122,7 @@ function exchange(
   });
 }
 
-function unreachable(path: string, cause: Error): string {
+export function unreachable(path: string, cause: Error): string {
   const code = 'code' in cause ? cause.code : '';
   if (code === 'EACCES' || code === 'EPERM')
     return `no permission for control socket ${path}; run as root or as the daemon's user`;

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { Cli } from './cli.ts';
 import { CliError, EXIT, exitCodeOf } from './exit.ts';
+import { logLine } from './hastctl-style.ts';
 import { lockLocal, openLocal } from './local-component.ts';
 import type { LocalComponent } from './local-component.ts';
 import { expandNumber } from './sizes.ts';
@@ -17,13 +18,16 @@ import {
 } from '../protocol/hast-metadata.ts';
 import type { DecodedMetadata } from '../protocol/hast-metadata.ts';
 
+/** As for hastctl, 0 means the default; of mediasize, all there is. */
 interface CreateOptions {
   readonly extentsize: number;
   readonly keepdirty: number;
-  readonly mediasize?: number;
+  readonly mediasize: number;
   readonly force?: boolean;
 }
 
+const DEFAULT_EXTENT = 2 * 1024 * 1024;
+const DEFAULT_KEEPDIRTY = 64;
 const MAX_UINT32 = 0xffff_ffff;
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -32,14 +36,14 @@ export function createCommand(program: Command, cli: Cli): void {
     .command('create')
     .description('write fresh metadata on the local components of resources')
     .argument('<name...>', 'resources of hast.conf')
+    .option('-e, --extentsize <size>', 'bytes that one bit of the map stands for, 2M', size('extentsize'), 0)
     .option(
-      '-e, --extentsize <size>',
-      'bytes that one bit of the map stands for',
-      size('extentsize'),
-      2 * 1024 * 1024,
+      '-k, --keepdirty <count>',
+      'extents that stay marked to save map writes, 64',
+      size('keepdirty'),
+      0,
     )
-    .option('-k, --keepdirty <count>', 'extents that stay marked to save map writes', size('keepdirty'), 64)
-    .option('-m, --mediasize <size>', 'use only so much of the component', size('mediasize'))
+    .option('-m, --mediasize <size>', 'use only so much of the component', size('mediasize'), 0)
     .option('--force', 'overwrite the metadata of a resource that was in use')
     .action(async (names: string[], options: CreateOptions) => {
       const hast = await cli.hast();
@@ -47,20 +51,19 @@ export function createCommand(program: Command, cli: Cli): void {
         try {
           const resource = hast.resources.find((known) => known.name === name);
           if (resource === undefined) {
-            throw new CliError(
-              EXIT.data,
-              `hast.conf has no such resource; it has ${hast.resources.map((r) => r.name).join(', ') || 'none'}`,
-            );
+            const known = hast.resources.map((one) => one.name).join(', ') || 'none';
+            logLine(cli, 'ERROR', null, `Unknown resource ${name}.`, `hast.conf has ${known}`);
+            cli.exitWith(EXIT.data);
+            continue;
           }
-          const written = await createOne(resource, options, (warning) =>
-            cli.io.err(`hastate: ${name}: ${warning}\n`),
-          );
+          const written = await createOne(resource, options, (warning) => {
+            logLine(cli, 'WARNING', name, warning);
+          });
           if (cli.options.json === true) cli.print(written, () => '');
         } catch (error) {
-          cli.fail(
-            exitCodeOf(error),
-            `${name}: ${error instanceof CliError ? error.message : describeError(error)}`,
-          );
+          const hint = error instanceof CliError ? error.hint : null;
+          logLine(cli, 'ERROR', name, error instanceof CliError ? error.message : describeError(error), hint);
+          cli.exitWith(exitCodeOf(error));
         }
       }
     });
@@ -69,9 +72,8 @@ export function createCommand(program: Command, cli: Cli): void {
 function size(option: string): (text: string) => number {
   return (text) => {
     const value = expandNumber(text);
-    if (value === null)
-      throw new CliError(EXIT.usage, `${option} '${text}' is no size; write e.g. 4096, 2M or 1g`);
-    return value;
+    if (value !== null) return value;
+    throw new CliError(EXIT.usage, `Invalid ${option}: '${text}' is no size; write e.g. 4096, 2M or 1g`);
   };
 }
 
@@ -86,8 +88,7 @@ async function createOne(
     if (!(await lockLocal(local, component))) {
       warn(`whether a daemon uses ${local} cannot be told without the package @ronomon/direct-io`);
     }
-    const { extentsize, keepdirty } = options;
-    const mediasize = checkedSizes(local, component, options);
+    const { mediasize, extentsize, keepdirty } = checkedSizes(local, component, options);
     const { datasize, localoff } = layout(mediasize, extentsize, component.sectorsize);
     if (datasize < component.sectorsize) {
       throw new CliError(
@@ -110,30 +111,38 @@ async function createOne(
   }
 }
 
-function checkedSizes(local: string, component: LocalComponent, options: CreateOptions): number {
-  const { extentsize, keepdirty } = options;
+/** Refuses in hastctl's words and order what it refuses, then what it should. */
+function checkedSizes(
+  local: string,
+  component: LocalComponent,
+  options: CreateOptions,
+): Required<Pick<CreateOptions, 'mediasize' | 'extentsize' | 'keepdirty'>> {
   const { sectorsize } = component;
-  const mediasize = options.mediasize ?? component.mediasize;
-  const refuse = (message: string): never => {
-    throw new CliError(EXIT.data, message);
+  const mediasize = options.mediasize === 0 ? component.mediasize : options.mediasize;
+  const extentsize = options.extentsize === 0 ? DEFAULT_EXTENT : options.extentsize;
+  const keepdirty = options.keepdirty === 0 ? DEFAULT_KEEPDIRTY : options.keepdirty;
+  const refuse = (message: string, hint: string | null = null): never => {
+    throw new CliError(EXIT.data, message, { hint });
   };
+  if (mediasize > component.mediasize)
+    refuse(
+      `Provided mediasize is larger than provider ${local} size.`,
+      `it has ${component.mediasize} bytes`,
+    );
   if (extentsize < sectorsize)
-    refuse(`extent size ${extentsize} is less than sector size ${sectorsize}; use a multiple of it`);
+    refuse(`Extent size (${extentsize}) is less than sector size (${sectorsize}).`, 'use e.g. 2M');
   if (extentsize % sectorsize !== 0)
-    refuse(`extent size ${extentsize} is no multiple of sector size ${sectorsize}`);
+    refuse(`Extent size (${extentsize}) is not multiple of sector size (${sectorsize}).`, 'use e.g. 2M');
   // hastctl lets this pass and hastd dies of it.
   if (!Number.isInteger(Math.log2(extentsize)))
-    refuse(`extent size ${extentsize} is no power of 2; use e.g. 2M`);
-  if (extentsize > MAX_UINT32) refuse(`extent size ${extentsize} does not fit into 32 bits; use e.g. 2M`);
-  if (keepdirty < 1 || keepdirty > MAX_UINT32)
-    refuse(`keepdirty ${keepdirty} is not between 1 and ${MAX_UINT32}`);
-  if (mediasize > component.mediasize)
-    refuse(`media size ${mediasize} is larger than ${local}, which has ${component.mediasize} bytes`);
+    refuse(`Extent size (${extentsize}) is not power of 2; use e.g. 2M.`);
+  if (extentsize > MAX_UINT32) refuse(`Extent size (${extentsize}) does not fit into 32 bits; use e.g. 2M.`);
+  if (keepdirty > MAX_UINT32) refuse(`Keepdirty (${keepdirty}) is larger than ${MAX_UINT32}.`);
   if (mediasize % sectorsize !== 0)
     refuse(
-      `media size ${mediasize} is no multiple of sector size ${sectorsize}; use -m ${mediasize - (mediasize % sectorsize)}`,
+      `Mediasize (${mediasize}) is not multiple of sector size (${sectorsize}); use -m ${mediasize - (mediasize % sectorsize)}.`,
     );
-  return mediasize;
+  return { mediasize, extentsize, keepdirty };
 }
 
 async function refuseOverwrite(

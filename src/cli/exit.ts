@@ -22,10 +22,17 @@ export const EXIT = {
 /** A failure of the command line itself, with the exit code that it means. */
 export class CliError extends HastateError {
   readonly exitCode: number;
+  /** What to do, where hastctl's words in `message` do not say it. */
+  readonly hint: string | null;
 
-  constructor(exitCode: number, message: string, options?: { cause?: unknown }) {
+  constructor(
+    exitCode: number,
+    message: string,
+    { hint = null, ...options }: { cause?: unknown; hint?: string | null } = {},
+  ) {
     super(`exit-${exitCode}`, message, options);
     this.exitCode = exitCode;
+    this.hint = hint;
   }
 }
 

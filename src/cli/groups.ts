@@ -1,6 +1,6 @@
 /** `hastate groups`: what fails over together, and what a failover would mean now. */
 import type { Command } from 'commander';
-import pc from 'picocolors';
+import type pc from 'picocolors';
 import type { Cli } from './cli.ts';
 import { table } from './table.ts';
 import type { GroupStatus } from '../protocol/control.ts';
@@ -11,19 +11,21 @@ export function groupsCommand(program: Command, cli: Cli): void {
     .description('print failover groups and what a failover would mean now')
     .action(async () => {
       const groups = (await (await cli.daemon()).request('groups')) as GroupStatus[];
-      cli.print(groups, () => groupsText(groups, cli.io.terminal));
+      cli.print(groups, () => groupsText(groups, cli.colors));
     });
 }
 
 const HEADINGS = ['Group', 'Role', 'State', 'Address', 'Now'];
 
-export function groupsText(groups: readonly GroupStatus[], terminal: boolean): string {
+export function groupsText(
+  groups: readonly GroupStatus[],
+  colors: ReturnType<typeof pc.createColors>,
+): string {
   if (groups.length === 0) return 'no groups: hastate.yaml has none, roles are set by hand\n';
   const rows = groups.map((group) => [group.name, group.role, group.state, addressText(group), group.badge]);
   const [heading = '', ...lines] = table([HEADINGS, ...rows])
     .trimEnd()
     .split('\n');
-  const colors = pc.createColors(terminal);
   const painted = lines.map((line, index) => {
     const role = groups[index]?.role;
     if (role === 'primary') return colors.green(line);

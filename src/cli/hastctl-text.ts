@@ -1,74 +1,74 @@
 /** What hastctl prints, to the byte. @see protocols: hast section 9 */
-import pc from 'picocolors';
+import type pc from 'picocolors';
 import { humanize } from './sizes.ts';
-import type { NodeStatus, ResourceStatus } from '../protocol/control.ts';
 import type { HastMetadata } from '../protocol/hast-metadata.ts';
+import type { HastctlRefusal, HastctlStatus } from '../protocol/hastctl.ts';
 
-/** A resource as it was asked for: null where the daemon has none of that name. */
-export interface Selected {
-  readonly name: string;
-  readonly resource: ResourceStatus | null;
-}
+/** A resource as the daemon tells of it, or why it does not. */
+export type Told = HastctlRefusal | HastctlStatus;
 
-/** The resources of these names in this order; all for none or `all`. */
-export function select(status: NodeStatus, names: readonly string[]): Selected[] {
-  if (names.length === 0 || names[0] === 'all') {
-    return status.resources.map((resource) => ({ name: resource.name, resource }));
-  }
-  return names.map((name) => ({
-    name,
-    resource: status.resources.find((resource) => resource.name === name) ?? null,
-  }));
-}
+type Colors = ReturnType<typeof pc.createColors>;
 
-const HEADER = 'Name\tStatus\t Role\t\tComponents\n';
+const HEADER = 'Name\tStatus\t Role\t\tComponents';
 
 /** hastctl's `status`. */
-export function statusText(selected: readonly Selected[], terminal: boolean): string {
-  if (selected.length === 0) return '';
-  const colors = pc.createColors(terminal);
-  const paint = { complete: colors.green, degraded: colors.yellow, '-': colors.dim };
-  const lines = selected.map(({ name, resource }) => {
-    if (resource === null) return `${name}\t${colors.red('ERR1')}\n`;
-    const status = paint[resource.status](resource.status.padEnd(9));
-    const role = resource.role.padEnd(15);
-    return `${name}\t${status}${role}${resource.localpath}\t${resource.remoteaddr}\n`;
+export function statusText(told: readonly Told[], colors: Colors): string {
+  if (told.length === 0) return '';
+  const lines = told.map((one) => {
+    if ('error' in one) return `${one.name}\t${colors.red(`ERR${one.error}`)}\n`;
+    const status = paintStatus(one, colors)((one.worker?.status ?? '-').padEnd(9));
+    return `${one.name}\t${status}${one.role.padEnd(15)}${one.localpath}\t${one.remoteaddr}\n`;
   });
-  return HEADER + lines.join('');
+  return `${colors.bold(HEADER)}\n${lines.join('')}`;
 }
 
-/** hastctl's `list`. What only a connected or primary engine has is 0 elsewhere. */
-export function listText(selected: readonly Selected[], pid: number): string {
-  return selected.map(({ name, resource }) => oneResource(name, resource, pid)).join('');
+function paintStatus({ worker }: HastctlStatus, colors: Colors): (text: string) => string {
+  if (worker === null) return colors.dim;
+  return worker.status === 'complete' ? colors.green : colors.yellow;
 }
 
-function oneResource(name: string, resource: ResourceStatus | null, pid: number): string {
-  if (resource === null) return `${name}:\n  error: 1\n`;
-  const working = resource.status !== '-';
-  const extentsize = working ? resource.extentsize : 0;
-  const dirty = working ? resource.dirtyBytes : 0;
-  const { counters } = resource;
+/** hastctl's `list`. */
+export function listText(told: readonly Told[], colors: Colors): string {
+  return told.map((one) => oneResource(one, colors)).join('');
+}
+
+const NOTHING = {
+  ...{ status: null, dirty: 0, extentsize: 0, keepdirty: 0 },
+  statistics: {
+    ...{ read: 0, write: 0, delete: 0, flush: 0, activemapUpdate: 0 },
+    ...{ readError: 0, writeError: 0, deleteError: 0, flushError: 0 },
+  },
+  queues: { idle: 0, local: 0, send: 0, recv: 0, done: 0 },
+} as const;
+
+function oneResource(one: Told, colors: Colors): string {
+  const heading = colors.bold(`${one.name}:`);
+  if ('error' in one) return `${heading}\n  ${colors.red(`error: ${one.error}`)}\n`;
+  const worker = one.worker ?? NOTHING;
+  const { statistics: count, queues, status } = worker;
+  const failed = count.readError + count.writeError + count.deleteError + count.flushError > 0;
+  const errors = failed ? colors.red : String;
   return [
-    `${name}:`,
-    `  role: ${resource.role}`,
-    `  provname: ${resource.provname}`,
-    `  localpath: ${resource.localpath}`,
-    `  extentsize: ${extentsize} (${humanize(extentsize)})`,
-    `  keepdirty: ${working ? resource.keepdirty : 0}`,
-    `  remoteaddr: ${resource.remoteaddr}`,
-    ...(resource.sourceaddr === null ? [] : [`  sourceaddr: ${resource.sourceaddr}`]),
-    `  replication: ${resource.replication}`,
-    ...(working ? [`  status: ${resource.status}`, `  workerpid: ${pid}`] : []),
-    `  dirty: ${dirty} (${humanize(dirty)})`,
+    heading,
+    `  role: ${one.role}`,
+    `  provname: ${one.provname}`,
+    `  localpath: ${one.localpath}`,
+    `  extentsize: ${worker.extentsize} (${humanize(worker.extentsize)})`,
+    `  keepdirty: ${worker.keepdirty}`,
+    `  remoteaddr: ${one.remoteaddr}`,
+    ...(one.sourceaddr === null ? [] : [`  sourceaddr: ${one.sourceaddr}`]),
+    `  replication: ${one.replication}`,
+    ...(status === null ? [] : [`  status: ${paintStatus(one, colors)(status)}`]),
+    ...(one.workerpid === 0 ? [] : [`  workerpid: ${one.workerpid}`]),
+    `  dirty: ${worker.dirty} (${humanize(worker.dirty)})`,
     '  statistics:',
-    `    reads: ${counters.reads}`,
-    `    writes: ${counters.writes}`,
-    `    deletes: ${counters.deletes}`,
-    `    flushes: ${counters.flushes}`,
-    `    activemap updates: ${counters.activemapUpdates}`,
-    `    local errors: read: ${counters.readErrors}, write: ${counters.writeErrors}, delete: ${counters.deleteErrors}, flush: ${counters.flushErrors}`,
-    // Our engine has no such queues; whoever parses hastctl's output finds the line.
-    '    queues: local: 0, send: 0, recv: 0, done: 0, idle: 0',
+    `    reads: ${count.read}`,
+    `    writes: ${count.write}`,
+    `    deletes: ${count.delete}`,
+    `    flushes: ${count.flush}`,
+    `    activemap updates: ${count.activemapUpdate}`,
+    `    local errors: ${errors(`read: ${count.readError}, write: ${count.writeError}, delete: ${count.deleteError}, flush: ${count.flushError}`)}`,
+    `    queues: local: ${queues.local}, send: ${queues.send}, recv: ${queues.recv}, done: ${queues.done}, idle: ${queues.idle}`,
     '',
   ].join('\n');
 }

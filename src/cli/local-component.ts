@@ -6,6 +6,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 import { CliError, EXIT } from './exit.ts';
+import { capitalized } from './meet.ts';
 import { systemText } from '../config/files.ts';
 
 export interface LocalComponent {
@@ -27,8 +28,10 @@ export async function openLocal(path: string, flags: 'r' | 'r+'): Promise<LocalC
   try {
     file = await open(path, flags);
   } catch (cause) {
-    const message = `cannot open ${path}: ${systemText(cause)}; create or attach it, or correct 'local' in hast.conf`;
-    throw new CliError(EXIT.noInput, message, { cause });
+    throw new CliError(EXIT.noInput, `Unable to open ${path}: ${capitalized(systemText(cause))}.`, {
+      cause,
+      hint: "create or attach it, or correct 'local' in hast.conf",
+    });
   }
   try {
     const { mediasize, sectorsize } = await geometry(path, await file.stat());

@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** `hastate`: the command line. */
+import { basename } from 'node:path';
+
 import { run } from './run.ts';
 
 // A reader that went away, as `head` does, is the end and no error.
@@ -8,7 +10,10 @@ process.stdout.on('error', () => process.exit());
 const code = await run(process.argv.slice(2), {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
+  program: basename(process.argv[1] ?? '') === 'hastctl' ? 'hastctl' : 'hastate',
   terminal: process.stdout.isTTY,
+  errTerminal: process.stderr.isTTY,
+  color: (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb',
   interruption() {
     const interrupted = new AbortController();
     process.once('SIGINT', () => interrupted.abort());

@@ -1,13 +1,15 @@
 /** The command line from its words to its exit code. */
 import { Command, CommanderError } from 'commander';
+import type { HelpContext } from 'commander';
 import { checkCommand } from './check.ts';
 import { Cli } from './cli.ts';
 import type { CliIo, GlobalOptions } from './cli.ts';
 import { createCommand } from './create.ts';
 import { dumpCommand } from './dump.ts';
 import { eventsCommand } from './events.ts';
-import { EXIT, exitCodeOf } from './exit.ts';
+import { CliError, EXIT, exitCodeOf } from './exit.ts';
 import { groupsCommand } from './groups.ts';
+import { HASTCTL_COMMANDS, logLine, speakAsHastctl, usage } from './hastctl-style.ts';
 import { promoteCommand } from './promote.ts';
 import { roleCommand } from './role.ts';
 import { listCommand, statusCommand } from './status.ts';
@@ -24,14 +26,31 @@ const COMMANDS = [
   ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, stopCommand],
 ];
 
+/** Words without a command are bad usage, which is told as hastctl tells it. */
+class Program extends Command {
+  readonly #tellUsage: () => void;
+
+  constructor(name: string, tellUsage: () => void) {
+    super(name);
+    this.#tellUsage = tellUsage;
+  }
+
+  override outputHelp(context?: HelpContext | ((text: string) => string)): void {
+    const options = typeof context === 'object' ? context : undefined;
+    if (options?.error === true) this.#tellUsage();
+    else super.outputHelp(options);
+  }
+}
+
 /**
  * Runs one command.
  * @param args the words after the program's name
  * @returns the exit code; everything that went wrong was said in one line each, on `io.err`
  */
 export async function run(args: readonly string[], io: CliIo): Promise<number> {
-  const program = new Command('hastate');
+  const program = new Program(io.program, () => io.err(usage(io.program)));
   const cli = new Cli(io, () => program.opts<GlobalOptions>());
+  let running = '';
   program
     .description('failover of replicated disks')
     .option('-c, --config <file>', 'hast.conf', DEFAULT_HAST_CONF)
@@ -39,23 +58,38 @@ export async function run(args: readonly string[], io: CliIo): Promise<number> {
     .option('-n, --node <name>', "this node's name in both files")
     .option('--control <path>', "the daemon's socket, instead of hast.conf's")
     .option('--json', 'print for programs')
-    .option('-d, --debug', 'print where errors come from')
+    .option('-d, --debug', 'tell more; where errors come from', (_, often: number) => often + 1, 0)
     .exitOverride()
-    .configureOutput({ writeOut: io.out, writeErr: io.err });
+    .configureOutput({ writeOut: io.out, writeErr: io.err })
+    .hook('preAction', (_, action) => {
+      running = action.name();
+    });
   for (const register of COMMANDS) register(program, cli);
+  for (const command of program.commands) {
+    if (HASTCTL_COMMANDS.includes(command.name())) speakAsHastctl(command, cli);
+  }
+  program.helpOption('--help', 'display help').showHelpAfterError(usage(io.program).trimEnd());
+  if (io.program === 'hastctl') speakAsHastctl(program, cli);
   try {
     await registerDemo(program, args);
     await program.parseAsync(args, { from: 'user' });
     return cli.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    io.err(`${explain(error, program.opts<{ debug?: boolean }>().debug === true)}\n`);
+    if (HASTCTL_COMMANDS.includes(running)) tellAsHastctl(cli, error);
+    else io.err(`${explain(error, cli.options.debug ?? 0)}\n`);
     return exitCodeOf(error);
   }
 }
 
-function explain(error: unknown, debug: boolean): string {
-  if (debug && error instanceof Error) return error.stack ?? error.message;
+function tellAsHastctl(cli: Cli, error: unknown): void {
+  if (error instanceof ConfigFileError || !(error instanceof HastateError))
+    cli.io.err(`${explain(error, cli.options.debug ?? 0)}\n`);
+  else logLine(cli, 'ERROR', null, error.message, error instanceof CliError ? error.hint : null);
+}
+
+function explain(error: unknown, debug: number): string {
+  if (debug > 0 && error instanceof Error) return error.stack ?? error.message;
   // Diagnostics say their place first, so that editors find it.
   if (error instanceof ConfigFileError) return error.message;
   if (error instanceof HastateError) return `hastate: ${error.message}`;

@@ -1,10 +1,14 @@
 /** `hastate status` and `hastate list`: resources as hastctl prints them. */
 import type { Command } from 'commander';
 import type { Cli } from './cli.ts';
-import { EXIT } from './exit.ts';
-import { listText, select, statusText } from './hastctl-text.ts';
-import type { Selected } from './hastctl-text.ts';
-import type { NodeStatus } from '../protocol/control.ts';
+import { groupsText } from './groups.ts';
+import { listText, statusText } from './hastctl-text.ts';
+import type { Told } from './hastctl-text.ts';
+import { meet, orRefused } from './meet.ts';
+import { humanize } from './sizes.ts';
+import type { NodeStatus, ResourceStatus } from '../protocol/control.ts';
+import { HASTCTL_ERROR } from '../protocol/hastctl.ts';
+import { asHastctlStatus } from '../protocol/hastctl-status.ts';
 
 export function statusCommand(program: Command, cli: Cli): void {
   program
@@ -12,12 +16,14 @@ export function statusCommand(program: Command, cli: Cli): void {
     .description('print role and state of resources, one line each')
     .argument('[name...]', 'resources, or all')
     .action(async (names: string[]) => {
-      const status = await ask(cli);
-      const selected = select(status, names);
-      cli.print({ ...status, resources: present(cli, selected) }, () =>
-        statusText(selected, cli.io.terminal),
+      const { told, node } = await ask(cli, names);
+      cli.print(
+        node === null
+          ? { daemon: 'hastd', resources: forPrograms(told, null) }
+          : { ...node, resources: forPrograms(told, node) },
+        () => statusText(told, cli.colors),
       );
-      if (cli.io.terminal && cli.options.json !== true) remarks(cli, status, selected);
+      if (cli.io.terminal && cli.options.json !== true && node !== null) forPeople(cli, node, told);
     });
 }
 
@@ -27,30 +33,72 @@ export function listCommand(program: Command, cli: Cli): void {
     .description('print all that is known of resources')
     .argument('[name...]', 'resources, or all')
     .action(async (names: string[]) => {
-      const status = await ask(cli);
-      const selected = select(status, names);
-      cli.print(present(cli, selected), () => listText(selected, status.pid));
+      const { told, node } = await ask(cli, names);
+      cli.print(forPrograms(told, node), () => listText(told, cli.colors));
     });
 }
 
-async function ask(cli: Cli): Promise<NodeStatus> {
-  return (await (await cli.daemon()).request('status')) as NodeStatus;
+/** What was asked for, and the whole node unless a stock hastd answers. The first error is the exit code. */
+async function ask(
+  cli: Cli,
+  names: readonly string[],
+): Promise<{ told: readonly Told[]; node: NodeStatus | null }> {
+  const met = await meet(cli, names);
+  const node = 'daemon' in met ? ((await met.daemon.request('status')) as NodeStatus) : null;
+  const told = node === null && 'hastd' in met ? toldBy(orRefused(met.hastd.said)) : select(node, names);
+  for (const one of told) if ('error' in one) cli.exitWith(one.error);
+  return { told, node };
 }
 
-/** The ones that exist; the others decide the exit code, as hastctl's error 1 does. */
-function present(cli: Cli, selected: readonly Selected[]): object[] {
-  return selected.flatMap<object>(({ name, resource }) => {
-    if (resource !== null) return [resource];
-    cli.exitWith(EXIT.unknownName);
-    return cli.options.json === true ? [{ name, error: 'there is no such resource' }] : [];
+function toldBy(reply: ReturnType<typeof orRefused>): readonly Told[] {
+  return reply.kind === 'status' ? reply.resources : [];
+}
+
+/** The resources of these names in this order; all for none or a first `all`, as hastd takes it. */
+function select(node: NodeStatus | null, names: readonly string[]): Told[] {
+  const known = new Map(
+    (node?.resources ?? []).map((one) => [one.name, asHastctlStatus(one, node?.pid ?? 0)]),
+  );
+  const wanted = names.length === 0 || names[0] === 'all' ? [...known.keys()] : names;
+  return wanted.map((name) => known.get(name) ?? { name, error: HASTCTL_ERROR.NO_ENTRY });
+}
+
+/** Of our own daemon all that it tells; of a hastd the same names, as far as it knows them. */
+function forPrograms(told: readonly Told[], node: NodeStatus | null): object[] {
+  return told.map((one) => {
+    if ('error' in one) {
+      const unknown = one.error === HASTCTL_ERROR.NO_ENTRY;
+      return {
+        name: one.name,
+        error: unknown ? 'there is no such resource' : `hastd says error ${one.error}`,
+      };
+    }
+    const { worker, ...rest } = one;
+    const own = node?.resources.find(({ name }) => name === one.name);
+    if (own !== undefined) return own;
+    return { ...rest, ...worker, status: worker?.status ?? '-' };
   });
 }
 
 /** What hastctl has no words for; only where nobody parses the output. */
-function remarks(cli: Cli, status: NodeStatus, selected: readonly Selected[]): void {
-  for (const { name, resource } of selected) {
-    const remark = resource?.error ?? resource?.held ?? null;
+function forPeople(cli: Cli, node: NodeStatus, told: readonly Told[]): void {
+  if (node.groups.length > 0) cli.io.out(`\n${groupsText(node.groups, cli.colors)}`);
+  for (const { name } of told) {
+    const resource = node.resources.find((one) => one.name === name);
+    const remark = resource === undefined ? null : (resource.error ?? resource.held ?? progress(resource));
     if (remark !== null) cli.io.err(`${name}: ${remark}\n`);
   }
-  for (const warning of status.warnings) cli.io.err(`${status.node}: ${warning}\n`);
+  for (const warning of node.warnings) cli.io.err(`${node.node}: ${warning}\n`);
+}
+
+function progress({ sync }: ResourceStatus): string | null {
+  if (sync === null) return null;
+  const { direction, doneBytes, totalBytes, startedMsAgo } = sync;
+  const percent = totalBytes === 0 ? 100 : Math.floor((doneBytes * 100) / totalBytes);
+  const left =
+    doneBytes === 0 ? null : Math.ceil(((totalBytes - doneBytes) / doneBytes) * (startedMsAgo / 1000));
+  return (
+    `synchronizes ${direction === 'toPeer' ? 'to' : 'from'} the other node: ${humanize(doneBytes)} of ` +
+    `${humanize(totalBytes)} (${percent} %)${left === null ? '' : `, about ${left} s to go`}`
+  );
 }

@@ -10,8 +10,8 @@ export interface ControlHandlers {
     request: ControlRequest,
     client: { signal: AbortSignal; push: (event: JournalEvent) => void },
   ): Promise<unknown>;
-  /** The reply to one frame of hastctl, header included. */
-  handleHastctl?(frame: Buffer): Promise<Buffer>;
+  /** The reply to one frame of hastctl, header included. Aborted when the client is gone. */
+  handleHastctl?(frame: Buffer, signal: AbortSignal): Promise<Buffer>;
 }
 
 const MAX_REQUEST_BYTES = 64 * 1024;
@@ -98,8 +98,8 @@ export class ControlClient {
     // hastctl asks once for each connection; what follows the frame is nobody's.
     this.leaving = true;
     this.pending++;
-    handlers.handleHastctl(buffered.subarray(0, length)).then(
-      (reply) => socket.end(reply, () => socket.destroy()),
+    handlers.handleHastctl(buffered.subarray(0, length), this.gone.signal).then(
+      (reply) => this.farewell(reply),
       () => socket.destroy(),
     );
   }
@@ -180,10 +180,15 @@ export class ControlClient {
     if (this.leaving) return;
     this.leaving = true;
     const reply: ControlReply = { id, ok: false, error: { code, message } };
-    this.socket.end(`${JSON.stringify(reply)}\n`, () => this.socket.destroy());
+    this.farewell(`${JSON.stringify(reply)}\n`);
+    this.abort();
+  }
+
+  /** The last words to a client; one that does not read is not waited for. */
+  private farewell(words: string | Buffer): void {
+    this.socket.end(words, () => this.socket.destroy());
     const timer = setTimeout(() => this.socket.destroy(), FAREWELL_MS);
     this.socket.once('close', () => clearTimeout(timer));
-    this.abort();
   }
 
   private abort(): void {

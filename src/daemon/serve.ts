@@ -83,7 +83,11 @@ export async function serve(args: Arguments, version: string): Promise<void> {
   const wantsPidfile = args.pidfile !== null || !args.foreground || detached;
   const pidfile = new Swappable((path: string) => takePidfile(path));
   const control = new Swappable<ControlServer>((path) =>
-    createControlServer({ path, handle: (request, { signal, push }) => node.command(request, push, signal) }),
+    createControlServer({
+      path,
+      handle: (request, { signal, push }) => node.command(request, push, signal),
+      handleHastctl: (frame, signal) => node.hastctl(frame, signal),
+    }),
   );
   const reloader: Reloader = new Reloader({
     args,

@@ -2,7 +2,7 @@
 import type { GroupStatus, NodeStatus, ResourceStatus } from '../protocol/control.ts';
 
 import { mayPromote } from '../model/decision.ts';
-import { noCounters } from '../replication/core.ts';
+import { NO_QUEUES, noCounters } from '../replication/core.ts';
 import type { Group } from './bind/group.ts';
 import { heardOn } from './bind/evidence.ts';
 import type { Member } from './bind/members.ts';
@@ -32,6 +32,7 @@ function resourceStatus(member: Member, device: string | null): ResourceStatus {
     export: exportOf(snapshot),
     device,
     counters: snapshot?.counters ?? noCounters(),
+    queues: snapshot?.queues ?? NO_QUEUES,
     error: member.error,
     peerTimeoutMs: snapshot?.peerTimeoutMs ?? null,
     peerProblem: snapshot?.peerProblem ?? null,
@@ -89,6 +90,14 @@ export interface StatusSources {
   readonly groups: ReadonlyMap<string, Group>;
   readonly version: string;
   device(resource: string): string | null;
+}
+
+/** How long an engine may take to tell its counters; after that the last known ones are shown. ms */
+const REFRESH_MS = 500;
+
+/** Asks the engines for their counters: events tell of changes, not of every request. Never rejects. */
+export async function refresh(sources: StatusSources): Promise<void> {
+  await Promise.all([...sources.members.values()].map((member) => member.refresh(REFRESH_MS)));
 }
 
 export function nodeStatus(runtime: Runtime, sources: StatusSources): NodeStatus {

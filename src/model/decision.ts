@@ -4,16 +4,11 @@
  * @see SAFETY B1-B8, D1, D4, D5, E1, F
  */
 import type { Evidence, MemberEvidence } from './evidence.ts';
+import { type Findings, refuse, wait } from './findings.ts';
+import { forced, judgeMember } from './member-decision.ts';
+import { lastHeard, peerPresence, silentSince } from './presence.ts';
 import { compareEpochs, type Epoch, NO_EPOCH } from './record.ts';
-import { PATHS } from './roles.ts';
-import type { Reason, Verdict } from './verdict.ts';
-
-interface Findings {
-  readonly refusals: Reason[];
-  readonly waits: { readonly reason: Reason; readonly retryInMs: number | null }[];
-  readonly grounds: Reason[];
-  next: string | null;
-}
+import type { Verdict } from './verdict.ts';
 
 export function mayPromote(evidence: Evidence): Verdict {
   const found: Findings = { refusals: [], waits: [], grounds: [], next: null };
@@ -49,51 +44,6 @@ export function mayPromote(evidence: Evidence): Verdict {
 /** The highest epoch of the group's members: a torn group update is repaired above it. */
 export function groupEpoch(members: readonly MemberEvidence[]): Epoch {
   return members.reduce((highest, m) => (m.epoch.number > highest.number ? m.epoch : highest), NO_EPOCH);
-}
-
-/** When the peer was last heard on any path, or null. ms. */
-export function lastHeard(evidence: Evidence): number | null {
-  return PATHS.reduce<number | null>((latest, path) => {
-    const at = evidence.heardAt[path];
-    return at !== null && (latest === null || at > latest) ? at : latest;
-  }, null);
-}
-
-export type PeerPresence = 'none' | 'alive' | 'silent' | 'dead' | 'fenced';
-
-/** What the silence of the peer amounts to now. @see SAFETY D, B6 */
-export function peerPresence(evidence: Evidence): PeerPresence {
-  if (evidence.peer === null) return 'none';
-  const heard = lastHeard(evidence);
-  if (evidence.fencedAt !== null && evidence.fencedAt >= (heard ?? 0)) return 'fenced';
-  if (evidence.certainDeathAt !== null && evidence.certainDeathAt >= (heard ?? 0)) return 'dead';
-  return evidence.now - silentSince(evidence) >= evidence.timing.promotionDelayMs ? 'silent' : 'alive';
-}
-
-/** From when on the peer's silence counts: not from before we ran, nor from while we stood still. */
-function silentSince(evidence: Evidence): number {
-  return Math.max(lastHeard(evidence) ?? evidence.startedAt, evidence.startedAt, evidence.awakeSince);
-}
-
-function forced(evidence: Evidence): boolean {
-  return evidence.trigger.kind === 'operator' && evidence.trigger.force;
-}
-
-function refuse(found: Findings, rule: string, code: string, text: string, next?: string): void {
-  found.refusals.push({ rule, code, text });
-  if (next !== undefined) found.next ??= next;
-}
-
-function wait(
-  found: Findings,
-  rule: string,
-  code: string,
-  text: string,
-  retryInMs: number | null = null,
-  next?: string,
-): void {
-  found.waits.push({ reason: { rule, code, text }, retryInMs });
-  if (next !== undefined) found.next ??= next;
 }
 
 function judgeMachine(evidence: Evidence, found: Findings): void {
@@ -284,98 +234,6 @@ function judgeLivingPeer(evidence: Evidence, found: Findings, peer: string): voi
   } else {
     found.grounds.push({ rule: 'B5', code: 'consent', text: `${peer} is not primary and agrees` });
   }
-}
-
-function judgeMember(evidence: Evidence, member: MemberEvidence, found: Findings): void {
-  const name = member.resource;
-  if (member.soleOwner) {
-    found.grounds.push({
-      rule: 'B4',
-      code: 'sole-owner',
-      text: `${name}: the record says that only this node has the data`,
-    });
-    return;
-  }
-  if (member.state === 'virgin') {
-    judgeVirgin(evidence, member, found);
-    return;
-  }
-  if (member.freshness.kind === 'inSync') {
-    judgeLinkLoss(evidence, member, found);
-    return;
-  }
-  if (forced(evidence)) {
-    found.grounds.push({
-      rule: 'B2',
-      code: 'forced',
-      text: `${name} is ${describe(member)}, and an operator forced it`,
-    });
-    return;
-  }
-  const rule = member.freshness.kind === 'unknown' ? 'B4' : 'B2';
-  refuse(
-    found,
-    rule,
-    `member-${member.freshness.kind}`,
-    `${name} is ${describe(member)}: let it resync from ${evidence.peer ?? 'the peer'}`,
-    'hastate promote GROUP --force --reason TEXT (accepts the loss of what is missing here)',
-  );
-}
-
-function describe(member: MemberEvidence): string {
-  switch (member.freshness.kind) {
-    case 'behind':
-      return `behind by ${member.freshness.extents} extents`;
-    case 'unknown':
-      return `of unknown freshness (${member.freshness.why})`;
-    case 'inconsistent':
-      return 'inconsistent (a resync stopped half way)';
-    case 'outdated':
-      return 'outdated';
-    case 'inSync':
-      return 'in sync';
-  }
-}
-
-function judgeVirgin(evidence: Evidence, member: MemberEvidence, found: Findings): void {
-  const peerIsVirgin = evidence.report?.virgin === true && peerPresence(evidence) === 'alive';
-  if (evidence.peer === null || evidence.trigger.kind === 'operator' || peerIsVirgin) {
-    found.grounds.push({
-      rule: 'B4',
-      code: 'virgin',
-      text: `${member.resource} is new here${peerIsVirgin ? ' and on the peer' : ''}`,
-    });
-    return;
-  }
-  refuse(
-    found,
-    'B4',
-    'virgin-alone',
-    `${member.resource} was never used and the peer's copy cannot be seen: start the other node, or promote by hand`,
-    'hastate promote GROUP',
-  );
-}
-
-function judgeLinkLoss(evidence: Evidence, member: MemberEvidence, found: Findings): void {
-  const { dataLinkDownAt } = member;
-  const heard = lastHeard(evidence);
-  const heardLater =
-    dataLinkDownAt !== null && heard !== null && heard > dataLinkDownAt + evidence.timing.holdMs;
-  // Who is not primary and has the same history on record did not go on alone; one who hands over sends its record.
-  const didNotGoOn =
-    evidence.trigger.kind === 'handover' ||
-    (evidence.report?.primary === false && member.peerAgrees === true);
-  if (heardLater && !didNotGoOn && !forced(evidence)) {
-    refuse(
-      found,
-      'B3',
-      'heard-after-link-loss',
-      `${member.resource}: the data link died and ${evidence.peer ?? 'the peer'} was still heard ${Math.round(heard - dataLinkDownAt)} ms later: it may have gone on alone`,
-      'hastate promote GROUP --force --reason TEXT (accepts the loss of what is missing here)',
-    );
-    return;
-  }
-  found.grounds.push({ rule: 'B2', code: 'in-sync', text: `${member.resource} is in sync` });
 }
 
 function judgeReferences(evidence: Evidence, found: Findings): void {

@@ -2,7 +2,7 @@
  * Whether a node should try to become primary at all. `mayPromote` says whether it may;
  * this says whether anybody wants it to. Pure.
  */
-import { peerPresence } from './decision.ts';
+import { peerPresence } from './presence.ts';
 import type { Evidence } from './evidence.ts';
 import type { CarpState, NodeName } from './roles.ts';
 

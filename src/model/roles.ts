@@ -2,6 +2,12 @@
 export type NodeName = string;
 /** HAST role of one resource on one node. Never mix with a CARP state. */
 export type HastRole = 'init' | 'primary' | 'secondary';
+export const HAST_ROLES: readonly HastRole[] = ['init', 'primary', 'secondary'];
+
+export function isHastRole(word: string): word is HastRole {
+  return HAST_ROLES.some((role) => role === word);
+}
+
 /** State of one CARP/VRRP instance on one node. Never mix with a HAST role. */
 export type CarpState = 'INIT' | 'BACKUP' | 'MASTER';
 /** When a write is acknowledged (SAFETY A2). */

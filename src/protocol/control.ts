@@ -85,6 +85,18 @@ export interface ResourceCounters {
   readonly flushErrors: number;
 }
 
+/**
+ * Requests on their way, named as hastctl lists them: at work here, waiting to be sent, waiting for
+ * the other node's answer, done and not answered yet; and how many of 128 KiB would be taken now.
+ */
+export interface ResourceQueues {
+  readonly local: number;
+  readonly send: number;
+  readonly recv: number;
+  readonly done: number;
+  readonly idle: number;
+}
+
 export interface ResourceStatus {
   readonly name: string;
   readonly provname: string;
@@ -111,12 +123,25 @@ export interface ResourceStatus {
   /** Device path where one is attached. */
   readonly device: string | null;
   readonly counters: ResourceCounters;
+  readonly queues: ResourceQueues;
   /** Why the resource cannot be used, or null. */
   readonly error: string | null;
   /** A peer that died is noticed within this time, traffic or not. ms; null while the disk is not open. */
   readonly peerTimeoutMs: number | null;
   /** Why the data link was refused last, by this node or by the peer; null since it was made. */
   readonly peerProblem: string | null;
+}
+
+/** What `role` did to one resource. */
+export interface RoleResult {
+  readonly resource: string;
+  /** Before; null for an unknown resource. */
+  readonly previous: HastRole | null;
+  /** Why it did not get its role, and a stable code for that; or null. */
+  readonly error: string | null;
+  readonly code: string | null;
+  /** What hastctl is told, and exits with: 0, a number of hastd (1 unknown) or a FreeBSD errno. */
+  readonly number: number;
 }
 
 export interface GroupStatus {

@@ -13,6 +13,7 @@ export const HASTCTL_CMD = { SETROLE: 1, STATUS: 2 } as const;
 export const HASTCTL_ERROR = { NO_ENTRY: 1, INVALID: 2, UNIMPLEMENTED: 4 } as const;
 
 const ROLE_NUMBERS: Readonly<Record<HastRole, number>> = { init: 1, primary: 2, secondary: 3 };
+const INTRODUCTION = 'hastate';
 const MAX_RESOURCES = 4096;
 
 export interface HastctlRequest {
@@ -20,8 +21,10 @@ export interface HastctlRequest {
   readonly cmd: number;
   /** Only of SETROLE; null when absent or unknown, which is answered with INVALID. */
   readonly role: HastRole | null;
-  /** As asked for: `all` means every one. Empty is answered with INVALID. */
+  /** As asked for: a first `all` means every one. Empty is answered with INVALID. */
   readonly resources: readonly string[];
+  /** Our own command line asks who answers. hastd looks fields up by name and does not see this one. */
+  readonly introduces?: boolean;
 }
 
 export interface HastctlStatistics {
@@ -75,6 +78,8 @@ export interface HastctlRefusal {
 export type HastctlReply =
   /** The whole request failed. */
   | { readonly kind: 'error'; readonly error: number }
+  /** A hastated answers a request that introduces: ask it in its own protocol. */
+  | { readonly kind: 'hastate'; readonly version: string }
   | {
       readonly kind: 'setrole';
       readonly resources: readonly (
@@ -87,6 +92,7 @@ export function encodeHastctlRequest(request: HastctlRequest): Buffer {
   const fields: NvField[] = [{ name: 'cmd', type: 'uint8', value: request.cmd }];
   if (request.role !== null) fields.push({ name: 'role', type: 'uint8', value: ROLE_NUMBERS[request.role] });
   request.resources.forEach((value, i) => fields.push({ name: `resource${i}`, type: 'string', value }));
+  if (request.introduces === true) fields.push({ name: INTRODUCTION, type: 'uint8', value: 1 });
   return Buffer.concat(encodeFrame(HAST_VERSION, fields));
 }
 
@@ -101,13 +107,16 @@ export function decodeHastctlRequest(nv: NvMap): HastctlRequest {
     if (name === undefined) break;
     resources.push(name);
   }
-  return { cmd, role: roleOf((role) => ROLE_NUMBERS[role] === number), resources };
+  const role = ROLES.find((one) => ROLE_NUMBERS[one] === number) ?? null;
+  return { cmd, role, resources, ...(nv.has(INTRODUCTION) ? { introduces: true } : {}) };
 }
 
 export function encodeHastctlReply(reply: HastctlReply): Buffer {
   const fields: NvField[] = [];
   if (reply.kind === 'error') {
     fields.push({ name: 'error', type: 'int16', value: reply.error });
+  } else if (reply.kind === 'hastate') {
+    fields.push({ name: INTRODUCTION, type: 'string', value: reply.version });
   } else if (reply.kind === 'setrole') {
     reply.resources.forEach((resource, i) => {
       fields.push({ name: `resource${i}`, type: 'string', value: resource.name });
@@ -184,6 +193,8 @@ function statusFields(resource: HastctlRefusal | HastctlStatus, i: number): NvFi
 export function decodeHastctlReply(nv: NvMap, kind: 'setrole' | 'status'): HastctlReply {
   const error = nv.number('error', 'int16');
   if (error !== undefined && error !== 0) return { kind: 'error', error };
+  const version = nv.string(INTRODUCTION);
+  if (version !== undefined) return { kind: 'hastate', version };
   const names: string[] = [];
   for (let i = 0; i < MAX_RESOURCES; i++) {
     const name = nv.string(`resource${i}`);
@@ -223,8 +234,9 @@ function readStatus(nv: NvMap, name: string, i: number): HastctlStatus {
     remoteaddr: text('remoteaddr'),
     sourceaddr: nv.string(`sourceaddr${i}`) ?? null,
     replication: word(MODES, text('replication'), `replication${i}`),
-    checksum: word(CHECKSUMS, text('checksum'), `checksum${i}`),
-    compression: word(COMPRESSIONS, text('compression'), `compression${i}`),
+    // hastd of FreeBSD 8 has neither.
+    checksum: word(CHECKSUMS, nv.string(`checksum${i}`) ?? 'none', `checksum${i}`),
+    compression: word(COMPRESSIONS, nv.string(`compression${i}`) ?? 'none', `compression${i}`),
     role: word(ROLES, text('role'), `role${i}`),
     workerpid: nv.number(`workerpid${i}`, 'int32') ?? 0,
     worker:
@@ -259,10 +271,6 @@ function readStatus(nv: NvMap, name: string, i: number): HastctlStatus {
 
 function isRole(value: string): value is HastRole {
   return value in ROLE_NUMBERS;
-}
-
-function roleOf(matches: (role: HastRole) => boolean): HastRole | null {
-  return ROLES.find(matches) ?? null;
 }
 
 function word<T extends string>(allowed: readonly T[], value: string | undefined, field: string): T {

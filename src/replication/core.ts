@@ -2,7 +2,7 @@
 import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
 import type { HastRole, NodeName } from '../model/roles.ts';
 import type { Timing } from '../model/timing.ts';
-import type { ResourceCounters } from '../protocol/control.ts';
+import type { ResourceCounters, ResourceQueues } from '../protocol/control.ts';
 import type { HastMetadata } from '../protocol/hast-metadata.ts';
 import type { ActiveMap } from './activemap.ts';
 import type { EngineEvent, EngineSetup } from './messages.ts';
@@ -32,6 +32,9 @@ export function noCounters(): MutableCounters {
     flushErrors: 0,
   };
 }
+
+/** Of a resource that takes no requests. */
+export const NO_QUEUES: ResourceQueues = { local: 0, send: 0, recv: 0, done: 0, idle: 0 };
 
 export interface EngineCore {
   /** Replaced as a whole when `settings` come: not to be kept. */

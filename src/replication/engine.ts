@@ -394,6 +394,7 @@ class ResourceEngine implements Engine {
       up: secondary?.up ?? false,
       downAt: secondary?.downAt ?? this.#downAt,
       exported: this.#export,
+      queues: secondary?.queues() ?? null,
     });
   }
 }

@@ -103,6 +103,10 @@ export class Link {
   get outstanding(): number {
     return this.#outstanding.length - this.#head;
   }
+  /** Of these, the ones that wait until the socket takes more. */
+  get unsent(): number {
+    return this.#backlog.length;
+  }
 
   /** At most MAXPHYS bytes. `data` is not changed and must not be until the answer. */
   request(

@@ -7,7 +7,7 @@ import type { HastRole, NodeName } from '../model/roles.ts';
 import type { ResourceSettings } from '../model/settings.ts';
 import type { Timing } from '../model/timing.ts';
 import type { OpenExport } from './ports.ts';
-import type { ResourceCounters, SyncProgress } from '../protocol/control.ts';
+import type { ResourceCounters, ResourceQueues, SyncProgress } from '../protocol/control.ts';
 
 export interface EngineSetup {
   readonly resource: ResourceSettings;
@@ -113,6 +113,7 @@ export interface EngineSnapshot {
   /** What works and is not as it should be, in sentences. */
   readonly warnings: readonly string[];
   readonly counters: ResourceCounters;
+  readonly queues: ResourceQueues;
 }
 
 /** Every event carries the snapshot after it, so that nobody has to ask. */

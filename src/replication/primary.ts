@@ -5,6 +5,7 @@
  */
 import { Buffer } from 'node:buffer';
 import type { BlockDevice, ZeroOptions } from '../model/block-device.ts';
+import type { ResourceQueues } from '../protocol/control.ts';
 import { HAST_CMD } from '../protocol/hast-message.ts';
 import { AckGate } from './ack-gate.ts';
 import type { GateHost } from './ack-gate.ts';
@@ -68,6 +69,18 @@ export class Primary implements BlockDevice, WriteOwner {
   /** Requests of applications under way. */
   get running(): number {
     return this.#running;
+  }
+
+  queues(): ResourceQueues {
+    const done = this.gate.waiting;
+    const unsent = this.link?.unsent ?? 0;
+    return {
+      local: Math.max(0, this.#running - done),
+      send: unsent,
+      recv: (this.link?.outstanding ?? 0) - unsent,
+      done,
+      idle: Math.max(0, Math.floor((MAX_PENDING_BYTES - this.#pendingBytes) / MAXPHYS)),
+    };
   }
 
   read(

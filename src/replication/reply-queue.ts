@@ -29,6 +29,11 @@ export class ReplyQueue {
     this.#version = version;
   }
 
+  /** Requests whose answer has not left. */
+  get waiting(): number {
+    return this.#slots.length;
+  }
+
   slot(seq: bigint): Slot {
     const slot: Slot = { seq, parts: null };
     this.#slots.push(slot);

@@ -6,6 +6,7 @@ import { Buffer } from 'node:buffer';
 import { describeError, NetError } from '../model/errors.ts';
 import { adopted, compareEpochs, NO_ID, VIRGIN_RECORD } from '../model/record.ts';
 import type { ResourceRecord } from '../model/record.ts';
+import type { ResourceQueues } from '../protocol/control.ts';
 import { METADATA_BYTES } from '../protocol/hast-metadata.ts';
 import type { FrameReader } from '../protocol/hast-message.ts';
 import { encodeFrame, packPayload } from '../protocol/hast-message.ts';
@@ -54,6 +55,10 @@ export class Secondary {
 
   get up(): boolean {
     return this.#session?.isUp() === true;
+  }
+
+  queues(): ResourceQueues | null {
+    return this.#session?.isUp() === true ? this.#session.queues() : null;
   }
 
   /** A primary came: replaces the session there is. */

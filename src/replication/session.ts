@@ -6,6 +6,7 @@
  */
 import { Buffer } from 'node:buffer';
 import { describeError } from '../model/errors.ts';
+import type { ResourceQueues } from '../protocol/control.ts';
 import { encodeFrame, HAST_CMD, unpackPayload } from '../protocol/hast-message.ts';
 import type { Frame, FrameReader } from '../protocol/hast-message.ts';
 import type { NvMap } from '../protocol/nv.ts';
@@ -90,6 +91,17 @@ export class Session {
 
   isUp(): boolean {
     return !this.#closed;
+  }
+
+  /** `done`: answers that wait for an earlier request's. */
+  queues(): ResourceQueues {
+    return {
+      local: this.#running,
+      send: 0,
+      recv: 0,
+      done: Math.max(0, this.#replies.waiting - this.#running),
+      idle: Math.max(0, Math.floor((MAX_INFLIGHT_BYTES - this.#inflightBytes) / MAXPHYS)),
+    };
   }
 
   /** Takes over both connections. */

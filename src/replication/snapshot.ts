@@ -1,6 +1,7 @@
 /** What an engine says of itself, after every event and with every answer. */
 import type { HastRole } from '../model/roles.ts';
-import { peerTimeoutMs } from './core.ts';
+import type { ResourceQueues } from '../protocol/control.ts';
+import { NO_QUEUES, peerTimeoutMs } from './core.ts';
 import type { EngineCore } from './core.ts';
 import type { EngineSnapshot } from './messages.ts';
 import type { Peering } from './peering.ts';
@@ -12,6 +13,7 @@ export interface EngineParts {
   /** Of a secondary: whether its link is up, and since when it is not. */
   readonly up: boolean;
   readonly downAt: number | null;
+  readonly queues: ResourceQueues | null;
   readonly exported: EngineSnapshot['export'];
 }
 
@@ -41,5 +43,6 @@ export function snapshotOf(core: EngineCore, parts: EngineParts): EngineSnapshot
     peerProblem: core.peerProblem,
     warnings: store.copyError === null ? [] : [store.copyError],
     counters: { ...core.counters, activemapUpdates: map.updates },
+    queues: peering?.primary.queues() ?? parts.queues ?? NO_QUEUES,
   };
 }

@@ -138,9 +138,10 @@ describe('a mistake on the command line', () => {
   });
 
   it.each([
-    ['an unknown option', ['status', '--nope'], "unknown option '--nope'"],
+    ['an unknown option', ['groups', '--nope'], "unknown option '--nope'"],
+    ['one of hastctl’s commands', ['status', '--nope'], 'usage: hastate create [-d]'],
     ['an unknown command', ['frobnicate'], "unknown command 'frobnicate'"],
-    ['an unknown role', ['role', 'master', 'disk1'], 'Allowed choices are init, primary, secondary'],
+    ['an unknown role', ['role', 'master', 'disk1'], '<init | primary | secondary> all | name'],
     ['force without a reason', ['promote', 'storage', '--force'], 'needs --reason TEXT'],
     ['force with an empty reason', ['promote', 'storage', '--force', '--reason', ' '], 'needs --reason TEXT'],
   ])('is a usage error of hastate: %s', async (_, args, text) => {
@@ -153,7 +154,7 @@ describe('a mistake on the command line', () => {
     expect(await hastate(...files(), 'status')).toEqual({
       code: EX_OSERR,
       stdout: '',
-      stderr: `hastate: there is no control socket ${lab.places.hasta.control}; is hastated running, and is '-c' its hast.conf?\n`,
+      stderr: `[ERROR] Unable to connect to hastd via ${lab.places.hasta.control}: No such file or directory.\n`,
     });
   });
 
@@ -180,7 +181,7 @@ describe('a mistake on the command line', () => {
     expect(role).toEqual({
       code: EX_UNKNOWN_NAME,
       stdout: '',
-      stderr: "hastate: disk9: there is no resource 'disk9' in hast.conf\n",
+      stderr: '[WARNING] [disk9] Received error 1 from hastd.\n',
     });
     const group = await hastate(...files(), 'why-not', 'nope');
     expect(group.code).toBe(EX_UNKNOWN_NAME);

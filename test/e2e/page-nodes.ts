@@ -107,6 +107,7 @@ export function resource(name: string, changes: Partial<ResourceStatus> = {}): R
     export: null,
     device: null,
     counters: COUNTERS,
+    queues: { local: 0, send: 0, recv: 0, done: 0, idle: 512 },
     error: null,
     peerTimeoutMs: 600,
     peerProblem: null,

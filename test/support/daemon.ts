@@ -32,7 +32,8 @@ export interface Ran {
 
 export interface DaemonFiles {
   readonly hastConf: string;
-  readonly hastateYaml: string;
+  /** Null: with only a hast.conf it is a hastd. */
+  readonly hastateYaml: string | null;
   readonly control: string;
   readonly stateDir: string;
   readonly log: string;
@@ -71,7 +72,8 @@ export class LabDaemon {
   start(...more: string[]): this {
     const { hastConf, hastateYaml, stateDir, log } = this.files;
     const output = openSync(log, 'a', 0o600);
-    const args = ['-F', '-n', this.node, '-c', hastConf, '-C', hastateYaml, '--state-dir', stateDir];
+    const args = ['-F', '-n', this.node, '-c', hastConf, '--state-dir', stateDir];
+    if (hastateYaml !== null) args.push('-C', hastateYaml);
     const words = [
       ...(this.files.enter ?? []),
       process.execPath,

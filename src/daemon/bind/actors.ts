@@ -90,3 +90,10 @@ export async function reach<Machine extends AnyStateMachine>(
     );
   }
 }
+
+/** Waits for all of it. @throws what failed first in order, once nothing runs any more */
+export async function all(work: readonly Promise<unknown>[]): Promise<void> {
+  const results = await Promise.allSettled(work);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}

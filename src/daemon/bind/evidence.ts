@@ -1,5 +1,5 @@
 /** Gathers what this node knows about one group into the plain evidence that decides. */
-import { lastHeard, peerPresence } from '../../model/decision.ts';
+import { lastHeard, peerPresence } from '../../model/presence.ts';
 import type { Evidence, MemberEvidence, Trigger } from '../../model/evidence.ts';
 import type { HandoverMember } from '../../model/handover.ts';
 import { NO_EPOCH, ownsAlone, type Freshness } from '../../model/record.ts';

@@ -2,11 +2,11 @@
 import { type Actor, fromPromise, type SnapshotFrom } from 'xstate';
 
 import { groupMachine } from '../../../machines/group.ts';
-import type { PromotionOrder } from '../../../machines/resource.ts';
-import { groupEpoch, mayPromote, peerPresence } from '../../model/decision.ts';
+import { groupEpoch, mayPromote } from '../../model/decision.ts';
 import { HastateError } from '../../model/errors.ts';
 import type { Evidence, Trigger } from '../../model/evidence.ts';
 import type { Wishes } from '../../model/intent.ts';
+import { peerPresence } from '../../model/presence.ts';
 import type { Epoch } from '../../model/record.ts';
 import type { CarpState } from '../../model/roles.ts';
 import type { GroupSettings } from '../../model/settings.ts';
@@ -14,14 +14,14 @@ import type { Verdict } from '../../model/verdict.ts';
 import type { GroupStatus } from '../../protocol/control.ts';
 import type { Runtime } from '../runtime.ts';
 import { dotted } from '../runtime.ts';
-import { reach, runChart } from './actors.ts';
+import { all, reach, runChart } from './actors.ts';
 import { Agreement } from './agreement.ts';
-import { all } from './all.ts';
 import type { AddressService, GroupServices } from './group-services.ts';
 import { describeTransition, isUp, roleOf } from './group-phase.ts';
 import { handoverRecords } from '../../model/handover.ts';
 import { gatherEvidence, recordsOf } from './evidence.ts';
 import type { Member } from './members.ts';
+import { promotionOrder } from './promotion-order.ts';
 import { brokenMember, checkReleased, cutOff, hasRival, isIll, peerReady } from './member-checks.ts';
 
 // Above the engine's own bound for a command: the chart must hear its answer.
@@ -31,8 +31,6 @@ export class Group {
   /** Replaced as a whole by a reload. */
   settings: GroupSettings;
   readonly members: readonly Member[];
-  /** Outside any group of hastate.yaml: a person gives the role. */
-  readonly byHand: boolean;
   readonly actor: Actor<typeof groupMachine>;
   lastTransition: string | null = null;
   readonly #runtime: Runtime;
@@ -54,7 +52,6 @@ export class Group {
     this.#services = services;
     this.settings = this.#upAs = settings;
     this.members = members;
-    this.byHand = byHand;
     this.#agreement = new Agreement(runtime, this, services.askPeer);
     this.actor = runChart(runtime, {
       id: `group.${settings.name}`,
@@ -228,6 +225,10 @@ export class Group {
     return { advert: this.#services.address?.state() ?? null, prefer: this.settings.prefer, onHold };
   }
 
+  /** Outside hastate.yaml's groups: a person gives the role. */
+  get byHand(): boolean {
+    return this.actor.getSnapshot().context.byHand;
+  }
   get role(): GroupStatus['role'] {
     return roleOf(this.actor.getSnapshot());
   }
@@ -254,22 +255,13 @@ export class Group {
   }
 
   async #prepare(evidence: Evidence | null): Promise<Epoch> {
-    const trigger = evidence?.trigger;
-    const peer = this.#runtime.settings.peer?.name ?? null;
+    const { node, settings } = this.#runtime;
     const known = Math.max(
       this.epoch.number,
       this.#runtime.peer.report(this.settings.name)?.epoch.number ?? 0,
     );
     const epoch: Epoch = { number: known + 1, id: this.#runtime.randomId() };
-    const order: PromotionOrder = {
-      epoch,
-      inSync:
-        trigger?.kind === 'handover' && peer !== null
-          ? [this.#runtime.node, peer].sort()
-          : [this.#runtime.node],
-      forced: trigger?.kind === 'operator' && trigger.force,
-      heardBefore: evidence !== null && peerPresence(evidence) === 'silent' ? evidence.now : null,
-    };
+    const order = promotionOrder(node, settings.peer?.name ?? null, epoch, evidence);
     await all(this.members.map((member) => member.prepare(order, ROLE_MS)));
     this.#runtime.peer.consumeConsent(this.settings.name);
     this.#services.announceState();
@@ -374,16 +366,24 @@ export class Group {
     );
   }
 
-  /** By hand: from init. In a group that is primary it demotes first. */
+  /**
+   * By hand: from init. In a group that is primary it demotes first.
+   * @throws HastateError `role-failed` when a disk cannot be used; the group goes on trying
+   */
   async beSecondary(timeoutMs: number): Promise<void> {
     if (this.role === 'primary') await this.demote('an operator gave it role secondary', null, timeoutMs);
     this.actor.send({ type: 'SECONDARY' });
-    await reach(
+    const snapshot = await reach(
       this.actor,
       `${this.settings.name} becoming secondary`,
-      (s) => s.matches({ standby: 'waiting' }),
+      (s) => s.matches({ standby: 'waiting' }) || s.matches({ standby: 'unsettled' }),
       timeoutMs,
     );
+    if (snapshot.matches({ standby: 'unsettled' }))
+      throw new HastateError(
+        'role-failed',
+        `${this.settings.name}: ${snapshot.context.error ?? 'it is not ready'}`,
+      );
   }
 
   addressStatus(): { state: CarpState; up: boolean; transport: string } | null {

@@ -1,6 +1,6 @@
 /** Looks at all members of a group at once. */
-import { peerPresence } from '../../model/decision.ts';
 import { HastateError } from '../../model/errors.ts';
+import { peerPresence } from '../../model/presence.ts';
 import type { Evidence } from '../../model/evidence.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Member } from './members.ts';

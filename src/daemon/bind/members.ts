@@ -51,6 +51,7 @@ export class Member {
   /** A5: the engine serves nothing until it has met the newer epoch. */
   frozen = false;
   #reopenInMs = REOPEN_MS;
+  #refreshing: Promise<void> | null = null;
   #stopWaiting: () => void = () => undefined;
   readonly #runtime: Runtime;
   readonly #changed: (member: Member, event: EngineEvent | null) => void;
@@ -159,9 +160,8 @@ export class Member {
   }
 
   /** A disk that could not be opened is tried again, less and less often. */
-  async #reopen(timeoutMs: number): Promise<void> {
-    const wait = this.#reopenInMs;
-    this.#reopenInMs = Math.min(2 * wait, MAX_REOPEN_MS);
+  async #reopen(timeoutMs: number, wait: number): Promise<void> {
+    this.#reopenInMs = Math.min(2 * this.#reopenInMs, MAX_REOPEN_MS);
     await new Promise<void>((resolve) => {
       const cancel = this.#runtime.clock.after(wait, resolve);
       this.#stopWaiting = () => {
@@ -262,9 +262,42 @@ export class Member {
     await reach(this.actor, `${this.settings.name} opening`, (s) => !s.matches('opening'), timeoutMs);
   }
 
+  /** Opens a disk that was closed or could not be used. @throws EngineError `role-failed` */
+  async ready(timeoutMs: number): Promise<void> {
+    await this.opened(timeoutMs);
+    if (this.engine.running) return;
+    // An operator who asks has done something about it.
+    this.#reopenInMs = REOPEN_MS;
+    await this.#reopen(timeoutMs, 0);
+  }
+
+  /** As hastd in role init: the disk is free, e.g. for `hastate create`. From role init. */
+  async closeDisk(): Promise<void> {
+    await this.engine.stop();
+    this.snapshot = null;
+    this.error = null;
+    this.doubt = null;
+    this.#changed(this, null);
+  }
+
+  /** Asks the engine how it is, at most so long; keeps what is known when it does not answer. ms */
+  async refresh(timeoutMs: number): Promise<void> {
+    if (!this.engine.running || this.engine.stalled) return;
+    this.#refreshing ??= this.engine
+      .command({ type: 'snapshot' }, { timeoutMs })
+      .then((snapshot) => {
+        this.snapshot = snapshot;
+      })
+      .catch(() => undefined)
+      .finally(() => {
+        this.#refreshing = null;
+      });
+    await this.#refreshing;
+  }
+
   async beSecondary(timeoutMs: number): Promise<void> {
     await this.opened(timeoutMs);
-    if (!this.engine.running) await this.#reopen(timeoutMs);
+    if (!this.engine.running) await this.#reopen(timeoutMs, this.error === null ? 0 : this.#reopenInMs);
     await this.#drive({ type: 'SECONDARY' }, 'secondary', timeoutMs);
   }
 

@@ -14,12 +14,15 @@ import type { ControlRequest, NodeStatus, SwitchoverResult } from '../../protoco
 import { type KeeperHandle, startKeeper } from '../../keeper/handle.ts';
 import { watchLoopStalls } from '../../net/loop-stall.ts';
 import { DataListener } from '../engine/data-listener.ts';
-import { type CommandContext, runCommand, switchAway } from '../commands.ts';
+import { type CommandContext, runCommand } from '../commands.ts';
+import { answerHastctl } from '../hastctl-bridge.ts';
 import { Notices } from '../notices.ts';
-import { RepeatedLines } from '../repeated-lines.ts';
 import type { ReloadPlan } from '../reload-plan.ts';
+import { RepeatedLines } from '../repeated-lines.ts';
+import { RoleDesk } from '../roles.ts';
 import type { Runtime } from '../runtime.ts';
-import { nodeStatus, type StatusSources } from '../status.ts';
+import { nodeStatus, refresh, type StatusSources } from '../status.ts';
+import { switchAway } from '../switchover.ts';
 import { reach, runChart } from './actors.ts';
 import { byHandGroup } from './by-hand.ts';
 import { SharedAddresses } from './addresses.ts';
@@ -89,17 +92,26 @@ export class HastateNode {
       hooksDir: () => hooksDirectory(options.runtime),
       outputDir: hookOutputs(options.runtime),
     });
+    const { runtime } = options;
+    const sources = this.#sources();
     this.#commands = {
-      runtime: options.runtime,
-      sources: this.#sources(),
-      groupOf: (resource) =>
-        [...this.#groups.values()].find((group) => group.settings.resources.includes(resource)) ?? null,
+      runtime,
+      sources,
+      roles: new RoleDesk({
+        runtime,
+        members: sources.members,
+        groupOf: (resource) => this.#groupOf(resource),
+      }),
       askPeerToSwitch: (group) => this.#needLink().ask('switchover', { group }, STOP_MS),
       stop: () => {
         options.requestStop();
       },
       reload: () => options.reload(),
     };
+  }
+
+  #groupOf(resource: string): Group | null {
+    return [...this.#groups.values()].find((group) => group.settings.resources.includes(resource)) ?? null;
   }
 
   #sources(): StatusSources {
@@ -174,6 +186,20 @@ export class HastateNode {
     return runCommand(this.#commands, request, push, signal);
   }
 
+  /** One frame of hastctl. @throws WireError when it cannot be read */
+  hastctl(frame: Buffer, signal: AbortSignal): Promise<Buffer> {
+    const { roles, sources } = this.#commands;
+    const ports = {
+      version: this.#options.version,
+      status: async () => {
+        await refresh(sources);
+        return this.status();
+      },
+      role: (role: string, names: readonly string[], gone: AbortSignal) => roles.give(role, names, gone),
+    };
+    return answerHastctl(frame, ports, signal);
+  }
+
   async #cleanUp(): Promise<void> {
     const [keeper] = await Promise.allSettled([this.#startKeeper(), this.#devices.cleanUp()]);
     if (keeper.status === 'fulfilled') return;
@@ -245,7 +271,7 @@ export class HastateNode {
       runtime: this.#runtime,
       members: this.#members,
       groups: this.#groups,
-      groupOf: (resource) => this.#commands.groupOf(resource),
+      groupOf: (resource) => this.#groupOf(resource),
       add: async (settings) => {
         await this.#addMember(settings).opened(START_MS);
         await this.#startGroup(byHandGroup(this.#runtime, settings.name), true);
@@ -260,7 +286,7 @@ export class HastateNode {
 
   /** Outside any group; in role init before it goes, as hastd does. */
   async #removeResource(resource: string): Promise<void> {
-    const group = this.#commands.groupOf(resource);
+    const group = this.#groupOf(resource);
     if (group !== null) {
       await group.demote(`${resource} is no longer in hast.conf`, null, STOP_MS);
       group.actor.stop();
@@ -273,7 +299,7 @@ export class HastateNode {
   }
 
   #memberChanged(member: Member): void {
-    this.#commands.groupOf(member.settings.name)?.judge();
+    this.#groupOf(member.settings.name)?.judge();
   }
 
   async #startLink(): Promise<void> {
@@ -319,7 +345,7 @@ export class HastateNode {
 
   async #switchAway(group: Group): Promise<SwitchoverResult> {
     const peer = this.#runtime.settings.peer?.name ?? '';
-    return switchAway(this.#commands, group, peer, peer, false);
+    return switchAway(this.#runtime, group, peer, peer, false);
   }
 
   #needLink(): Link {

@@ -40,6 +40,7 @@ describe('create', () => {
     [1024 * MiB, [], '21_1G_default'],
     [20 * 1024 * MiB, [], '23_20G_default'],
     [2048 * MiB, ['-m', '1G'], '21_1G_default'],
+    [64 * MiB, ['-e', '0', '-k', '0', '-m', '0'], '01_fresh_64M_default'],
   ])('lays out %i bytes %j as hastctl did in %s', async (bytes, args, file) => {
     await disk('test', bytes);
     await expect(scene.run('create', ...args, 'test')).resolves.toEqual({ code: 0, out: '', err: '' });
@@ -103,17 +104,17 @@ describe('create', () => {
   });
 
   it.each<[args: string[], code: number, err: string]>([
-    [['-e', '100', 'test'], 65, 'test: extent size 100 is less than sector size 512'],
-    [['-e', '1000', 'test'], 65, 'no multiple of sector size 512'],
-    [['-e', '1536', 'test'], 65, 'no power of 2'],
+    [['-e', '100', 'test'], 65, '[ERROR] [test] Extent size (100) is less than sector size (512).\n'],
+    [['-e', '1000', 'test'], 65, 'Extent size (1000) is not multiple of sector size (512).'],
+    [['-e', '1536', 'test'], 65, 'not power of 2'],
     [['-e', '4G', 'test'], 65, '32 bits'],
-    [['-k', '0', 'test'], 65, 'keepdirty 0'],
-    [['-m', '1G', 'test'], 65, 'media size 1073741824 is larger than'],
+    [['-k', '4G', 'test'], 65, 'Keepdirty (4294967296) is larger than'],
+    [['-m', '1G', 'test'], 65, '[ERROR] [test] Provided mediasize is larger than provider '],
     [['-m', '1000001', 'test'], 65, 'use -m 999936'],
     [['-m', '4k', 'test'], 65, 'too small'],
-    [['nosuch'], 65, 'nosuch: hast.conf has no such resource; it has test, other'],
-    [['other'], 66, 'no such file or directory'],
-    [['nosuch', 'other', 'test'], 65, 'other: cannot open'],
+    [['nosuch'], 65, '[ERROR] Unknown resource nosuch.\n'],
+    [['other'], 66, 'No such file or directory.\n'],
+    [['nosuch', 'other', 'test'], 65, '[ERROR] [other] Unable to open '],
   ])('refuses %j with %i', async (args, code, err) => {
     const ran = await scene.run('create', ...args);
     expect(ran.code).toBe(code);
@@ -129,6 +130,29 @@ describe('create', () => {
 });
 
 describe('dump', () => {
+  it('changes nothing, and does not mind a daemon that has the disk', async () => {
+    await scene.run('create', 'test');
+    const before = await readFile(scene.path('test'));
+    const component = await openLocal(scene.path('test'), 'r+');
+    try {
+      await lockLocal(scene.path('test'), component);
+      await expect(scene.run('dump', 'test')).resolves.toMatchObject({ code: 0, err: '' });
+    } finally {
+      await component.file.close();
+    }
+    expect((await readFile(scene.path('test'))).equals(before)).toBe(true);
+  });
+
+  it('does not print the metadata of another resource', async () => {
+    await scene.run('create', 'test');
+    await used({ resource: 'theirs' });
+    await expect(scene.run('dump', 'test')).resolves.toEqual({
+      code: 255,
+      out: '',
+      err: `[ERROR] Provider ${scene.path('test')} is not part of resource test.\n`,
+    });
+  });
+
   it.each<[file: string, text: string]>([
     ['01_fresh_64M_default', 'hastctl/dump_fresh.txt'],
     ['20_1G_e4096_k8', 'metadata/20_1G_e4096_k8.dump.txt'],

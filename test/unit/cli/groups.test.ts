@@ -179,21 +179,32 @@ describe('promote, role and stop', () => {
       command: 'promote',
       args: { group: 'g', force: true, reason: 'b burnt down' },
     });
+  });
+
+  it('wait until the daemon that was stopped is gone', async () => {
+    let stopped = false;
+    await scene.serve(() => {
+      setImmediate(() => void scene.end().then(() => (stopped = true)));
+      return Promise.resolve({ stopping: true });
+    });
     await expect(scene.run('stop')).resolves.toEqual({ code: 0, out: '', err: '' });
+    expect(stopped).toBe(true);
   });
 
   it('print nothing when every resource took its role, else what is wrong with which', async () => {
     await answer([
-      { resource: 'test', error: null, code: null },
-      { resource: 'nosuch', error: 'there is no such resource', code: 'unknown-resource' },
-      { resource: 'other', error: 'the disk is gone', code: 'disk' },
+      { resource: 'test', previous: 'init', error: null, code: null, number: 0 },
+      { resource: 'nosuch', previous: null, error: 'there is none', code: 'unknown-resource', number: 1 },
+      { resource: 'other', previous: 'init', error: 'the disk is gone', code: 'role-failed', number: 6 },
     ]);
     const ran = await scene.run('role', 'primary', 'test', 'nosuch', 'other');
     expect(asked[0]?.args).toEqual({ role: 'primary', resources: ['test', 'nosuch', 'other'] });
     expect(ran).toEqual({
       code: 1,
       out: '',
-      err: 'hastate: nosuch: there is no such resource\nhastate: other: the disk is gone\n',
+      err:
+        '[WARNING] [nosuch] Received error 1 from hastd.\n' +
+        '[WARNING] [other] Received error 6 from hastd.\n[WARNING] [other] the disk is gone\n',
     });
   });
 });

@@ -3,10 +3,15 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../../../src/cli/run.ts';
+import type { CliIo } from '../../../src/cli/cli.ts';
 import { createControlServer } from '../../../src/daemon/control-server.ts';
 import type { ControlServer, ControlServerOptions } from '../../../src/daemon/control-server.ts';
+import { answerHastctl } from '../../../src/daemon/hastctl-bridge.ts';
 import { VIRGIN_RECORD } from '../../../src/model/record.ts';
 import type { NodeStatus, ResourceStatus } from '../../../src/protocol/control.ts';
+
+/** Whoever introduces itself asks nothing more in hastctl's protocol. */
+const refused = (): Promise<never> => Promise.reject(new Error('not asked for'));
 
 export interface Ran {
   readonly code: number;
@@ -40,27 +45,44 @@ export class Scene {
   }
 
   async serve(handle: ControlServerOptions['handle']): Promise<void> {
-    this.server = await createControlServer({ path: this.path('ctl'), handle });
+    const ports = { version: '0', status: refused, role: refused };
+    this.server = await createControlServer({
+      path: this.path('ctl'),
+      handle,
+      handleHastctl: (frame, signal) => answerHastctl(frame, ports, signal),
+    });
   }
 
   async run(...args: string[]): Promise<Ran> {
     return this.runOn({ terminal: false }, ...args);
   }
 
-  async runOn(io: { terminal: boolean; signal?: AbortSignal }, ...args: string[]): Promise<Ran> {
+  async runOn(
+    { signal, ...io }: Partial<Pick<CliIo, 'terminal' | 'color' | 'program'>> & { signal?: AbortSignal },
+    ...args: string[]
+  ): Promise<Ran> {
     let out = '';
     let err = '';
     const code = await run(['-c', this.path('hast.conf'), '-n', 'a', ...args], {
       out: (text) => (out += text),
       err: (text) => (err += text),
-      terminal: io.terminal,
-      interruption: () => io.signal ?? new AbortController().signal,
+      program: 'hastate',
+      terminal: false,
+      errTerminal: io.terminal ?? false,
+      color: true,
+      interruption: () => signal ?? new AbortController().signal,
+      ...io,
     });
     return { code, out, err };
   }
 
-  async close(): Promise<void> {
+  /** The daemon goes away. */
+  async end(): Promise<void> {
     await this.server?.close();
+  }
+
+  async close(): Promise<void> {
+    await this.end();
     await rm(this.directory, { recursive: true });
   }
 }
@@ -92,6 +114,7 @@ export function resourceStatus(changes: Partial<ResourceStatus> = {}): ResourceS
     export: null,
     device: null,
     counters,
+    queues: { local: 0, send: 0, recv: 0, done: 0, idle: 255 },
     error: null,
     peerTimeoutMs: 600,
     peerProblem: null,

@@ -1,0 +1,23 @@
+/** What the members of a group are told when it is promoted. */
+import type { PromotionOrder } from '../../../machines/resource.ts';
+import { operatorVouches } from '../../model/member-decision.ts';
+import { peerPresence } from '../../model/presence.ts';
+import type { Evidence } from '../../model/evidence.ts';
+import type { Epoch } from '../../model/record.ts';
+import type { NodeName } from '../../model/roles.ts';
+
+/** @param evidence what the decision was made on */
+export function promotionOrder(
+  self: NodeName,
+  peer: NodeName | null,
+  epoch: Epoch,
+  evidence: Evidence | null,
+): PromotionOrder {
+  const trigger = evidence?.trigger;
+  return {
+    epoch,
+    inSync: trigger?.kind === 'handover' && peer !== null ? [self, peer].sort() : [self],
+    forced: evidence !== null && operatorVouches(evidence),
+    heardBefore: evidence !== null && peerPresence(evidence) === 'silent' ? evidence.now : null,
+  };
+}

@@ -1,0 +1,78 @@
+/** The planned way from one node to the other. */
+import { HastateError } from '../model/errors.ts';
+import type { SwitchoverResult } from '../protocol/control.ts';
+import type { Group } from './bind/group.ts';
+import type { Runtime } from './runtime.ts';
+
+const CHANGE_MS = 60_000;
+const PEER_POLL_MS = 10;
+
+/** This node is primary and lets the other take over. Also called for the peer's own request. */
+export async function switchAway(
+  runtime: Runtime,
+  group: Group,
+  peer: string,
+  to: string,
+  dryRun: boolean,
+): Promise<SwitchoverResult> {
+  if (to === runtime.node)
+    throw new HastateError('already-primary', `${group.settings.name} is primary on ${to} already`);
+  const why = group.peerReady();
+  const verdict =
+    why === null
+      ? {
+          answer: 'promote' as const,
+          reasons: [{ rule: 'B2', code: 'in-sync', text: `${peer} is connected and in sync` }],
+          retryInMs: null,
+          next: null,
+        }
+      : {
+          answer: 'refuse' as const,
+          reasons: [{ rule: 'B2', code: 'peer-not-ready', text: why }],
+          retryInMs: null,
+          next: 'hastate status',
+        };
+  const plan = switchoverPlan(group, runtime.node, to);
+  const base = { group: group.settings.name, from: runtime.node, to, dryRun, verdict, plan };
+  if (dryRun) return { ...base, tookMs: null };
+  if (why !== null)
+    throw new HastateError(
+      'switchover-refused',
+      `${group.settings.name} stays on ${runtime.node}: ${why}; try again when it is resolved`,
+    );
+  const started = runtime.clock.now();
+  await group.demote(`switchover to ${to}`, to, CHANGE_MS);
+  await untilPeerServes(runtime, group.settings.name, to);
+  return { ...base, tookMs: Math.round(runtime.clock.now() - started) };
+}
+
+/** @throws HastateError `switchover-incomplete` when the other node took the epoch and does not serve */
+async function untilPeerServes({ clock, peer: words }: Runtime, group: string, peer: string): Promise<void> {
+  const deadline = clock.now() + CHANGE_MS;
+  for (;;) {
+    const report = words.group(group);
+    if (report?.primary === true && !report.changing) return;
+    if (clock.now() > deadline) {
+      throw new HastateError(
+        'switchover-incomplete',
+        `${group}: ${peer} took over and does not serve yet; look at 'hastate groups' and the log there`,
+      );
+    }
+    await new Promise<void>((resolve) => {
+      clock.after(PEER_POLL_MS, resolve);
+    });
+  }
+}
+
+function switchoverPlan(group: Group, from: string, to: string): string[] {
+  const { settings } = group;
+  const hooks = Object.keys(settings.hooks).sort();
+  return [
+    ...(settings.address === null ? [] : [`${from}: take ${settings.address.addresses.join(', ')} down`]),
+    ...hooks.toReversed().map((hook) => `${from}: ${hook} stop`),
+    `${from}: close the exports of ${settings.resources.join(', ')}, flush both sides, hand the epoch over`,
+    `${to}: record the next epoch, become primary of ${settings.resources.join(', ')}`,
+    ...hooks.map((hook) => `${to}: ${hook} start`),
+    ...(settings.address === null ? [] : [`${to}: put ${settings.address.addresses.join(', ')} up`]),
+  ];
+}
