@@ -3,7 +3,6 @@
  * reverse. The one place that knows all parts.
  */
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 
 import { type Actor, fromPromise } from 'xstate';
 
@@ -11,7 +10,6 @@ import { nodeMachine } from '../../../machines/node.ts';
 import { describeError, HastateError } from '../../model/errors.ts';
 import type { GroupSettings, ResourceSettings } from '../../model/settings.ts';
 import type { ControlRequest, NodeStatus, SwitchoverResult } from '../../protocol/control.ts';
-import { type KeeperHandle, startKeeper } from '../../keeper/handle.ts';
 import { watchLoopStalls } from '../../net/loop-stall.ts';
 import { DataListener } from '../engine/data-listener.ts';
 import { type CommandContext, runCommand } from '../commands.ts';
@@ -31,14 +29,12 @@ import { Devices } from './devices.ts';
 import { Group } from './group.ts';
 import type { GroupServices } from './group-services.ts';
 import { GroupHooks, hookOutputs, hooksDirectory } from './hooks.ts';
+import { KEEPER_BEAT_MS, KeeperCare } from './keeper-care.ts';
 import { Link } from './link.ts';
 import { Member } from './members.ts';
 import { References } from './references.ts';
 import { followPlan } from './reload.ts';
 
-const KEEPER = fileURLToPath(new URL('../../keeper/main.js', import.meta.url));
-const KEEPER_STALL_MS = 2000;
-const KEEPER_BEAT_MS = 250;
 const START_MS = 30_000;
 const STOP_MS = 60_000;
 const PEER_STATUS_MS = 1000;
@@ -63,8 +59,8 @@ export class HastateNode {
   readonly #hooks: GroupHooks;
   readonly #commands: CommandContext;
   readonly #notices: Notices;
+  readonly #keeper: KeeperCare;
   #actor: Actor<typeof nodeMachine> | null = null;
-  #keeper: KeeperHandle | null = null;
   #link: Link | null = null;
   #listener: DataListener | null = null;
   readonly #references: References;
@@ -75,6 +71,9 @@ export class HastateNode {
     this.#options = options;
     this.#runtime = options.runtime;
     this.#references = new References(options.runtime);
+    this.#keeper = new KeeperCare(options.runtime, () => {
+      for (const group of this.#groups.values()) group.cleanedByKeeper();
+    });
     this.#addresses = new SharedAddresses(options.runtime, () => {
       const now = this.#runtime.clock.now();
       for (const member of this.#members.values()) member.lease.heard('adverts', now);
@@ -201,45 +200,14 @@ export class HastateNode {
   }
 
   async #cleanUp(): Promise<void> {
-    const [keeper] = await Promise.allSettled([this.#startKeeper(), this.#devices.cleanUp()]);
-    if (keeper.status === 'fulfilled') return;
-    const without = `no keeper (${describeError(keeper.reason)}): if this daemon dies, its address and devices stay`;
-    this.#runtime.warnings.add(without);
-    this.#runtime.journal.add({ kind: 'keeper.died', level: 'error', message: without });
-  }
-
-  async #startKeeper(): Promise<void> {
-    const keeper = await startKeeper({ entry: KEEPER, stallMs: KEEPER_STALL_MS });
-    this.#keeper = keeper;
-    keeper.onExit((reason) => {
-      if (this.#stopping.signal.aborted) return;
-      this.#keeper = null;
-      this.#runtime.warnings.add('the keeper ended: if this daemon dies, its address and devices stay');
-      this.#runtime.journal.add({
-        kind: 'keeper.died',
-        level: 'error',
-        message: `the keeper ended (${reason}): restart hastated soon, nothing cleans up after it now`,
-      });
+    await Promise.all([this.#keeper.start(), this.#devices.cleanUp()]);
+    this.#every(KEEPER_BEAT_MS, () => {
+      this.#keeper.beat();
     });
-    keeper.onCleaned(() => {
-      this.#cleanedBehindOurBack();
-    });
-    this.#every(KEEPER_BEAT_MS, () => this.#keeper?.beat());
-  }
-
-  /** D2: this daemon was frozen long enough that the keeper took address and devices away. */
-  #cleanedBehindOurBack(): void {
-    this.#runtime.journal.add({
-      kind: 'keeper.cleaned',
-      level: 'error',
-      message:
-        'this daemon stood still: the keeper removed its addresses and aborted its devices; the groups go down in order',
-    });
-    for (const group of this.#groups.values()) group.cleanedByKeeper();
   }
 
   #tellKeeper(): void {
-    this.#keeper?.set([...this.#addresses.cleanupActions(), ...this.#devices.cleanupActions()]);
+    this.#keeper.tell([...this.#addresses.cleanupActions(), ...this.#devices.cleanupActions()]);
   }
 
   #every(ms: number, work: () => void): void {
@@ -401,6 +369,7 @@ export class HastateNode {
 
   async #closeAll(): Promise<void> {
     this.#stopping.abort();
+    this.#keeper.leave();
     this.#references.close();
     for (const cancel of this.#timers) cancel();
     await this.#addresses.close();
@@ -410,7 +379,7 @@ export class HastateNode {
     // Its goodbye says that the data links are down for good.
     await this.#link?.close();
     await this.#notices.close();
-    await this.#keeper?.bye();
+    await this.#keeper.bye();
   }
 }
 
