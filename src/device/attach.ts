@@ -49,9 +49,10 @@ export interface DeviceDriver {
    * Politely, then by force, each step bounded: when it resolves nothing of the device is left, whatever
    * made it. Unmounting is the hooks' job: what is still mounted is unmounted if nobody uses it, else its
    * device fails all I/O.
+   * @returns what did not go politely, for the log; empty when all did
    * @throws DiskError `device-held` with who holds what; data can no longer reach the export then either
    */
-  detach(resource: string, signal: AbortSignal): Promise<void>;
+  detach(resource: string, signal: AbortSignal): Promise<readonly string[]>;
   /** Processes that use what is mounted from the resource's device (SAFETY C3). */
   holders(resource: string): Promise<Holder[]>;
   /** Everything found under this state directory, of any life (SAFETY D1). */

@@ -23,7 +23,9 @@ export async function createDeviceDriver(
     kind: chosen.kind,
     attach: (attachOptions, signal) => chosen.attach(attachOptions, signal),
     detach: async (resource, signal) => {
-      for (const driver of drivers) await driver.detach(resource, signal);
+      const trouble: string[] = [];
+      for (const driver of drivers) trouble.push(...(await driver.detach(resource, signal)));
+      return trouble;
     },
     holders: async (resource) =>
       (await Promise.all(drivers.map((driver) => driver.holders(resource)))).flat(),

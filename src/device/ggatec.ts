@@ -100,12 +100,12 @@ class GgatecDriver implements DeviceDriver {
     }
   }
 
-  async detach(resource: string, signal: AbortSignal): Promise<void> {
+  async detach(resource: string, signal: AbortSignal): Promise<readonly string[]> {
     signal.throwIfAborted();
     await removeDeviceName(this.#file(resource, 'name'));
     const found = await this.#find(resource, signal);
+    const trouble: string[] = [];
     if (found !== null) {
-      const trouble: string[] = [];
       for (const step of this.#steps(found, signal)) {
         await step().catch((error: unknown) => {
           signal.throwIfAborted();
@@ -115,6 +115,7 @@ class GgatecDriver implements DeviceDriver {
       await this.#expectGone(resource, trouble, signal);
     }
     for (const kind of ['json', 'log'] as const) await rm(this.#file(resource, kind), { force: true });
+    return trouble;
   }
 
   async holders(resource: string) {

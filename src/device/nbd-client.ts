@@ -71,12 +71,12 @@ class NbdClientDriver implements DeviceDriver {
     return { path: name, cleanup: [{ kind: 'run', argv: ['nbd-client', '-d', device] }] };
   }
 
-  async detach(resource: string, signal: AbortSignal): Promise<void> {
+  async detach(resource: string, signal: AbortSignal): Promise<readonly string[]> {
     signal.throwIfAborted();
     await removeDeviceName(this.#nameRecord(resource));
     const device = await this.#liveDevice(resource);
+    const trouble: string[] = [];
     if (device !== null) {
-      const trouble: string[] = [];
       const note = (error: unknown): void => {
         signal.throwIfAborted();
         trouble.push(describeError(error));
@@ -91,6 +91,7 @@ class NbdClientDriver implements DeviceDriver {
       await this.#expectGone(resource, device, trouble, signal);
     }
     await rm(this.#record(resource), { force: true });
+    return trouble;
   }
 
   async holders(resource: string) {

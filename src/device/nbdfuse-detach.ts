@@ -3,7 +3,7 @@
  * somebody does not.
  * @see SAFETY C3, D1
  */
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { DiskError, describeError } from '../model/errors.ts';
 import { UNMOUNT_TIMEOUT_MS } from './attach.ts';
 import { performCleanup } from './cleanup.ts';
@@ -16,23 +16,26 @@ const STEP_TIMEOUT_MS = 2000;
 /** Loop devices and FUSE mounts go away a little after they were told to. */
 const GONE_TIMEOUT_MS = 2000;
 const GONE_CHECK_MS = 20;
+const LOG_TAIL_CHARACTERS = 1000;
 
-/** @throws DiskError `device-held`; the signal's reason */
+/** @returns what did not go politely. @throws DiskError `device-held`; the signal's reason */
 export async function detachNbdfuse(
   places: Places,
   signal: AbortSignal,
   unmountTimeoutMs: number = UNMOUNT_TIMEOUT_MS,
-): Promise<void> {
+): Promise<readonly string[]> {
   await removeDeviceName(places.nameRecord);
   const found = await findAttachment(places);
   const holders = await holdersOf(found);
   const trouble: string[] = [];
+  if (!isGone(found) && found.processes.length === 0) trouble.push(await howItEnded(places));
   if (!isGone(found) && !(await politely(places, found, trouble, signal, unmountTimeoutMs))) {
     await forcibly(places, found, trouble, signal);
     const rest = await findAttachment(places);
     if (!isGone(rest)) throw await heldError(places, rest, holders, trouble);
   }
   await rm(places.directory, { recursive: true, force: true });
+  return trouble;
 }
 
 /** @returns false as soon as a step fails: the next one would wait for the same thing */
@@ -119,6 +122,11 @@ async function succeeds(
     trouble.push(describeError(error));
     return false;
   }
+}
+
+async function howItEnded({ log }: Places): Promise<string> {
+  const said = (await readFile(log, 'utf8').catch(() => '')).slice(-LOG_TAIL_CHARACTERS).trim();
+  return `its nbdfuse had ended already${said === '' ? '' : `: ${said}`}`;
 }
 
 function isGone(found: Found): boolean {

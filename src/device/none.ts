@@ -9,7 +9,7 @@ export function noneDriver(): DeviceDriver {
         signal.throwIfAborted();
         resolve({ path: null, cleanup: [] });
       }),
-    detach: () => Promise.resolve(),
+    detach: () => Promise.resolve([]),
     holders: () => Promise.resolve([]),
     leftovers: () => Promise.resolve([]),
   };

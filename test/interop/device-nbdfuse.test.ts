@@ -29,7 +29,9 @@ async function bench(): Promise<Bench> {
   const mountPoint = join(stateDir, 'mounted');
   await mkdir(mountPoint);
   // Runs before the directory goes: the last registered is the first called.
-  onTestFinished(() => driver.detach('disk1', AbortSignal.timeout(15_000)));
+  onTestFinished(async () => {
+    await driver.detach('disk1', AbortSignal.timeout(15_000));
+  });
   return { stateDir, driver, mountPoint };
 }
 
@@ -216,6 +218,49 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'fusermount3', 'mkfs
       const took = performance.now() - began;
       expect(took).toBeGreaterThan(1400);
       expect(took).toBeLessThan(10_000);
+      await expectNothingLeft(here);
+    });
+
+    it.each(['SIGKILL', 'SIGSTOP'] as const)(
+      'whose nbdfuse gets %s under a writer is gone within its bound, and tells why',
+      async (signal) => {
+        const here = await bench();
+        const { socketPath } = await serve(new MemoryDevice(64 * MIB));
+        const { path } = await attach(here.driver, socketPath);
+        await makeFileSystem(path, here.mountPoint);
+        const busy = writer(here.mountPoint);
+        await busy.line(/wrote/);
+        const nbdfuse = (await here.driver.leftovers()).find(({ kind }) => kind === 'process');
+        process.kill(Number(nbdfuse?.what), signal);
+
+        const began = performance.now();
+        const trouble = await detach(here.driver);
+
+        expect(performance.now() - began).toBeLessThan(10_000);
+        await busy.line(/failed/);
+        expect(trouble.join()).toMatch(signal === 'SIGKILL' ? /nbdfuse had ended already/ : /umount/);
+        await expectNothingLeft(here);
+      },
+    );
+
+    it('that goes politely has nothing to tell', async () => {
+      const here = await bench();
+      const { socketPath } = await serve(new MemoryDevice(8 * MIB));
+      await attach(here.driver, socketPath);
+      expect(await detach(here.driver)).toEqual([]);
+    });
+
+    it('whose loop device is left over, held by somebody, is found and goes when it is let go', async () => {
+      const here = await bench();
+      const { socketPath } = await serve(new MemoryDevice(8 * MIB));
+      const { path, cleanup } = await attach(here.driver, socketPath);
+      const holder = start('sh', '-c', `exec 9<${path} && echo open && read line`);
+      await holder.line(/open/);
+      for (const action of cleanup.filter(({ kind }) => kind === 'kill')) await performCleanup(action, 3000);
+      expect((await here.driver.leftovers()).map(({ kind }) => kind)).toEqual(['loop', 'fuse']);
+      await expect(detach(here.driver)).rejects.toMatchObject({ code: 'device-held' });
+      await holder.kill();
+      await detach(here.driver);
       await expectNothingLeft(here);
     });
 

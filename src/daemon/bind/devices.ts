@@ -65,7 +65,8 @@ export class Devices {
 
   async #detachWith(driver: DeviceDriver, resource: string): Promise<void> {
     try {
-      await driver.detach(resource, AbortSignal.timeout(DETACH_MS));
+      const trouble = await driver.detach(resource, AbortSignal.timeout(DETACH_MS));
+      if (trouble.length > 0) this.#sayForced(resource, trouble);
       this.#inTheWay.delete(resource);
     } catch (error) {
       this.#inTheWay.set(resource, describeError(error));
@@ -76,6 +77,15 @@ export class Devices {
         message: describeError(error),
       });
     }
+  }
+
+  #sayForced(resource: string, trouble: readonly string[]): void {
+    this.#runtime.journal.add({
+      kind: 'device.forced',
+      level: 'warn',
+      resource,
+      message: `${resource}: its device did not go by itself and was taken away by force: ${trouble.join('; ')}`,
+    });
   }
 
   obstacles(resources: readonly string[]): string[] {
@@ -120,6 +130,11 @@ export class Devices {
       }
     }
     this.#changed();
+  }
+
+  /** Detaches by all means. What resists becomes an obstacle, not an error. */
+  async takeAway(group: GroupSettings, members: readonly Member[]): Promise<void> {
+    await this.detach(group, members).catch(() => undefined);
   }
 
   /** @throws DiskError `device-held` when something of a member cannot be removed */

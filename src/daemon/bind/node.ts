@@ -353,7 +353,12 @@ export class HastateNode {
       announceState: () => undefined,
       attachDevices: (group, members) => this.#devices.attach(group, members),
       detachDevices: (group, members) => this.#devices.detach(group, members),
-      runHooks: (group, members, verb, about) => this.#hooks.run(group, members, verb, about),
+      runHooks: async (group, members, verb, about) => {
+        const result = await this.#hooks.run(group, members, verb, about);
+        // What waits for a device that hangs can be ended by nobody before that device is gone (C3).
+        if (result.stuck) await this.#devices.takeAway(group, members);
+        return result;
+      },
       address,
     };
   }
