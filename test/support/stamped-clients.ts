@@ -10,6 +10,8 @@ import type { LabDaemon, LabNode } from './daemon.ts';
 
 const LANES = 2;
 const SLOTS_A_LANE = 192;
+/** Blocks between two writes; it has no factor in common with SLOTS_A_LANE. */
+const SCATTER = 77;
 /** Every so many writes one block is read back. */
 const READ_EVERY = 8;
 const RETRY_MS = 5;
@@ -33,6 +35,8 @@ export interface Lost {
 interface ClientOptions {
   /** A lane flushes after every so many of its writes; never by default. */
   readonly flushEvery?: number;
+  /** Neighbouring writes lie far apart, so that many extents are in use. Default false. */
+  readonly scatter?: boolean;
   /** A lane rests after each write, so that others get the processor. Default 0. */
   readonly restMs?: number;
 }
@@ -47,6 +51,7 @@ export class StampedClients {
   readonly #flushed = new Map<number, number>();
   readonly #flushEvery: number;
   readonly #restMs: number;
+  readonly #stride: number;
   /** Reads that did not show what this client had been told is written. */
   readonly stale: Lost[] = [];
   readonly #open = new Set<NbdInitiator>();
@@ -56,9 +61,10 @@ export class StampedClients {
   constructor(
     daemons: readonly LabDaemon[],
     resource = 'disk1',
-    { flushEvery = Infinity, restMs = 0 }: ClientOptions = {},
+    { flushEvery = Infinity, restMs = 0, scatter = false }: ClientOptions = {},
   ) {
     this.#restMs = restMs;
+    this.#stride = scatter ? SCATTER : 1;
     this.#flushEvery = flushEvery;
     this.#daemons = daemons;
     this.#resource = resource;
@@ -187,7 +193,7 @@ export class StampedClients {
   async #one(node: LabNode, nbd: NbdInitiator, firstSlot: number, sequence: { next: number }): Promise<void> {
     const number = sequence.next;
     sequence.next += 1;
-    const slot = firstSlot + (number % SLOTS_A_LANE);
+    const slot = firstSlot + ((number * this.#stride) % SLOTS_A_LANE);
     if (this.#restMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#restMs));
     let submittedAt = performance.now();
     await nbd.write(slot * STAMP_BYTES, encodeStamp(slot, number));
