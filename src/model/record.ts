@@ -185,3 +185,18 @@ export function freshnessByExchange(ours: ResourceRecord, theirs: ResourceRecord
       return { kind: 'unknown', why: 'the two disks share no history' };
   }
 }
+
+/**
+ * A2: an async secondary may lack what its primary acknowledged. The primary of the latest epoch lacks nothing
+ * of it, also after a restart.
+ * @param theirs the peer's record, null while it is not known
+ */
+export function wasLatestPrimary(
+  ours: ResourceRecord,
+  theirs: ResourceRecord | null,
+  self: NodeName,
+): boolean {
+  if (ours.primary !== self || ours.released) return false;
+  const order = theirs === null ? 'same' : compareEpochs(ours.epoch, theirs.epoch);
+  return order === 'same' || order === 'older';
+}

@@ -6,6 +6,7 @@ import { chmod, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import type { ReplicationMode } from '../../src/model/roles.ts';
 import { type DaemonFiles, hastate, LabDaemon, type LabNode, NODES, type Ran } from './daemon.ts';
 import { freeTcpPort, freeUdpPort } from './free-ports.ts';
 
@@ -29,6 +30,8 @@ export interface LabOptions {
   readonly diskMiB?: number;
   /** More top-level lines of hastate.yaml. `visualizer: false` is there unless one starts with `visualizer`. */
   readonly yaml?: readonly string[];
+  /** Default memsync. */
+  readonly replication?: ReplicationMode;
   /** More global lines of hast.conf. */
   readonly hastConf?: readonly string[];
   /** Make the disks and run `hastate create` on both. Default true. */
@@ -97,7 +100,7 @@ export class Lab {
     await mkdir(lab.hooksDir, { mode: 0o755 });
     await writeFile(lab.secretFile, `${'5e'.repeat(32)}\n`, { mode: 0o600 });
     await writeFile(join(directory, 'carp-password'), 'a password\n', { mode: 0o600 });
-    await writeFile(lab.hastConf, hastConf(lab, options.hastConf ?? []));
+    await writeFile(lab.hastConf, hastConf(lab, options));
     await writeFile(lab.hastateYaml, hastateYaml(lab, options));
     if (options.create === false) return lab;
     for (const { node, disk } of Object.values(lab.places)) {
@@ -197,14 +200,14 @@ function otherNode(node: LabNode): LabNode {
   return node === 'hasta' ? 'hastb' : 'hasta';
 }
 
-function hastConf(lab: Lab, more: readonly string[]): string {
+function hastConf(lab: Lab, { hastConf: more = [], replication = 'memsync' }: LabOptions): string {
   const lines = [...more];
   for (const { node, host, dataPort, control, stateDir } of Object.values(lab.places)) {
     lines.push(`on ${node} {`, `\tcontrol ${control}`, `\tpidfile ${join(stateDir, 'hastated.pid')}`);
     lines.push(`\tlisten tcp4://${host}:${dataPort}`, '}');
   }
   for (const resource of lab.resources) {
-    lines.push(`resource ${resource} {`, '\treplication memsync', '\ttimeout 5');
+    lines.push(`resource ${resource} {`, `\treplication ${replication}`, '\ttimeout 5');
     for (const { node, host, disk } of Object.values(lab.places)) {
       const other = lab.places[otherNode(node)];
       lines.push(`\ton ${node} {`, `\t\tlocal ${disk(resource)}`);

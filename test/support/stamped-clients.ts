@@ -10,6 +10,8 @@ import type { LabDaemon, LabNode } from './daemon.ts';
 
 const LANES = 2;
 const SLOTS_A_LANE = 192;
+/** Blocks between two writes; it has no factor in common with SLOTS_A_LANE. */
+const SCATTER = 77;
 /** Every so many writes one block is read back. */
 const READ_EVERY = 8;
 const RETRY_MS = 5;
@@ -30,19 +32,40 @@ export interface Lost {
   readonly found: number | null;
 }
 
+interface ClientOptions {
+  /** A lane flushes after every so many of its writes; never by default. */
+  readonly flushEvery?: number;
+  /** Neighbouring writes lie far apart, so that many extents are in use. Default false. */
+  readonly scatter?: boolean;
+  /** A lane rests after each write, so that others get the processor. Default 0. */
+  readonly restMs?: number;
+}
+
 export class StampedClients {
   readonly #daemons: readonly LabDaemon[];
   readonly #resource: string;
   readonly #answers: Answered[] = [];
   /** Latest acknowledged sequence of each slot. */
   readonly #acknowledged = new Map<number, number>();
+  /** The same as it was before the latest FLUSH of its lane that succeeded. */
+  readonly #flushed = new Map<number, number>();
+  readonly #flushEvery: number;
+  readonly #restMs: number;
+  readonly #stride: number;
   /** Reads that did not show what this client had been told is written. */
   readonly stale: Lost[] = [];
   readonly #open = new Set<NbdInitiator>();
   readonly #stopping = new AbortController();
   #work: Promise<void>[] = [];
 
-  constructor(daemons: readonly LabDaemon[], resource = 'disk1') {
+  constructor(
+    daemons: readonly LabDaemon[],
+    resource = 'disk1',
+    { flushEvery = Infinity, restMs = 0, scatter = false }: ClientOptions = {},
+  ) {
+    this.#restMs = restMs;
+    this.#stride = scatter ? SCATTER : 1;
+    this.#flushEvery = flushEvery;
     this.#daemons = daemons;
     this.#resource = resource;
   }
@@ -116,6 +139,12 @@ export class StampedClients {
     return lost;
   }
 
+  /** The only disk that has to have it lost its power: what was not flushed may be gone. */
+  forgetUnflushed(): void {
+    this.#acknowledged.clear();
+    for (const [slot, number] of this.#flushed) this.#acknowledged.set(slot, number);
+  }
+
   #nodeOf(slot: number): LabNode | undefined {
     return this.#daemons[Math.floor(slot / (LANES * SLOTS_A_LANE))]?.node;
   }
@@ -164,16 +193,26 @@ export class StampedClients {
   async #one(node: LabNode, nbd: NbdInitiator, firstSlot: number, sequence: { next: number }): Promise<void> {
     const number = sequence.next;
     sequence.next += 1;
-    const slot = firstSlot + (number % SLOTS_A_LANE);
+    const slot = firstSlot + ((number * this.#stride) % SLOTS_A_LANE);
+    if (this.#restMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#restMs));
     let submittedAt = performance.now();
     await nbd.write(slot * STAMP_BYTES, encodeStamp(slot, number));
     this.#answers.push({ node, submittedAt, at: performance.now() });
     this.#acknowledged.set(slot, number);
+    if (number % this.#flushEvery === this.#flushEvery - 1) await this.#flush(nbd, firstSlot);
     if (number % READ_EVERY !== 0) return;
     submittedAt = performance.now();
     const found = await readStamp(nbd, slot);
     this.#answers.push({ node, submittedAt, at: performance.now() });
     if (found !== number) this.stale.push({ slot, acknowledged: number, found });
+  }
+
+  async #flush(nbd: NbdInitiator, firstSlot: number): Promise<void> {
+    const mine = [...this.#acknowledged].filter(
+      ([slot]) => slot >= firstSlot && slot < firstSlot + SLOTS_A_LANE,
+    );
+    await nbd.flush();
+    for (const [slot, number] of mine) this.#flushed.set(slot, number);
   }
 }
 

@@ -2,9 +2,10 @@
 import { lastHeard, peerPresence } from '../../model/presence.ts';
 import type { Evidence, MemberEvidence, Trigger } from '../../model/evidence.ts';
 import type { HandoverMember } from '../../model/handover.ts';
-import { NO_EPOCH, ownsAlone, type Freshness } from '../../model/record.ts';
+import { NO_EPOCH, ownsAlone, wasLatestPrimary, type Freshness } from '../../model/record.ts';
 import type { PathName } from '../../model/roles.ts';
 import type { GroupSettings } from '../../model/settings.ts';
+import type { EngineSnapshot } from '../../replication/messages.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Member } from './members.ts';
 import { peerAgrees } from './record-exchange.ts';
@@ -20,18 +21,25 @@ export function memberEvidence(runtime: Runtime, group: GroupSettings, member: M
     state: record?.state ?? 'virgin',
     epoch: record?.epoch ?? NO_EPOCH,
     soleOwner: snapshot !== null && ownsAlone(snapshot.record, snapshot.freshness, runtime.node),
-    freshness: snapshot === null ? NOT_OPEN : asCandidate(group, member, snapshot.freshness),
+    freshness: snapshot === null ? NOT_OPEN : asCandidate(runtime, group, member, snapshot),
     dataLinkDownAt: snapshot?.dataLinkDownAt ?? null,
     dataLinkUp: snapshot?.dataLinkUp ?? false,
     peerAgrees: peerAgrees(runtime, member),
   };
 }
 
-/** What this node doubts, it does not serve. A2: an async secondary may lack acknowledged writes, so it is no candidate unless the group says so. */
-function asCandidate(group: GroupSettings, member: Member, freshness: Freshness): Freshness {
-  if (freshness.kind === 'inSync' && member.doubt !== null) return { kind: 'unknown', why: member.doubt.why };
+/** What this node doubts, it does not serve. A2: an async secondary is no candidate unless the group says so. */
+function asCandidate(
+  runtime: Runtime,
+  group: GroupSettings,
+  member: Member,
+  { freshness, record }: EngineSnapshot,
+): Freshness {
+  if (freshness.kind !== 'inSync') return freshness;
+  if (member.doubt !== null) return { kind: 'unknown', why: member.doubt.why };
+  const theirs = runtime.peer.resource(member.settings.name)?.record ?? null;
   const mayLose = member.settings.replication === 'async' && !group.allowLoss;
-  return freshness.kind === 'inSync' && mayLose
+  return mayLose && !wasLatestPrimary(record, theirs, runtime.node)
     ? { kind: 'unknown', why: 'replication is async and the group does not say allow-loss' }
     : freshness;
 }
