@@ -31,6 +31,8 @@ export interface SimOptions {
   readonly peerKind?: 'hastate' | 'hastd';
   readonly checksum?: 'none' | 'crc32' | 'sha256';
   readonly compression?: 'none' | 'hole' | 'lzf';
+  /** Keys of the pair's secret, where a node has one. */
+  readonly secrets?: Partial<Record<SimName, Buffer>>;
 }
 
 export class SimLease implements LeasePort {
@@ -136,6 +138,7 @@ export class SimNode {
       boot: random.id(),
       timing: DEFAULT_TIMING,
       peerKind: options.peerKind ?? 'hastate',
+      linkKey: options.secrets?.[this.name] ?? null,
       stateDir: '/sim',
       leaseMemory: new SharedArrayBuffer(8),
     };

@@ -214,10 +214,11 @@ export class HastateNode {
   }
 
   async #openResources(): Promise<void> {
+    const { secretFile } = this.#runtime.settings;
+    const secret = secretFile === null ? null : await readFile(secretFile);
     for (const settings of this.#runtime.hast.resources) {
-      const member = new Member(this.#runtime, settings, (changed) => {
-        this.#memberChanged(changed);
-      });
+      const changed = (member: Member): void => this.#memberChanged(member);
+      const member = new Member(this.#runtime, settings, changed, secret);
       this.#members.set(settings.name, member);
     }
     await Promise.all([...this.#members.values()].map((member) => member.opened(START_MS)));
