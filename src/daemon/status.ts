@@ -1,5 +1,5 @@
 /** What `status`, the command line and the page are shown of this node. */
-import type { GroupStatus, NodeStatus, ResourceStatus } from '../protocol/control.ts';
+import type { GroupStatus, NodeStatus, RefusedConnection, ResourceStatus } from '../protocol/control.ts';
 
 import { mayPromote } from '../model/decision.ts';
 import { noCounters } from '../replication/core.ts';
@@ -89,6 +89,7 @@ export interface StatusSources {
   readonly groups: ReadonlyMap<string, Group>;
   readonly version: string;
   device(resource: string): string | null;
+  refused(): readonly RefusedConnection[];
 }
 
 export function nodeStatus(runtime: Runtime, sources: StatusSources): NodeStatus {
@@ -103,6 +104,7 @@ export function nodeStatus(runtime: Runtime, sources: StatusSources): NodeStatus
     boot: runtime.boot,
     uptimeMs: Math.round(now - runtime.startedAt),
     warnings: [...runtime.warnings, ...[...sources.members.values()].flatMap(memberWarnings)],
+    refused: sources.refused(),
     peer:
       peer === null
         ? null

@@ -5,6 +5,7 @@ import type { HandoverMember } from '../../model/handover.ts';
 import { NO_EPOCH, ownsAlone, type Freshness } from '../../model/record.ts';
 import type { PathName } from '../../model/roles.ts';
 import type { GroupSettings } from '../../model/settings.ts';
+import type { EngineSnapshot } from '../../replication/messages.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Member } from './members.ts';
 import { peerAgrees } from './record-exchange.ts';
@@ -20,11 +21,19 @@ export function memberEvidence(runtime: Runtime, group: GroupSettings, member: M
     state: record?.state ?? 'virgin',
     epoch: record?.epoch ?? NO_EPOCH,
     soleOwner: snapshot !== null && ownsAlone(snapshot.record, snapshot.freshness, runtime.node),
-    freshness: snapshot === null ? NOT_OPEN : asCandidate(group, member, snapshot.freshness),
+    freshness:
+      snapshot === null ? NOT_OPEN : asCandidate(group, member, withProblem(snapshot.freshness, snapshot)),
     dataLinkDownAt: snapshot?.dataLinkDownAt ?? null,
     dataLinkUp: snapshot?.dataLinkUp ?? false,
     peerAgrees: peerAgrees(runtime, member),
   };
+}
+
+/** Who asks why nothing is known of this disk learns that the link is refused, too. */
+function withProblem(freshness: Freshness, { peerProblem }: EngineSnapshot): Freshness {
+  return freshness.kind !== 'unknown' || peerProblem === null
+    ? freshness
+    : { kind: 'unknown', why: `${freshness.why}; the data link is refused: ${peerProblem}` };
 }
 
 /** What this node doubts, it does not serve. A2: an async secondary may lack acknowledged writes, so it is no candidate unless the group says so. */

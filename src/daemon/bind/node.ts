@@ -15,6 +15,7 @@ import { type KeeperHandle, startKeeper } from '../../keeper/handle.ts';
 import { watchLoopStalls } from '../../net/loop-stall.ts';
 import { DataListener } from '../engine/data-listener.ts';
 import { type CommandContext, runCommand, switchAway } from '../commands.ts';
+import { Refusals } from '../refusals.ts';
 import { RepeatedLines } from '../repeated-lines.ts';
 import type { Runtime } from '../runtime.ts';
 import { nodeStatus, type StatusSources } from '../status.ts';
@@ -58,6 +59,7 @@ export class HastateNode {
   #link: Link | null = null;
   #listener: DataListener | null = null;
   readonly #references: References;
+  readonly #refusals: Refusals;
   readonly #timers = new Set<() => void>();
   readonly #stopping = new AbortController();
 
@@ -65,6 +67,7 @@ export class HastateNode {
     this.#options = options;
     this.#runtime = options.runtime;
     this.#references = new References(options.runtime);
+    this.#refusals = new Refusals(() => options.runtime.clock.now());
     this.#addresses = new SharedAddresses(options.runtime, () => {
       const now = this.#runtime.clock.now();
       for (const member of this.#members.values()) member.lease.heard('adverts', now);
@@ -95,6 +98,7 @@ export class HastateNode {
       groups: this.#groups,
       version: this.#options.version,
       device: (resource) => this.#devices.path(resource),
+      refused: () => this.#refusals.list(),
     };
   }
 
@@ -253,6 +257,7 @@ export class HastateNode {
           },
         })),
       onRefused: (from, reason) => {
+        this.#refusals.add(from, reason);
         refusals.say('warn', `data link from ${from} refused: ${reason}`);
       },
     });
