@@ -2,6 +2,7 @@
 import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import { describeError, HastateError } from '../model/errors.ts';
+import { decodeControlRequest } from '../protocol/control-request.ts';
 import type { ControlCommand, ControlReply, ControlRequest, JournalEvent } from '../protocol/control.ts';
 
 export interface ControlHandlers {
@@ -123,9 +124,11 @@ export class ControlClient {
   }
 
   private request(line: string): void {
-    const request = readRequest(line);
-    if (typeof request === 'string') {
-      this.leave(0, 'bad-request', request);
+    let request: ControlRequest;
+    try {
+      request = decodeControlRequest(line);
+    } catch (error) {
+      this.leave(0, 'bad-request', describeError(error));
       return;
     }
     const { id, command } = request;
@@ -203,22 +206,4 @@ export class ControlClient {
     const timer = setTimeout(() => this.socket.destroy(), FAREWELL_MS).unref();
     this.socket.once('close', () => clearTimeout(timer));
   }
-}
-
-function readRequest(line: string): ControlRequest | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    return 'a request is one JSON object in one line; this is no JSON';
-  }
-  if (typeof value !== 'object' || value === null) return 'a request is a JSON object';
-  const { id, command, args } = value as Partial<Record<string, unknown>>;
-  if (typeof id !== 'number' || !Number.isSafeInteger(id)) return "a request has a whole number 'id'";
-  if (typeof command !== 'string') return "a request has a 'command'";
-  if (args !== undefined && (typeof args !== 'object' || args === null || Array.isArray(args))) {
-    return "'args' of a request is an object";
-  }
-  // Which commands there are is asked after the id is known, so that the answer can carry it.
-  return { id, command: command as ControlCommand, args: { ...args } };
 }

@@ -1,5 +1,5 @@
 /** What `status`, the command line and the page are shown of this node. */
-import type { GroupStatus, NodeStatus, ResourceStatus } from '../protocol/control.ts';
+import type { GroupStatus, NodeStatus, RefusedConnection, ResourceStatus } from '../protocol/control.ts';
 
 import { mayPromote } from '../model/decision.ts';
 import { NO_QUEUES, noCounters } from '../replication/core.ts';
@@ -90,6 +90,7 @@ export interface StatusSources {
   readonly groups: ReadonlyMap<string, Group>;
   readonly version: string;
   device(resource: string): string | null;
+  refused(): readonly RefusedConnection[];
 }
 
 /** How long an engine may take to tell its counters; after that the last known ones are shown. ms */
@@ -112,6 +113,7 @@ export function nodeStatus(runtime: Runtime, sources: StatusSources): NodeStatus
     boot: runtime.boot,
     uptimeMs: Math.round(now - runtime.startedAt),
     warnings: [...runtime.warnings, ...[...sources.members.values()].flatMap(memberWarnings)],
+    refused: sources.refused(),
     peer:
       peer === null
         ? null

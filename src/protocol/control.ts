@@ -162,6 +162,15 @@ export interface GroupStatus {
   readonly lastTransition: string | null;
 }
 
+/** A connection of the data link that was turned away before it belonged to a resource. */
+export interface RefusedConnection {
+  readonly address: string;
+  readonly reason: string;
+  /** How often, while it is remembered. */
+  readonly count: number;
+  readonly msAgo: number;
+}
+
 export interface NodeStatus {
   readonly node: NodeName;
   readonly version: string;
@@ -169,6 +178,8 @@ export interface NodeStatus {
   readonly boot: string;
   readonly uptimeMs: number;
   readonly warnings: readonly string[];
+  /** The last few, the latest first. */
+  readonly refused: readonly RefusedConnection[];
   readonly peer: {
     readonly name: NodeName;
     readonly heardMsAgo: Readonly<Record<PathName, number | null>>;

@@ -10,6 +10,7 @@ import type { NvField, NvMap } from '../protocol/nv.ts';
 import type { EngineCore } from './core.ts';
 import { epochFields } from './heartbeat.ts';
 import { LINK_LIMITS } from './link.ts';
+import { expectsProof, nonceOf, proven, tellRefusal, UNPROVEN } from './peer-proof.ts';
 import type { ConnectionPort } from './ports.ts';
 import type { Meeting } from './secondary.ts';
 
@@ -21,6 +22,8 @@ interface HalfOpen {
   readonly connection: ConnectionPort;
   readonly reader: FrameReader;
   readonly version: number;
+  /** What the primary chose for proofs; null when it offers none. */
+  readonly nonce: Buffer | null;
   readonly cancel: () => void;
 }
 
@@ -56,7 +59,7 @@ export class Acceptor {
 
   #first(connection: ConnectionPort, reader: FrameReader, nv: NvMap): void {
     if (nv.string('resource') !== this.#core.setup.resource.name) {
-      this.#refuse(connection, 'Resource not configured.');
+      this.#refuse(connection, 'Resource not configured.', null);
       return;
     }
     const role = this.#role();
@@ -64,23 +67,32 @@ export class Acceptor {
       this.#refuse(
         connection,
         `Remote node acts as ${role} for the resource and not as secondary.`,
+        nonceOf(nv),
         role === 'primary' ? [{ name: 'wait', type: 'uint8', value: 1 }] : [],
       );
       return;
     }
     const token = nv.bytes('token');
     if (token !== undefined) this.#second(connection, token, nv);
-    else this.#hello(connection, reader, nv.number('version', 'uint8') ?? 0);
+    else this.#hello(connection, reader, nv);
   }
 
-  #hello(connection: ConnectionPort, reader: FrameReader, offered: number): void {
+  #hello(connection: ConnectionPort, reader: FrameReader, nv: NvMap): void {
+    const nonce = nonceOf(nv);
+    if (expectsProof(this.#core) && nonce === null) {
+      const { remoteAddress } = connection;
+      tellRefusal(this.#core, `the primary at ${remoteAddress} was refused: ${UNPROVEN}`);
+      this.#refuse(connection, UNPROVEN, null);
+      return;
+    }
+    const offered = nv.number('version', 'uint8') ?? 0;
     this.close('a new connection takes its place');
     const version = Math.min(offered === 0 ? 1 : offered, HAST_VERSION);
     const token = this.#core.ports.random.bytes(TOKEN_BYTES);
     const cancel = this.#core.ports.clock.after(HALF_OPEN_MS, () =>
       this.close('the second connection did not come'),
     );
-    const half: HalfOpen = { token, connection, reader, version, cancel };
+    const half: HalfOpen = { token, connection, reader, version, nonce, cancel };
     this.#half = half;
     connection.onData(() => {
       if (this.#half === half) this.close('a request came before the handshake was over');
@@ -105,24 +117,34 @@ export class Acceptor {
       return;
     }
     if (half === null || !half.token.equals(token)) {
-      this.#refuse(connection, "Token doesn't match.");
+      this.#refuse(connection, "Token doesn't match.", null);
       return;
     }
     half.cancel();
     this.#half = null;
-    const { reader, version } = half;
+    const { reader, version, nonce } = half;
     // Until the session takes over, nothing may arrive.
     half.connection.onData(() => half.connection.close('a request came before the handshake was over'));
-    this.#meet({ incoming: half.connection, out: connection, reader, version, request });
+    this.#meet({
+      ...{ incoming: half.connection, out: connection, reader, version, request },
+      ...{ nonce, token: half.token },
+    });
   }
 
-  #refuse(connection: ConnectionPort, message: string, extra: readonly NvField[] = []): void {
+  #refuse(
+    connection: ConnectionPort,
+    message: string,
+    nonce: Buffer | null,
+    extra: readonly NvField[] = [],
+  ): void {
+    const { setup, store } = this.#core;
+    const fields: NvField[] = [
+      { name: 'errmsg', type: 'string', value: message },
+      ...extra,
+      ...(setup.peerKind === 'hastate' ? epochFields(store.record.epoch) : []),
+    ];
     connection.send(
-      ...encodeFrame(HAST_VERSION, [
-        { name: 'errmsg', type: 'string', value: message },
-        ...extra,
-        ...(this.#core.setup.peerKind === 'hastate' ? epochFields(this.#core.store.record.epoch) : []),
-      ]),
+      ...encodeFrame(HAST_VERSION, proven(this.#core, { sender: 'secondary', nonce, token: null }, fields)),
     );
     connection.close(message);
   }

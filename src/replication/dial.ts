@@ -5,13 +5,18 @@
 import { Buffer } from 'node:buffer';
 import { describeError, NetError } from '../model/errors.ts';
 import type { Epoch } from '../model/record.ts';
-import { encodeFrame, FrameReader, HAST_VERSION, unpackPayload } from '../protocol/hast-message.ts';
+import { encodeFrame, FrameReader, HAST_CMD, HAST_VERSION, unpackPayload } from '../protocol/hast-message.ts';
 import type { Frame } from '../protocol/hast-message.ts';
-import type { NvField, NvMap } from '../protocol/nv.ts';
+import type { HastMetadata } from '../protocol/hast-metadata.ts';
+import { NONCE_BYTES } from '../protocol/link-proof.ts';
+import type { NvField } from '../protocol/nv.ts';
 import type { EngineCore } from './core.ts';
 import { idToWire, readEpoch, readWords, wordsFields } from './heartbeat.ts';
 import type { PeerWords } from './heartbeat.ts';
+import { distrusts, isAuthentic, proven } from './peer-proof.ts';
+import type { Proof } from './peer-proof.ts';
 import type { ConnectionPort } from './ports.ts';
+import { sizeMismatch } from './split-brain.ts';
 import type { Counters } from './split-brain.ts';
 
 const TOKEN_BYTES = 16;
@@ -28,6 +33,9 @@ export class RefusedError extends NetError {
     this.epoch = epoch;
   }
 }
+
+/** We said no to what the peer is or has; it is told. */
+export class JudgedError extends NetError {}
 
 export interface Dialled {
   readonly out: ConnectionPort;
@@ -54,43 +62,67 @@ export async function dial(core: EngineCore, firstVersion: number, signal: Abort
   if (connector === null) throw new NetError('no-remote', `${core.setup.resource.name} has no remote`);
   const out = await connector.connect(timeout, signal);
   let back: ConnectionPort | null = null;
+  let agreed: number | null = null;
   try {
     const frames = new FrameQueue(core, out);
     const name: NvField = { name: 'resource', type: 'string', value: core.setup.resource.name };
-    out.send(...encodeFrame(firstVersion, [name, { name: 'version', type: 'uint8', value: HAST_VERSION }]));
+    const nonce = core.setup.linkKey === null ? null : core.ports.random.bytes(NONCE_BYTES);
+    const greeting: NvField[] = [name, { name: 'version', type: 'uint8', value: HAST_VERSION }];
+    if (nonce !== null) greeting.push({ name: 'nonce', type: 'bytes', value: nonce });
+    out.send(...encodeFrame(firstVersion, greeting));
     const hello = await frames.next(timeout, signal);
-    refuse(hello.nv);
+    refuse(core, { sender: 'secondary', nonce, token: null }, hello);
     const version = Math.max(hello.nv.number('version', 'uint8') ?? 1, 0);
     if (version > HAST_VERSION)
-      throw new NetError('peer-version', `the peer wants version ${version} of HAST`);
+      throw new JudgedError(
+        'peer-version',
+        `the peer wants version ${version} of HAST, this node speaks up to ${HAST_VERSION}: install the same version on both`,
+      );
+    agreed = version;
     const token = hello.nv.bytes('token');
     if (token?.length !== TOKEN_BYTES) throw new NetError('peer-token', 'the peer sent no usable token');
     const tokenCopy = Buffer.from(token);
     back = await connector.connect(timeout, signal);
     const early: Buffer[] = [];
     const lost: string[] = [];
-    back.onData((chunk) => early.push(chunk));
+    let earlyBytes = 0;
+    back.onData((chunk) => {
+      early.push(chunk);
+      earlyBytes += chunk.length;
+      if (earlyBytes > MAX_EARLY_BYTES) back?.close('it said more than it was asked');
+    });
     back.onClose((reason) => lost.push(reason));
     const virgin = await ensureResuid(core);
     const { meta } = core.store;
-    back.send(
-      ...encodeFrame(version, [
-        name,
-        { name: 'token', type: 'bytes', value: tokenCopy },
-        ...(virgin ? [{ name: 'virgin', type: 'int8', value: 1 } as const] : []),
-        { name: 'resuid', type: 'uint64', value: meta.resuid },
-        { name: 'localcnt', type: 'uint64', value: meta.localcnt },
-        { name: 'remotecnt', type: 'uint64', value: meta.remotecnt },
-        ...(core.setup.peerKind === 'hastate' ? wordsFields(core) : []),
-      ]),
-    );
+    const request: NvField[] = [
+      name,
+      { name: 'token', type: 'bytes', value: tokenCopy },
+      ...(virgin ? [{ name: 'virgin', type: 'int8', value: 1 } as const] : []),
+      { name: 'resuid', type: 'uint64', value: meta.resuid },
+      { name: 'localcnt', type: 'uint64', value: meta.localcnt },
+      { name: 'remotecnt', type: 'uint64', value: meta.remotecnt },
+      ...(core.setup.peerKind === 'hastate' ? [...wordsFields(core), ...sizeFields(meta)] : []),
+    ];
+    back.send(...encodeFrame(version, proven(core, { sender: 'primary', nonce, token: tokenCopy }, request)));
     const reply = await frames.next(timeout, signal);
+    const proof = { sender: 'secondary', nonce, token: tokenCopy } as const;
+    refuse(core, proof, reply);
+    const distrust = distrusts(core, proof, reply.nv, reply.data);
+    if (distrust !== null) throw new JudgedError('peer-unproven', distrust);
     const result = readSession(core, reply);
     frames.release();
     if (lost[0] !== undefined) throw new NetError('peer-closed', `connection closed: ${lost[0]}`);
     return { out, in: back, version, early, ...result };
   } catch (error) {
     const reason = `handshake failed: ${describeError(error)}`;
+    // A secondary that has answered has begun its session: a hastd takes this for a keepalive.
+    if (error instanceof JudgedError && agreed !== null)
+      out.send(
+        ...encodeFrame(agreed, [
+          { name: 'cmd', type: 'uint8', value: HAST_CMD.KEEPALIVE },
+          { name: 'refused', type: 'string', value: error.message },
+        ]),
+      );
     out.close(reason);
     back?.close(reason);
     throw error;
@@ -101,30 +133,19 @@ function readSession(
   core: EngineCore,
   { nv, data }: Frame,
 ): Omit<Dialled, 'out' | 'in' | 'version' | 'early'> {
-  refuse(nv);
   const { meta } = core.store;
   const datasize = Number(nv.big('datasize', 'int64') ?? 0n);
   const extentsize = nv.number('extentsize', 'int32') ?? 0;
-  if (datasize !== meta.datasize) {
-    throw new NetError(
-      'peer-datasize',
-      `Data size differs between nodes (local=${meta.datasize}, remote=${datasize}).`,
-    );
-  }
-  if (extentsize !== meta.extentsize) {
-    throw new NetError(
-      'peer-extentsize',
-      `Extent size differs between nodes (local=${meta.extentsize}, remote=${extentsize}).`,
-    );
-  }
+  const mismatch = sizeMismatch(meta, { datasize, extentsize });
+  if (mismatch !== null) throw new JudgedError('peer-size', mismatch);
   const source = nv.number('syncsrc', 'uint8') === 2 ? 'secondary' : 'primary';
   const mapsize = nv.number('mapsize', 'uint32') ?? 0;
   let map: Buffer | null = null;
   if (mapsize > 0) {
-    if (data === null) throw new NetError('peer-map', 'the peer announced an activemap and sent none');
+    if (data === null) throw new JudgedError('peer-map', 'the peer announced an activemap and sent none');
     map = Buffer.from(unpackPayload(nv, data, mapsize, MAX_MAP_BYTES));
     if (map.length * 8 < core.map.extents)
-      throw new NetError(
+      throw new JudgedError(
         'peer-map',
         `the peer's activemap has ${map.length} bytes for ${core.map.extents} extents`,
       );
@@ -146,13 +167,27 @@ async function ensureResuid(core: EngineCore): Promise<boolean> {
   return true;
 }
 
-function refuse(nv: NvMap): void {
+function refuse(core: EngineCore, proof: Proof, { nv, data }: Frame): void {
   const message = nv.string('errmsg');
-  if (message !== undefined) throw new RefusedError(message, nv.has('wait'), readEpoch(nv));
+  if (message === undefined) return;
+  // An epoch freezes this node, so it counts only when it surely comes from the peer (A5, E3).
+  const epoch = isAuthentic(core, proof, nv, data) ? readEpoch(nv) : null;
+  throw new RefusedError(message, nv.has('wait'), epoch);
+}
+
+function sizeFields({ datasize, extentsize }: HastMetadata): NvField[] {
+  return [
+    { name: 'datasize', type: 'int64', value: datasize },
+    { name: 'extentsize', type: 'int32', value: extentsize },
+  ];
 }
 
 /** Bytes of an activemap that are taken at most: 256 TiB in extents of 2 MiB. */
 const MAX_MAP_BYTES = 16 * 1024 * 1024;
+
+/** A peer says one thing at a time in a handshake, and nothing on the second connection before the first request. */
+const MAX_EARLY_FRAMES = 4;
+const MAX_EARLY_BYTES = 64 * 1024;
 
 /** Frames of one connection, one at a time. */
 class FrameQueue {
@@ -169,6 +204,8 @@ class FrameQueue {
     connection.onData((chunk) => {
       try {
         this.#frames.push(...reader.push(chunk));
+        if (this.#frames.length > MAX_EARLY_FRAMES)
+          throw new NetError('peer-protocol', 'the peer said more than it was asked');
       } catch (error) {
         this.#fail(error instanceof Error ? error : new Error(String(error)));
       }

@@ -15,6 +15,8 @@ export interface EngineSetup {
   readonly boot: string;
   readonly timing: Timing;
   readonly peerKind: 'hastate' | 'hastd';
+  /** Of the pair's secret (deriveLinkKey): only who proves to know it is met on the data link. Null: no secret. */
+  readonly linkKey: Uint8Array | null;
   /** Directory of state files: sidecar copies and NBD sockets. */
   readonly stateDir: string;
   /** See src/daemon/lease-memory.ts. */

@@ -12,11 +12,12 @@ import type { SyncProgress } from '../protocol/control.ts';
 import type { EngineCore } from './core.ts';
 import { KEEPALIVE_MS, namesPeer, silenceMs } from './core.ts';
 import { commitMap } from './disk-truth.ts';
-import { dial, RefusedError } from './dial.ts';
+import { dial, JudgedError, RefusedError } from './dial.ts';
 import type { Dialled } from './dial.ts';
 import { Heartbeat, wordsFields } from './heartbeat.ts';
 import { Link } from './link.ts';
 import type { Asker } from './link.ts';
+import { tellRefusal } from './peer-proof.ts';
 import { Primary } from './primary.ts';
 import type { PrimaryHost } from './primary.ts';
 import { Resync } from './resync.ts';
@@ -26,6 +27,8 @@ import { Standing } from './standing.ts';
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 1000;
 const RETRY_REFUSED_MS = 1000;
+/** What this node does not accept changes only by hand. */
+const RETRY_JUDGED_MS = 5000;
 /** After a handover the other node needs a moment to become secondary: it is asked often at first. */
 const RETRY_FRESH_MS = 50;
 const FRESH_MS = 5000;
@@ -51,7 +54,7 @@ export class Peering {
   #joined = false;
   #joining = false;
   #loop: Promise<void> = Promise.resolve();
-  #lastRefusal = '';
+  #lastFailure = '';
   #peerCounters = { local: 0n, remote: 0n };
   readonly #waiters = new Map<string, () => void>();
 
@@ -129,6 +132,7 @@ export class Peering {
         if (reason === null) wait = delay = RETRY_MIN_MS;
       } catch (error) {
         this.#refused(error);
+        if (error instanceof JudgedError) wait = RETRY_JUDGED_MS;
         if (error instanceof RefusedError)
           wait = clock.now() < freshUntil ? RETRY_FRESH_MS : RETRY_REFUSED_MS;
       }
@@ -204,7 +208,7 @@ export class Peering {
     if (!link.isUp()) return;
     this.standing.linkedUp();
     this.downAt = null;
-    this.#lastRefusal = '';
+    this.#core.peerProblem = null;
     this.#keepAlive(link);
     this.#core.report('connected', 'info', 'Connected to the secondary.');
     const resync = new Resync(this.#core, link, {
@@ -360,10 +364,14 @@ export class Peering {
     if (this.#abort.signal.aborted) return;
     const message = describeError(error);
     if (error instanceof RefusedError && error.epoch !== null) this.standing.peerEpoch(error.epoch);
-    if (message === this.#lastRefusal) return;
-    this.#lastRefusal = message;
-    if (message === SPLIT_BRAIN) this.standing.splitBrain('the two disks went on apart from each other');
-    else this.#core.report('refused', error instanceof RefusedError ? 'warn' : 'debug', message);
+    const meant = error instanceof RefusedError || error instanceof JudgedError;
+    if (message === SPLIT_BRAIN) {
+      if (this.#core.peerProblem === message) return;
+      this.#core.peerProblem = message;
+      this.standing.splitBrain('the two disks went on apart from each other');
+    } else if (meant) tellRefusal(this.#core, message);
+    else if (message !== this.#lastFailure) this.#core.report('refused', 'debug', message);
+    this.#lastFailure = message;
   }
 
   #sleep(ms: number, signal: AbortSignal): Promise<void> {

@@ -16,9 +16,10 @@ import { describeEpoch } from './core.ts';
 import { flushLocal, markEverything } from './disk-truth.ts';
 import { epochFields, readWords, wordsFields } from './heartbeat.ts';
 import type { PeerWords } from './heartbeat.ts';
+import { distrusts, proven, tellRefusal } from './peer-proof.ts';
 import type { ConnectionPort } from './ports.ts';
 import { Session } from './session.ts';
-import { decideByCounters, decideByHistory, SPLIT_BRAIN } from './split-brain.ts';
+import { decideByCounters, decideByHistory, sizeMismatch, SPLIT_BRAIN } from './split-brain.ts';
 import type { MeetingVerdict } from './split-brain.ts';
 
 /** What the acceptor hands over when both connections are there. */
@@ -29,6 +30,9 @@ export interface Meeting {
   readonly version: number;
   /** The request on the second connection. */
   readonly request: NvMap;
+  /** What the two nodes chose for this handshake. */
+  readonly nonce: Buffer | null;
+  readonly token: Buffer;
 }
 
 interface Asked {
@@ -37,6 +41,9 @@ interface Asked {
   readonly local: bigint;
   readonly remote: bigint;
   readonly virgin: boolean;
+  /** Bytes; null when a plain hastd did not say. */
+  readonly datasize: number | null;
+  readonly extentsize: number | null;
 }
 
 export class Secondary {
@@ -46,8 +53,6 @@ export class Secondary {
   #session: Session | null = null;
   #last: Promise<void> = Promise.resolve();
   #stopped = false;
-  /** Why the primary was refused last: it comes again every second. */
-  #lastRefusal = '';
 
   constructor(core: EngineCore) {
     this.#core = core;
@@ -101,6 +106,13 @@ export class Secondary {
     const lost: string[] = [];
     for (const connection of [meeting.incoming, meeting.out])
       connection.onClose((reason) => lost.push(reason));
+    const { nonce, token } = meeting;
+    const distrust = distrusts(this.#core, { sender: 'primary', nonce, token }, meeting.request, null);
+    if (distrust !== null) {
+      this.#refuse(meeting, distrust);
+      tellRefusal(this.#core, `the primary at ${meeting.incoming.remoteAddress} was refused: ${distrust}`);
+      return;
+    }
     this.#session?.close('a new connection of the primary takes its place');
     await this.#session?.idle();
     const { request } = meeting;
@@ -110,22 +122,24 @@ export class Secondary {
       local: request.big('localcnt', 'uint64') ?? 0n,
       remote: request.big('remotecnt', 'uint64') ?? 0n,
       virgin: request.has('virgin'),
+      datasize: request.has('datasize') ? Number(request.big('datasize', 'int64')) : null,
+      extentsize: request.number('extentsize', 'int32') ?? null,
     };
     const wasVirgin = this.#core.store.meta.resuid === 0n;
     const verdict = this.#judge(asked);
     if (verdict.kind !== 'sync') {
       const message = verdict.kind === 'refuse' ? verdict.message : SPLIT_BRAIN;
       this.#refuse(meeting, message);
-      if (message === this.#lastRefusal) return;
-      this.#lastRefusal = message;
-      if (verdict.kind === 'split-brain') {
+      if (verdict.kind !== 'split-brain') tellRefusal(this.#core, message);
+      else if (this.#core.peerProblem !== message) {
+        this.#core.peerProblem = message;
         this.#core.report(
           'split-brain',
           'error',
           `${this.#core.setup.resource.name}: split-brain with ${asked.words?.node ?? meeting.incoming.remoteAddress}: both disks went on apart. ` +
             `Decide which copy to keep: hastate resolve ${this.#core.setup.resource.name} --discard NODE`,
         );
-      } else this.#core.report('refused', 'warn', verdict.message);
+      }
       return;
     }
     // What is still in the disk's cache need not be copied if it can be flushed now.
@@ -146,6 +160,7 @@ export class Secondary {
         syncStart: (words) => this.#syncStart(session, words),
         inSync: (words) => this.#inSync(session, words),
         damaged: () => this.#damaged(),
+        refused: (reason) => tellRefusal(this.#core, `the primary refused this node: ${reason}`),
         closed: (reason) => {
           this.downAt = this.#core.ports.clock.now();
           this.#core.report('disconnected', 'warn', `Disconnected from the primary: ${reason}`);
@@ -153,7 +168,7 @@ export class Secondary {
       },
     );
     this.#session = session;
-    this.#lastRefusal = '';
+    this.#core.peerProblem = null;
     this.downAt = null;
     this.#core.report('connected', 'info', `Connected to the primary at ${meeting.incoming.remoteAddress}.`);
     session.start();
@@ -161,6 +176,8 @@ export class Secondary {
 
   #judge(asked: Asked): MeetingVerdict {
     const { meta, record } = this.#core.store;
+    const message = sizeMismatch(meta, asked);
+    if (message !== null) return { kind: 'refuse', message };
     if (asked.words !== null) {
       const order = compareEpochs(record.epoch, asked.words.epoch);
       if (order === 'older')
@@ -234,24 +251,28 @@ export class Secondary {
             { name: 'freshness', type: 'string', value: this.#core.freshness.kind } as const,
           ]),
     ];
+    const { nonce, token } = meeting;
+    const proof = { sender: 'secondary', nonce, token } as const;
     if (mapsize === 0) {
-      meeting.incoming.send(...encodeFrame(meeting.version, fields));
+      meeting.incoming.send(...encodeFrame(meeting.version, proven(this.#core, proof, fields)));
       return;
     }
     const bits = verdict.full ? Buffer.alloc(mapsize, 0xff) : this.#core.map.dirtyBits(mapsize);
     const { checksum, compression } = this.#core.setup.resource;
     const packed = packPayload(bits, checksum, compression);
-    meeting.incoming.send(...encodeFrame(meeting.version, [...fields, ...packed.fields], packed.data));
+    const all = proven(this.#core, proof, [...fields, ...packed.fields], packed.data);
+    meeting.incoming.send(...encodeFrame(meeting.version, all, packed.data));
   }
 
   #refuse(meeting: Meeting, message: string): void {
-    meeting.incoming.send(
-      ...encodeFrame(meeting.version, [
-        ...this.#sizes(),
-        { name: 'errmsg', type: 'string', value: message },
-        ...(this.#core.setup.peerKind === 'hastate' ? epochFields(this.#core.store.record.epoch) : []),
-      ]),
-    );
+    const { nonce, token, version } = meeting;
+    const fields: NvField[] = [
+      ...this.#sizes(),
+      { name: 'errmsg', type: 'string', value: message },
+      ...(this.#core.setup.peerKind === 'hastate' ? epochFields(this.#core.store.record.epoch) : []),
+    ];
+    const proof = { sender: 'secondary', nonce, token } as const;
+    meeting.incoming.send(...encodeFrame(version, proven(this.#core, proof, fields)));
     meeting.incoming.close(message);
     meeting.out.close(message);
   }

@@ -5,7 +5,7 @@
  * @see hast.md section 6
  */
 import { Buffer } from 'node:buffer';
-import { describeError } from '../model/errors.ts';
+import { describeError, NetError } from '../model/errors.ts';
 import type { ResourceQueues } from '../protocol/control.ts';
 import { encodeFrame, HAST_CMD, unpackPayload } from '../protocol/hast-message.ts';
 import type { Frame, FrameReader } from '../protocol/hast-message.ts';
@@ -36,6 +36,8 @@ export interface SessionHost {
   inSync(words: PeerWords): Promise<void>;
   /** A write or flush failed: this disk lacks what was received. */
   damaged(): void;
+  /** The primary found something in our handshake that it does not accept. */
+  refused(reason: string): void;
   closed(reason: string): void;
 }
 
@@ -149,7 +151,7 @@ export class Session {
       this.#core.ports.lease.heard(this.#heardAt);
       for (const frame of frames) if (this.isUp()) this.#frame(frame);
     } catch (error) {
-      this.close(`the primary sent what cannot be read: ${describeError(error)}`);
+      this.close(`the primary sent what cannot be taken: ${describeError(error)}`);
     }
   }
 
@@ -159,10 +161,7 @@ export class Session {
       this.#control(nv);
       return;
     }
-    if (this.#overloaded()) {
-      this.close('the primary asks for more than can be answered at once');
-      return;
-    }
+    if (this.#overloaded()) throw new NetError('overload', 'more was asked for than can be answered at once');
     const slot = this.#replies.slot(nv.big('seq', 'uint64') ?? 0n);
     if (!this.#served) {
       this.#served = true;
@@ -349,6 +348,8 @@ export class Session {
       this.#heartbeat.beat();
       return;
     }
+    const refusal = nv.string('refused');
+    if (refusal !== undefined) this.#host.refused(refusal);
     const words = readWords(nv);
     if (words === null || this.words === null) return;
     const word = nv.has('syncstart') ? 'syncstart' : nv.has('joined') ? 'joined' : null;

@@ -146,6 +146,7 @@ export function nodeStatus(node: string, peer: string, changes: Partial<NodeStat
     pid: 4711,
     boot: `${node}-boot-1`,
     uptimeMs: 7_384_000,
+    refused: [],
     warnings: [],
     peer: { name: peer, heardMsAgo: { dataLink: 41, peerChannel: 12, adverts: 640 }, channel: 'up' },
     resources: [resource('disk1'), resource('disk2')],

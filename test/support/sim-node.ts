@@ -33,6 +33,8 @@ export interface SimOptions {
   readonly compression?: 'none' | 'hole' | 'lzf';
   /** Nodes whose disks punch holes. */
   readonly punches?: readonly SimName[];
+  /** Keys of the pair's secret, where a node has one. */
+  readonly secrets?: Partial<Record<SimName, Buffer>>;
 }
 
 export class SimLease implements LeasePort {
@@ -139,6 +141,7 @@ export class SimNode {
       boot: random.id(),
       timing: DEFAULT_TIMING,
       peerKind: options.peerKind ?? 'hastate',
+      linkKey: options.secrets?.[this.name] ?? null,
       stateDir: '/sim',
       leaseMemory: new SharedArrayBuffer(8),
     };

@@ -33,15 +33,23 @@ function asCandidate(
   runtime: Runtime,
   group: GroupSettings,
   member: Member,
-  { freshness, record }: EngineSnapshot,
+  { freshness, record, peerProblem }: EngineSnapshot,
 ): Freshness {
+  if (freshness.kind === 'unknown') return withProblem(freshness, peerProblem);
   if (freshness.kind !== 'inSync') return freshness;
-  if (member.doubt !== null) return { kind: 'unknown', why: member.doubt.why };
+  if (member.doubt !== null) return withProblem({ kind: 'unknown', why: member.doubt.why }, peerProblem);
   const theirs = runtime.peer.resource(member.settings.name)?.record ?? null;
   const mayLose = member.settings.replication === 'async' && !group.allowLoss;
   return mayLose && !wasLatestPrimary(record, theirs, runtime.node)
     ? { kind: 'unknown', why: 'replication is async and the group does not say allow-loss' }
     : freshness;
+}
+
+/** Who asks why nothing is known of this disk learns that the link is refused, too. */
+function withProblem(freshness: Extract<Freshness, { kind: 'unknown' }>, problem: string | null): Freshness {
+  return problem === null
+    ? freshness
+    : { kind: 'unknown', why: `${freshness.why}; the data link is refused: ${problem}` };
 }
 
 /** Latest time that the peer was heard on each path, over all engines. ms */

@@ -11,6 +11,7 @@ import {
 } from '../../../machines/resource.ts';
 import { describeError, EngineError } from '../../model/errors.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
+import { deriveLinkKey } from '../../protocol/link-proof.ts';
 import type { EngineCommand, EngineEvent, EngineSnapshot } from '../../replication/messages.ts';
 import { EngineHandle } from '../engine/supervise.ts';
 import { LeaseMemory } from '../engine/lease-memory.ts';
@@ -60,6 +61,7 @@ export class Member {
     runtime: Runtime,
     settings: ResourceSettings,
     changed: (member: Member, event: EngineEvent | null) => void,
+    secret: Buffer | null = null,
   ) {
     this.#runtime = runtime;
     this.#changed = changed;
@@ -73,6 +75,10 @@ export class Member {
         boot: runtime.boot,
         timing: runtime.settings.timing,
         peerKind: group?.peerKind ?? (runtime.settings.peer === null ? 'hastd' : 'hastate'),
+        linkKey:
+          secret === null || settings.peer === null
+            ? null
+            : deriveLinkKey(secret, runtime.node, settings.peer),
         stateDir: runtime.stateDir,
         leaseMemory: this.lease.buffer,
       },

@@ -15,6 +15,7 @@ import { DataListener } from '../engine/data-listener.ts';
 import { type CommandContext, runCommand } from '../commands.ts';
 import { answerHastctl } from '../hastctl-bridge.ts';
 import { Notices } from '../notices.ts';
+import { Refusals } from '../refusals.ts';
 import type { ReloadPlan } from '../reload-plan.ts';
 import { RepeatedLines } from '../repeated-lines.ts';
 import { RoleDesk } from '../roles.ts';
@@ -64,8 +65,11 @@ export class HastateNode {
   #link: Link | null = null;
   #listener: DataListener | null = null;
   readonly #references: References;
+  readonly #refusals: Refusals;
   readonly #timers = new Set<() => void>();
   readonly #stopping = new AbortController();
+  /** Content of the secret file. */
+  #secret: Buffer | null = null;
 
   constructor(options: NodeOptions) {
     this.#options = options;
@@ -74,6 +78,7 @@ export class HastateNode {
     this.#keeper = new KeeperCare(options.runtime, () => {
       for (const group of this.#groups.values()) group.cleanedByKeeper();
     });
+    this.#refusals = new Refusals(() => options.runtime.clock.now());
     this.#addresses = new SharedAddresses(options.runtime, () => {
       const now = this.#runtime.clock.now();
       for (const member of this.#members.values()) member.lease.heard('adverts', now);
@@ -119,6 +124,7 @@ export class HastateNode {
       groups: this.#groups,
       version: this.#options.version,
       device: (resource) => this.#devices.path(resource),
+      refused: () => this.#refusals.list(),
     };
   }
 
@@ -221,14 +227,17 @@ export class HastateNode {
   }
 
   async #openResources(): Promise<void> {
+    const { secretFile } = this.#runtime.settings;
+    this.#secret = secretFile === null ? null : await readFile(secretFile);
     for (const settings of this.#runtime.hast.resources) this.#addMember(settings);
     await Promise.all([...this.#members.values()].map((member) => member.opened(START_MS)));
   }
 
   #addMember(settings: ResourceSettings): Member {
-    const member = new Member(this.#runtime, settings, (changed) => {
-      this.#memberChanged(changed);
-    });
+    const changed = (member: Member): void => {
+      this.#memberChanged(member);
+    };
+    const member = new Member(this.#runtime, settings, changed, this.#secret);
     this.#members.set(settings.name, member);
     return member;
   }
@@ -272,13 +281,12 @@ export class HastateNode {
 
   async #startLink(): Promise<void> {
     const { runtime } = this.#options;
-    const secretFile = runtime.settings.secretFile;
     const refusals = new RepeatedLines(runtime.log, () => runtime.clock.now());
     this.#link = new Link({
       runtime,
       members: this.#members,
       groups: this.#groups,
-      secret: secretFile === null ? null : await readFile(secretFile),
+      secret: this.#secret,
       version: this.#options.version,
       referencesLost: () => this.#references.lost,
       switchAway: (group) => this.#switchAway(group),
@@ -295,6 +303,7 @@ export class HastateNode {
           },
         })),
       onRefused: (from, reason) => {
+        this.#refusals.add(from, reason);
         refusals.say('warn', `data link from ${from} refused: ${reason}`);
       },
     });

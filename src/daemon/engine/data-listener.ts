@@ -158,10 +158,16 @@ export class DataListener {
     const address = plainIp(socket.remoteAddress ?? '');
     socket.on('error', () => socket.destroy());
     this.#counters.accepted++;
-    if (this.#closed || address === '' || this.#pending.size >= (this.#options.maxPending ?? MAX_PENDING)) {
-      this.#counters.overflow++;
+    if (this.#closed || address === '') {
       socket.destroy();
       return;
+    }
+    if (this.#pending.size >= (this.#options.maxPending ?? MAX_PENDING)) {
+      // A peer that means it speaks at once: who has been silent for longest makes room.
+      this.#counters.overflow++;
+      const [oldest] = this.#pending;
+      oldest?.destroy();
+      if (oldest !== undefined) this.#pending.delete(oldest);
     }
     this.#pending.add(socket);
     const timer = setTimeout(() => {
@@ -175,8 +181,7 @@ export class DataListener {
       if (socket.destroyed) return;
       if (allowed.size === 0) {
         this.#counters.strangers++;
-        this.#options.onRefused?.(address, 'it is not the remote address of any resource');
-        socket.destroy();
+        this.#dismiss(socket, address);
         return;
       }
       this.#readFirstFrame(socket, address, allowed, () => {
@@ -184,6 +189,16 @@ export class DataListener {
         this.#pending.delete(socket);
       });
     });
+  }
+
+  /** hastd says nothing here. A node with a wrong `remote` or `source` should learn why, and costs nothing. */
+  #dismiss(socket: Socket, address: string): void {
+    this.#options.onRefused?.(address, 'it is not the remote address of any resource');
+    this.#pending.delete(socket);
+    const errmsg = `Address ${address} is not the remote address of any resource.`;
+    socket.resume();
+    socket.end(Buffer.concat(encodeFrame(HAST_VERSION, [{ name: 'errmsg', type: 'string', value: errmsg }])));
+    socket.destroySoon();
   }
 
   /** Names of the resources whose `remote` this address is. */

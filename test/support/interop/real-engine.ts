@@ -69,7 +69,7 @@ export class RealEngine {
           ...{ exec: null, metaflush: true, peer: null },
         },
         ...{ node: 'ours', boot: '00000000000000aa', timing: DEFAULT_TIMING, peerKind: 'hastd', stateDir },
-        leaseMemory: lease.buffer,
+        ...{ leaseMemory: lease.buffer, linkKey: null },
       },
       onEvent: (event) => events.push(event),
       onDied: note,

@@ -132,6 +132,7 @@ export function nodeStatus(
     pid: 14654,
     boot: 'b',
     uptimeMs: 1,
+    refused: [],
     warnings: [],
     peer: null,
     resources,

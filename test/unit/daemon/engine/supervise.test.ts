@@ -76,6 +76,7 @@ function engine(over: { local?: string; boot?: string; stateDir?: string; worker
     boot: over.boot ?? '0000000000000001',
     timing: DEFAULT_TIMING,
     peerKind: 'hastate',
+    linkKey: null,
     stateDir: over.stateDir ?? directory,
     leaseMemory: lease.buffer,
   };

@@ -85,6 +85,7 @@ async function startNode(name: string, peer: string, ip: string, peerIp: string)
       boot: `00000000000000${name}`,
       timing: DEFAULT_TIMING,
       peerKind: 'hastate',
+      linkKey: null,
       stateDir,
       leaseMemory: lease.buffer,
     },
