@@ -16,6 +16,8 @@ export interface PeerWords {
   readonly generations: Generations;
   readonly state: DiskState;
   readonly inSync: readonly string[];
+  /** Understands one answer to many requests. */
+  readonly batches: boolean;
 }
 
 const STATES: readonly string[] = ['virgin', 'clean', 'outdated', 'inconsistent'];
@@ -51,6 +53,7 @@ export function wordsFields(core: EngineCore): NvField[] {
     u64('genprev', idToWire(record.generations.previous)),
     text('hstate', record.state),
     text('insync', record.inSync.join(',')),
+    { name: 'batches', type: 'uint8', value: 1 },
   ];
 }
 
@@ -69,6 +72,7 @@ export function readWords(nv: NvMap): PeerWords | null {
     },
     state: STATES.includes(state) ? (state as DiskState) : 'inconsistent',
     inSync: inSync === '' ? [] : inSync.split(','),
+    batches: nv.has('batches'),
   };
 }
 

@@ -48,6 +48,7 @@ export class Session {
   readonly #host: SessionHost;
   readonly #heartbeat: Heartbeat;
   readonly #replies: ReplyQueue;
+  readonly #batches: boolean;
   #closed = false;
   #heardAt: number;
   #running = 0;
@@ -74,7 +75,8 @@ export class Session {
     this.words = words;
     this.#host = host;
     this.#heardAt = core.ports.clock.now();
-    this.#replies = new ReplyQueue(core.setup.resource, out, version);
+    this.#batches = words?.batches === true;
+    this.#replies = new ReplyQueue(core.setup.resource, out, version, this.#batches);
     this.#heartbeat = new Heartbeat(
       core,
       (fields) => {
@@ -143,7 +145,7 @@ export class Session {
       this.#control(nv);
       return;
     }
-    const slot = this.#replies.slot(nv.big('seq', 'uint64') ?? 0n);
+    const slot = this.#replies.slot((this.#batches ? nv.size('seq') : nv.big('seq', 'uint64')) ?? 0n);
     if (!this.#served) {
       this.#served = true;
       // The primary has merged our map into its own before it sends anything.
