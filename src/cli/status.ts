@@ -4,6 +4,7 @@ import type { Cli } from './cli.ts';
 import { EXIT } from './exit.ts';
 import { listText, select, statusText } from './hastctl-text.ts';
 import type { Selected } from './hastctl-text.ts';
+import { syncText } from './sync-text.ts';
 import type { NodeStatus } from '../protocol/control.ts';
 
 export function statusCommand(program: Command, cli: Cli): void {
@@ -51,6 +52,7 @@ function remarks(cli: Cli, status: NodeStatus, selected: readonly Selected[]): v
   for (const { name, resource } of selected) {
     const remark = resource?.error ?? resource?.held ?? null;
     if (remark !== null) cli.io.err(`${name}: ${remark}\n`);
+    if (resource?.sync) cli.io.err(`${name}: ${syncText(resource.sync)}\n`);
   }
   for (const warning of status.warnings) cli.io.err(`${status.node}: ${warning}\n`);
 }

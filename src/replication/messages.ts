@@ -14,6 +14,8 @@ export interface EngineSetup {
   readonly boot: string;
   readonly timing: Timing;
   readonly peerKind: 'hastate' | 'hastd';
+  /** Bytes per second that a resync may copy; 0 or absent: without limit, giving way to applications. */
+  readonly resyncRate?: number;
   /** Directory of state files: sidecar copies and NBD sockets. */
   readonly stateDir: string;
   /** See src/daemon/lease-memory.ts. */

@@ -30,6 +30,8 @@ export interface SimOptions {
   readonly peerKind?: 'hastate' | 'hastd';
   readonly checksum?: 'none' | 'crc32' | 'sha256';
   readonly compression?: 'none' | 'hole' | 'lzf';
+  /** Bytes per second. */
+  readonly resyncRate?: number;
 }
 
 export class SimLease implements LeasePort {
@@ -133,6 +135,7 @@ export class SimNode {
       boot: random.id(),
       timing: DEFAULT_TIMING,
       peerKind: options.peerKind ?? 'hastate',
+      resyncRate: options.resyncRate ?? 0,
       stateDir: '/sim',
       leaseMemory: new SharedArrayBuffer(8),
     };

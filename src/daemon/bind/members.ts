@@ -72,6 +72,7 @@ export class Member {
         boot: runtime.boot,
         timing: runtime.settings.timing,
         peerKind: group?.peerKind ?? (runtime.settings.peer === null ? 'hastd' : 'hastate'),
+        resyncRate: runtime.settings.resyncRates[settings.name] ?? 0,
         stateDir: runtime.stateDir,
         leaseMemory: this.lease.buffer,
       },
