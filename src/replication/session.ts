@@ -20,8 +20,8 @@ import type { Slot } from './reply-queue.ts';
 /** hastd's keepalive comes every 10 s. ms. */
 const HASTD_SILENCE_MS = 20_000;
 const MAX_INFLIGHT_BYTES = 256 * 1024 * 1024;
-const FLUSH_IDLE_MS = 2000;
-const FLUSH_EXTENTS = 64;
+/** As the primary does, so that the own map does not grow. */
+const OWN_FLUSH_MS = 2000;
 const ZEROS = Buffer.alloc(1024 * 1024);
 /** A longer DELETE is not supported: zeroing it would hold up everything. Bytes. */
 const MAX_DELETE_BYTES = 64 * 1024 * 1024;
@@ -311,12 +311,10 @@ export class Session {
 
   #wrote(): void {
     if (this.#flushing || this.#closed) return;
-    if (this.#core.map.unflushedCount > FLUSH_EXTENTS) this.#backgroundFlush();
-    else
-      this.#cancelFlush ??= this.#core.ports.clock.after(FLUSH_IDLE_MS, () => {
-        this.#cancelFlush = null;
-        this.#backgroundFlush();
-      });
+    this.#cancelFlush ??= this.#core.ports.clock.after(OWN_FLUSH_MS, () => {
+      this.#cancelFlush = null;
+      this.#backgroundFlush();
+    });
   }
 
   #backgroundFlush(): void {
