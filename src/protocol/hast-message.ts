@@ -133,21 +133,28 @@ function assemble(
   error: Buffer,
   opts: { extra?: readonly NvField[]; dataFields?: readonly NvField[]; size?: number },
 ): Buffer {
-  const extra = opts.extra === undefined ? NOTHING : encodeNv(opts.extra);
-  const dataFields = opts.dataFields === undefined ? NOTHING : encodeNv(opts.dataFields);
+  const extra = fieldBytes(opts.extra);
+  const dataFields = fieldBytes(opts.dataFields);
   const size = opts.size === undefined ? NOTHING : SIZE;
   const total = base.length + error.length + extra.length + dataFields.length + size.length;
   const out = Buffer.allocUnsafe(total);
   out.set(base, 0);
   let at = base.length;
-  for (const part of [error, extra, dataFields, size]) {
-    out.set(part, at);
-    at += part.length;
+  if (at < total - size.length) {
+    for (const part of [error, extra, dataFields]) {
+      out.set(part, at);
+      at += part.length;
+    }
   }
+  out.set(size, total - size.length);
   out[0] = version;
   out.writeUInt32LE(total - FRAME_HEADER_BYTES, 1);
   if (opts.size !== undefined) out.writeUInt32LE(opts.size, total - size.length + VALUE_AT);
   return out;
+}
+
+function fieldBytes(fields: readonly NvField[] | undefined): Buffer {
+  return fields === undefined || fields.length === 0 ? NOTHING : encodeNv(fields);
 }
 
 function writeSeq(out: Buffer, seq: bigint | number, at: number): void {

@@ -14,6 +14,7 @@ import { extentsOf, MAXPHYS, reportDiskError } from './core.ts';
 import { Heartbeat, readWords } from './heartbeat.ts';
 import type { PeerWords } from './heartbeat.ts';
 import type { ConnectionPort } from './ports.ts';
+import type { RangeHold } from './rangelock.ts';
 import { ReplyQueue } from './reply-queue.ts';
 import type { Slot } from './reply-queue.ts';
 
@@ -281,12 +282,15 @@ export class Session {
   }
 
   #locked(offset: number, length: number, exclusive: boolean, go: (release: () => void) => void): void {
-    const hold = this.#core.locks.acquire(offset, length, exclusive, () => {
+    // The lock may be granted, and given back, before acquire() returns.
+    const state: { hold: RangeHold | null; over: boolean } = { hold: null, over: false };
+    state.hold = this.#core.locks.acquire(offset, length, exclusive, () => {
       go(() => {
-        // The lock may be granted before acquire() returns.
-        queueMicrotask(() => this.#core.locks.release(hold));
+        state.over = true;
+        if (state.hold !== null) this.#core.locks.release(state.hold);
       });
     });
+    if (state.over) this.#core.locks.release(state.hold);
   }
 
   #flush(done: (error: string | null) => void): void {
