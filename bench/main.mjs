@@ -77,11 +77,12 @@ function machine() {
 
 const number = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(2));
 
-function line({ name, goal }, { value, ours, peer, cpuUs, note }, before) {
+function line({ name, goal }, { value, ours, peer, cpuUs, peerCpuUs, note }, before) {
   const wanted = goal.atLeast === undefined ? `<= ${goal.atMost}` : `>= ${goal.atLeast}`;
   const verdict = meets(goal, value.median) ? 'met' : 'MISSED';
   const rates = ours === undefined ? '' : `  ${shown(ours.median)} against ${shown(peer.median)}`;
-  const cpu = cpuUs === undefined ? '' : `  ${number(cpuUs.median)} µs CPU`;
+  const other = peerCpuUs === undefined ? '' : ` (peer ${number(peerCpuUs.median)})`;
+  const cpu = cpuUs === undefined ? '' : `  ${number(cpuUs.median)} µs CPU${other}`;
   const change = before === undefined ? '' : `  before ${number(before.value.median)}`;
   const range = `${number(value.median)} [${number(value.min)}..${number(value.max)}]`;
   const tail = `${rates}${cpu}${change}${note === undefined ? '' : `  (${note})`}`;

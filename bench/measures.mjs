@@ -20,6 +20,9 @@ function load({ tools, seconds }, { socket, name, pids }, kind, shape, span, rou
 /** Runs both alternately, the other one first every other time. */
 async function alternate({ rounds }, ours, peer) {
   const results = [];
+  // What has just started is slow: caches are empty, code is not compiled yet.
+  await ours(0);
+  await peer(0);
   for (let round = 0; round < rounds; round += 1) {
     const steps = round % 2 === 0 ? [ours, peer] : [peer, ours];
     const [first, second] = [await steps[0](round), await steps[1](round)];
@@ -78,6 +81,7 @@ function cpu(makeStage, kind, span) {
   return (run) =>
     on([makeStage], async ({ ours }) => {
       const values = [];
+      await load(run, ours, kind, SMALL, span, 0);
       for (let round = 0; round < run.rounds; round += 1) {
         const result = await load(run, ours, kind, SMALL, span, round);
         values.push(result.cpuUs / result.operations);

@@ -5,8 +5,8 @@ import { groupsText } from './groups.ts';
 import { listText, statusText } from './hastctl-text.ts';
 import type { Told } from './hastctl-text.ts';
 import { meet, orRefused } from './meet.ts';
-import { humanize } from './sizes.ts';
-import type { NodeStatus, ResourceStatus } from '../protocol/control.ts';
+import { syncText } from './sync-text.ts';
+import type { NodeStatus } from '../protocol/control.ts';
 import { HASTCTL_ERROR } from '../protocol/hastctl.ts';
 import { asHastctlStatus } from '../protocol/hastctl-status.ts';
 
@@ -85,20 +85,9 @@ function forPeople(cli: Cli, node: NodeStatus, told: readonly Told[]): void {
   if (node.groups.length > 0) cli.io.out(`\n${groupsText(node.groups, cli.colors)}`);
   for (const { name } of told) {
     const resource = node.resources.find((one) => one.name === name);
-    const remark = resource === undefined ? null : (resource.error ?? resource.held ?? progress(resource));
+    const remark = resource?.error ?? resource?.held ?? null;
     if (remark !== null) cli.io.err(`${name}: ${remark}\n`);
+    if (resource?.sync) cli.io.err(`${name}: ${syncText(resource.sync)}\n`);
   }
   for (const warning of node.warnings) cli.io.err(`${node.node}: ${warning}\n`);
-}
-
-function progress({ sync }: ResourceStatus): string | null {
-  if (sync === null) return null;
-  const { direction, doneBytes, totalBytes, startedMsAgo } = sync;
-  const percent = totalBytes === 0 ? 100 : Math.floor((doneBytes * 100) / totalBytes);
-  const left =
-    doneBytes === 0 ? null : Math.ceil(((totalBytes - doneBytes) / doneBytes) * (startedMsAgo / 1000));
-  return (
-    `synchronizes ${direction === 'toPeer' ? 'to' : 'from'} the other node: ${humanize(doneBytes)} of ` +
-    `${humanize(totalBytes)} (${percent} %)${left === null ? '' : `, about ${left} s to go`}`
-  );
 }

@@ -24,6 +24,9 @@ const duration = z.string().transform((value, context) => {
   return z.NEVER;
 });
 
+/** What is right is said by resyncRates(): the message about a union would name no part of it. */
+const rate = z.union([z.string(), z.number()]);
+
 const cidr = z.string().superRefine((value, context) => {
   const fault = cidrFault(value);
   if (fault !== null) context.addIssue({ code: 'custom', message: `must be ADDRESS/PREFIX: ${fault}` });
@@ -112,6 +115,7 @@ export const hastateSchema = z.strictObject({
       hold: duration.optional(),
     })
     .default({}),
+  'resync-rate': z.union([rate, z.record(text, rate)]).optional(),
   'hooks-dir': path.optional(),
   groups: z.record(groupName, group).default({}),
   visualizer: z

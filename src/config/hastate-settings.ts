@@ -2,6 +2,7 @@
 import { parseHostPort } from './addresses.ts';
 import { groupSettings } from './hastate-groups.ts';
 import { hostPort, nodeAddresses, nodeNames } from './hastate-nodes.ts';
+import { resyncRates } from './resync-rates.ts';
 import { hastateSchema } from './hastate-schema.ts';
 import type { HastateFile } from './hastate-schema.ts';
 import { parseSyslogTarget, severityNumber } from './syslog-target.ts';
@@ -34,6 +35,7 @@ export function hastateSettings(source: YamlSource, hast: HastSettings): Hastate
     insecure: file.insecure,
     references: references(source, file),
     timing: timing(source, file),
+    resyncRates: resyncRates(source, file['resync-rate'], hast),
     hooksDir: file['hooks-dir'] ?? null,
     groups: groupSettings(source, file, hast, names),
     visualizer: visualizer(source, file),

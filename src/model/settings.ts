@@ -92,6 +92,8 @@ export interface HastateSettings {
   readonly insecure: boolean;
   readonly references: readonly string[];
   readonly timing: Timing;
+  /** Bytes per second that a resync may copy, by resource; 0 or absent: without limit. */
+  readonly resyncRates: Readonly<Record<string, number>>;
   readonly hooksDir: string | null;
   readonly groups: readonly GroupSettings[];
   readonly visualizer: { readonly host: string; readonly port: number } | null;

@@ -70,6 +70,10 @@ export interface SyncProgress {
   readonly totalBytes: number;
   readonly doneBytes: number;
   readonly startedMsAgo: number;
+  /** Of the last seconds. */
+  readonly bytesPerSecond: number;
+  /** What it will take at that rate, ms; null while nothing is copied. */
+  readonly remainingMs: number | null;
 }
 
 /** Counters of one resource, named as hastctl lists them. */

@@ -77,6 +77,7 @@ export class FrameReader {
     const frames: Frame[] = [];
     let at = 0;
     for (;;) {
+      if (this.#headerHas === 0) at = this.#readWhole(chunk, at, frames);
       if (this.#map === null) {
         at = this.#readHeader(chunk, at);
         if (this.#headerHas < FRAME_HEADER_BYTES) return frames;
@@ -96,6 +97,27 @@ export class FrameReader {
       this.#headerHas = 0;
       this.#nv = this.#map = this.#data = null;
     }
+  }
+
+  /** Most frames lie whole in their chunk. What does not, or is at fault, is left to the rest. */
+  #readWhole(chunk: Buffer, from: number, frames: Frame[]): number {
+    let at = from;
+    while (chunk.length - at >= FRAME_HEADER_BYTES) {
+      const version = chunk[at] ?? 0;
+      const nvBytes = chunk.readUInt32LE(at + 1);
+      const nvAt = at + FRAME_HEADER_BYTES;
+      const dataAt = nvAt + nvBytes;
+      if (version > HAST_VERSION || nvBytes > this.#limits.maxNvBytes || dataAt > chunk.length) break;
+      const nv = decodeNv(chunk.subarray(nvAt, dataAt));
+      const size = nv.number('size', 'uint32');
+      if (size === 0 || (size ?? 0) > this.#limits.maxDataBytes) break;
+      const end = dataAt + (size ?? 0);
+      if (end > chunk.length) break;
+      frames.push({ version, nv, data: size === undefined ? null : chunk.subarray(dataAt, end) });
+      this.#consumed += end - at;
+      at = end;
+    }
+    return at;
   }
 
   #readHeader(chunk: Buffer, from: number): number {

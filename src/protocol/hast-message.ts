@@ -65,7 +65,7 @@ const NOTHING = Buffer.alloc(0);
 export function encodeRequest(
   version: number,
   cmd: HastCommand,
-  seq: bigint,
+  seq: bigint | number,
   offset: number,
   length: number,
   opts: RequestOptions = {},
@@ -73,20 +73,54 @@ export function encodeRequest(
   if (cmd === HAST_CMD.KEEPALIVE) return assemble(KEEPALIVE, version, NOTHING, opts);
   const out = assemble(opts.memsync === true ? MEMSYNC_REQUEST : REQUEST, version, NOTHING, opts);
   out[CMD_AT] = cmd;
-  out.writeBigUInt64LE(seq, SEQ_AT);
+  writeSeq(out, seq, SEQ_AT);
   writeSize(out, offset, OFFSET_AT);
   writeSize(out, length, LENGTH_AT);
   return out;
 }
 
 /** @param version of the frame header, as negotiated */
-export function encodeReply(version: number, seq: bigint, opts: ReplyOptions = {}): Buffer {
+export function encodeReply(version: number, seq: bigint | number, opts: ReplyOptions = {}): Buffer {
   const failed = opts.error !== undefined && opts.error !== 0;
   const base = opts.received === true ? RECEIVED_REPLY : REPLY;
   const out = assemble(base, version, failed ? ERROR : NOTHING, opts);
-  out.writeBigUInt64LE(seq, REPLY_SEQ_AT);
+  writeSeq(out, seq, REPLY_SEQ_AT);
   if (failed) out.writeInt16LE(opts.error ?? 0, base.length + VALUE_AT);
   return out;
+}
+
+/** Names of the fields that answer many requests at once, between hastate nodes that agreed on it. */
+export const BATCH = { received: 'recvs', done: 'acks' } as const;
+/** Answers in one frame at most. */
+export const MAX_BATCH = 4096;
+const BATCH_VALUE_AT = FRAME_HEADER_BYTES + VALUE_AT;
+const SEQ_BYTES = 8;
+const BATCH_FRAMES = { received: batchTemplate(BATCH.received), done: batchTemplate(BATCH.done) };
+
+/**
+ * One frame that answers all these requests, in order: the peer has them in memory (`received`) or did
+ * them (`done`). Without `seq`, so that nobody takes it for another answer.
+ */
+export function encodeBatch(version: number, kind: keyof typeof BATCH, seqs: readonly number[]): Buffer {
+  const out = Buffer.allocUnsafe(BATCH_VALUE_AT + seqs.length * SEQ_BYTES);
+  out.set(BATCH_FRAMES[kind]);
+  out[0] = version;
+  out.writeUInt32LE(out.length - FRAME_HEADER_BYTES, 1);
+  out.writeUInt32LE(seqs.length * SEQ_BYTES, FRAME_HEADER_BYTES + 2);
+  seqs.forEach((seq, index) => writeSize(out, seq, BATCH_VALUE_AT + index * SEQ_BYTES));
+  return out;
+}
+
+/** The `seq`s of a batch's field. */
+export function decodeBatch(value: Buffer): number[] {
+  const seqs: number[] = [];
+  for (let at = 0; at + SEQ_BYTES <= value.length; at += SEQ_BYTES)
+    seqs.push(value.readUInt32LE(at + 4) * 0x1_0000_0000 + value.readUInt32LE(at));
+  return seqs;
+}
+
+function batchTemplate(name: string): Buffer {
+  return template([{ name, type: 'bytes', value: Buffer.alloc(SEQ_BYTES) }]).subarray(0, BATCH_VALUE_AT);
 }
 
 function template(fields: readonly NvField[]): Buffer {
@@ -99,21 +133,33 @@ function assemble(
   error: Buffer,
   opts: { extra?: readonly NvField[]; dataFields?: readonly NvField[]; size?: number },
 ): Buffer {
-  const extra = opts.extra === undefined ? NOTHING : encodeNv(opts.extra);
-  const dataFields = opts.dataFields === undefined ? NOTHING : encodeNv(opts.dataFields);
+  const extra = fieldBytes(opts.extra);
+  const dataFields = fieldBytes(opts.dataFields);
   const size = opts.size === undefined ? NOTHING : SIZE;
   const total = base.length + error.length + extra.length + dataFields.length + size.length;
   const out = Buffer.allocUnsafe(total);
   out.set(base, 0);
   let at = base.length;
-  for (const part of [error, extra, dataFields, size]) {
-    out.set(part, at);
-    at += part.length;
+  if (at < total - size.length) {
+    for (const part of [error, extra, dataFields]) {
+      out.set(part, at);
+      at += part.length;
+    }
   }
+  out.set(size, total - size.length);
   out[0] = version;
   out.writeUInt32LE(total - FRAME_HEADER_BYTES, 1);
   if (opts.size !== undefined) out.writeUInt32LE(opts.size, total - size.length + VALUE_AT);
   return out;
+}
+
+function fieldBytes(fields: readonly NvField[] | undefined): Buffer {
+  return fields === undefined || fields.length === 0 ? NOTHING : encodeNv(fields);
+}
+
+function writeSeq(out: Buffer, seq: bigint | number, at: number): void {
+  if (typeof seq === 'number') writeSize(out, seq, at);
+  else out.writeBigUInt64LE(seq, at);
 }
 
 function writeSize(out: Buffer, value: number, at: number): void {

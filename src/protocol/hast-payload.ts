@@ -20,6 +20,7 @@ export function packPayload(
   sum: ChecksumKind,
   compression: CompressionKind,
 ): { fields: NvField[]; data: Buffer } {
+  if (sum === 'none' && compression === 'none') return { fields: [], data };
   const fields: NvField[] = [];
   let packed = data;
   if (compression !== 'none' && data.length % 8 === 0 && isZero(data)) {

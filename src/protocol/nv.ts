@@ -76,7 +76,7 @@ export function decodeNv(buffer: Buffer): NvMap {
     const valueAt = nameAt + pad8(nameBytes);
     if (valueBytes > buffer.length || valueAt + pad8(valueBytes) > buffer.length)
       throw truncated(at, 'value');
-    if (nameBytes === 0 || buffer.indexOf(0, nameAt) !== nameAt + nameBytes - 1) {
+    if (!terminated(buffer, nameAt, nameBytes)) {
       throw new WireError(
         'nv-name',
         nameAt,
@@ -93,7 +93,7 @@ export function decodeNv(buffer: Buffer): NvMap {
 
 function checkValue(buffer: Buffer, type: number, at: number, length: number): void {
   if (type === TYPE_STRING) {
-    if (length === 0 || buffer.indexOf(0, at) !== at + length - 1) {
+    if (!terminated(buffer, at, length)) {
       throw new WireError('nv-value', at, 'value', `nv string at byte ${at} is not terminated where it ends`);
     }
     return;
@@ -107,6 +107,15 @@ function checkValue(buffer: Buffer, type: number, at: number, length: number): v
       `nv value at byte ${at} has ${length} bytes, not of its type`,
     );
   }
+}
+
+/** Is the first NUL the last byte? A loop: for so few bytes a call of indexOf() costs more. */
+function terminated(buffer: Buffer, at: number, length: number): boolean {
+  if (length === 0) return false;
+  const last = at + length - 1;
+  let i = at;
+  while (i < last && buffer[i] !== 0) i++;
+  return i === last && buffer[i] === 0;
 }
 
 function typeCode(type: NvField['type']): number {

@@ -8,9 +8,12 @@ import type { EngineCore } from './core.ts';
 import { reportDiskError } from './core.ts';
 import type { Primary, PrimaryHost } from './primary.ts';
 
-const IDLE_MS = 2000;
-/** Extents beyond keepdirty that may wait for a flush. */
-const MANY_EXTENTS = 64;
+/**
+ * While something is written, a flush runs this often by itself. Earlier ones, after so many extents, made
+ * scattered writes wait for the disk all the time; later ones would leave more to copy after a crash than
+ * was written in this time. ms.
+ */
+const OWN_FLUSH_MS = 2000;
 
 export type FlushDone = (error: string | null) => void;
 type PeerResult = 'flushed' | 'absent' | 'lost' | 'unable' | 'failed';
@@ -48,11 +51,7 @@ export class Flusher {
 
   /** Something was written on both sides. */
   wrote(): void {
-    if (this.#core.map.unflushedCount > MANY_EXTENTS && !this.#running) {
-      this.#next(true);
-      return;
-    }
-    this.#cancelIdle ??= this.#core.ports.clock.after(IDLE_MS, () => {
+    this.#cancelIdle ??= this.#core.ports.clock.after(OWN_FLUSH_MS, () => {
       this.#cancelIdle = null;
       if (!this.#running && this.#core.map.unflushedCount > 0) this.#next(true);
     });

@@ -18,6 +18,8 @@ export interface PeerWords {
   readonly inSync: readonly string[];
   /** Takes DELETE as "reads as zeros", and is quick about it. */
   readonly punches: boolean;
+  /** Understands one answer to many requests. */
+  readonly batches: boolean;
 }
 
 const STATES: readonly string[] = ['virgin', 'clean', 'outdated', 'inconsistent'];
@@ -54,6 +56,7 @@ export function wordsFields(core: EngineCore): NvField[] {
     text('hstate', record.state),
     text('insync', record.inSync.join(',')),
     ...(core.ports.disk.punch === undefined ? [] : [{ name: 'punches', type: 'uint8', value: 1 } as const]),
+    { name: 'batches', type: 'uint8', value: 1 },
   ];
 }
 
@@ -73,6 +76,7 @@ export function readWords(nv: NvMap): PeerWords | null {
     state: STATES.includes(state) ? (state as DiskState) : 'inconsistent',
     inSync: inSync === '' ? [] : inSync.split(','),
     punches: nv.has('punches'),
+    batches: nv.has('batches'),
   };
 }
 

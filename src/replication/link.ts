@@ -6,6 +6,8 @@
 import { describeError } from '../model/errors.ts';
 import type { CompressionKind } from '../model/roles.ts';
 import {
+  BATCH,
+  decodeBatch,
   encodeFrame,
   encodeRequest,
   errnoFromWire,
@@ -36,7 +38,7 @@ export interface Asker {
 }
 
 interface Outstanding {
-  readonly seq: bigint;
+  readonly seq: number;
   readonly asker: Asker;
   readonly readLength: number;
   awaitsReceived: boolean;
@@ -63,7 +65,7 @@ export class Link {
   #slab: Buffer[] = [];
   #slabBytes = 0;
   #scheduled = false;
-  #seq = 0n;
+  #seq = 0;
   #closed = false;
   /** When the oldest wait for an answer began, and when anything was last sent. ms. */
   #progressAt: number;
@@ -235,9 +237,9 @@ export class Link {
   }
 
   #reply({ nv, data }: Frame): void {
-    const seq = nv.big('seq', 'uint64');
+    const seq = nv.size('seq');
     if (seq === undefined) {
-      this.#events.control(nv);
+      if (!this.#batch(nv)) this.#events.control(nv);
       return;
     }
     const index = this.#find(seq);
@@ -269,7 +271,38 @@ export class Link {
     entry.asker.answered(errno === 0 ? null : errnoFromWire(errno), content);
   }
 
-  #find(seq: bigint): number {
+  /** @returns false when it is none */
+  #batch(nv: NvMap): boolean {
+    if (this.words?.batches !== true) return false;
+    const received = nv.bytes(BATCH.received);
+    if (received !== undefined) {
+      for (const seq of decodeBatch(received)) {
+        const entry = this.#outstanding[this.#find(seq)];
+        if (entry?.awaitsReceived !== true) {
+          this.close(`the peer sent an unexpected "received" for request ${seq}`);
+          return true;
+        }
+        entry.awaitsReceived = false;
+        entry.asker.received();
+      }
+    }
+    const done = nv.bytes(BATCH.done);
+    if (done === undefined) return received !== undefined;
+    this.#progressAt = this.#heardAt;
+    for (const seq of decodeBatch(done)) {
+      const index = this.#find(seq);
+      const entry = this.#outstanding[index];
+      if (entry === undefined || entry.readLength > 0) {
+        this.close(`the peer answered request ${seq}, which it was not asked so`);
+        return true;
+      }
+      this.#remove(index);
+      entry.asker.answered(null, null);
+    }
+    return true;
+  }
+
+  #find(seq: number): number {
     for (let i = this.#head; i < this.#outstanding.length; i++)
       if (this.#outstanding[i]?.seq === seq) return i;
     return -1;

@@ -17,6 +17,8 @@ export interface EngineSetup {
   readonly peerKind: 'hastate' | 'hastd';
   /** Of the pair's secret (deriveLinkKey): only who proves to know it is met on the data link. Null: no secret. */
   readonly linkKey: Uint8Array | null;
+  /** Bytes per second that a resync may copy; 0 or absent: without limit, giving way to applications. */
+  readonly resyncRate?: number;
   /** Directory of state files: sidecar copies and NBD sockets. */
   readonly stateDir: string;
   /** See src/daemon/lease-memory.ts. */

@@ -5,25 +5,35 @@
  */
 import type { Buffer } from 'node:buffer';
 import type { ResourceSettings } from '../model/settings.ts';
-import { encodeReply, errnoToWire, packPayload } from '../protocol/hast-message.ts';
+import { encodeBatch, encodeReply, errnoToWire, MAX_BATCH, packPayload } from '../protocol/hast-message.ts';
 import type { ConnectionPort } from './ports.ts';
 
 /** The place of one request among the answers. */
 export interface Slot {
-  readonly seq: bigint;
-  parts: Buffer[] | null;
+  /** A number where answers are batched: a hastate primary counts its requests. */
+  readonly seq: bigint | number;
+  parts: readonly Buffer[] | null;
 }
+
+/** Done without error and without data: may go into a batch. */
+const DONE: readonly Buffer[] = [];
 
 export class ReplyQueue {
   readonly #settings: ResourceSettings;
   readonly #out: ConnectionPort;
   readonly #version: number;
+  readonly #batches: boolean;
   #slots: Slot[] = [];
   #slab: Buffer[] = [];
+  /** Requests of which the same is to be said. */
+  #received: number[] = [];
+  #done: number[] = [];
   #scheduled = false;
   #closed = false;
 
-  constructor(settings: ResourceSettings, out: ConnectionPort, version: number) {
+  /** @param batches the primary understands one answer to many requests */
+  constructor(settings: ResourceSettings, out: ConnectionPort, version: number, batches: boolean) {
+    this.#batches = batches;
     this.#settings = settings;
     this.#out = out;
     this.#version = version;
@@ -34,7 +44,7 @@ export class ReplyQueue {
     return this.#slots.length;
   }
 
-  slot(seq: bigint): Slot {
+  slot(seq: bigint | number): Slot {
     const slot: Slot = { seq, parts: null };
     this.#slots.push(slot);
     return slot;
@@ -42,17 +52,24 @@ export class ReplyQueue {
 
   /** memsync: the data is in memory. Leaves at once. */
   received(slot: Slot): void {
-    this.#queue(encodeReply(this.#version, slot.seq, { received: true }));
+    if (this.#batches && typeof slot.seq === 'number') {
+      this.#received.push(slot.seq);
+      if (this.#received.length === MAX_BATCH) this.#endBatches();
+      this.#schedule();
+    } else this.#queue(encodeReply(this.#version, slot.seq, { received: true }));
   }
 
   /** @param received a memsync request was refused: both answers in one */
   answer(slot: Slot, error: string | null, received = false): void {
-    slot.parts = [
-      encodeReply(this.#version, slot.seq, {
-        ...(received ? { received } : {}),
-        ...(error === null ? {} : { error: errnoToWire(error) }),
-      }),
-    ];
+    slot.parts =
+      this.#batches && error === null && !received
+        ? DONE
+        : [
+            encodeReply(this.#version, slot.seq, {
+              ...(received ? { received } : {}),
+              ...(error === null ? {} : { error: errnoToWire(error) }),
+            }),
+          ];
     this.#release();
   }
 
@@ -75,18 +92,36 @@ export class ReplyQueue {
 
   #release(): void {
     let ready = 0;
-    for (const slot of this.#slots) {
-      if (slot.parts === null) break;
+    for (const { seq, parts } of this.#slots) {
+      if (parts === null) break;
       ready++;
-      this.#queue(...slot.parts);
+      if (parts !== DONE || typeof seq !== 'number') {
+        this.#queue(...parts);
+        continue;
+      }
+      this.#done.push(seq);
+      if (this.#done.length === MAX_BATCH) this.#endBatches();
+      this.#schedule();
     }
     if (ready > 0) this.#slots.splice(0, ready);
   }
 
-  #queue(...parts: Buffer[]): void {
-    if (this.#closed) return;
+  #queue(...parts: readonly Buffer[]): void {
+    this.#endBatches();
     this.#slab.push(...parts);
-    if (this.#scheduled) return;
+    this.#schedule();
+  }
+
+  /** Nothing overtakes what was said before; "received" comes before "done". */
+  #endBatches(): void {
+    if (this.#received.length > 0) this.#slab.push(encodeBatch(this.#version, 'received', this.#received));
+    if (this.#done.length > 0) this.#slab.push(encodeBatch(this.#version, 'done', this.#done));
+    if (this.#received.length > 0) this.#received = [];
+    if (this.#done.length > 0) this.#done = [];
+  }
+
+  #schedule(): void {
+    if (this.#closed || this.#scheduled) return;
     this.#scheduled = true;
     queueMicrotask(() => {
       this.#scheduled = false;
@@ -95,7 +130,9 @@ export class ReplyQueue {
   }
 
   #flush(): void {
-    if (this.#closed || this.#slab.length === 0) return;
+    if (this.#closed) return;
+    this.#endBatches();
+    if (this.#slab.length === 0) return;
     const parts = this.#slab;
     this.#slab = [];
     this.#out.send(...parts);

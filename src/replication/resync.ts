@@ -9,6 +9,7 @@ import type { SyncProgress } from '../protocol/control.ts';
 import type { EngineCore } from './core.ts';
 import { MAXPHYS, reportDiskError } from './core.ts';
 import type { Link } from './link.ts';
+import { RateLimit, SyncSpeed, timeFor } from './sync-pace.ts';
 
 /** Requests in flight: to a plain hastd as hastd itself does; and while applications write. */
 const DEPTH = 16;
@@ -47,13 +48,19 @@ export class Resync {
   #startedAt: number | null = null;
   #reportedAt = 0;
   #doneBytes = 0;
+  /** Also of extents that are not done yet. */
+  #copiedBytes = 0;
   #fromPeer = false;
   #active = 0;
+  readonly #limit: RateLimit;
+  readonly #speed = new SyncSpeed();
+  #cancelPause: (() => void) | null = null;
 
   constructor(core: EngineCore, link: Link, host: ResyncHost) {
     this.#core = core;
     this.#link = link;
     this.#host = host;
+    this.#limit = new RateLimit(core.setup.resyncRate ?? 0);
   }
 
   get running(): boolean {
@@ -63,11 +70,14 @@ export class Resync {
   progress(now: number): SyncProgress | null {
     if (this.#startedAt === null) return null;
     const left = this.#core.map.dirtyCount * this.#core.store.meta.extentsize;
+    const bytesPerSecond = Math.round(this.#speed.rate(this.#copiedBytes, now));
     return {
       direction: this.#fromPeer ? 'fromPeer' : 'toPeer',
       totalBytes: this.#doneBytes + left,
       doneBytes: this.#doneBytes,
       startedMsAgo: Math.round(now - this.#startedAt),
+      bytesPerSecond,
+      remainingMs: timeFor(left, bytesPerSecond),
     };
   }
 
@@ -76,8 +86,14 @@ export class Resync {
     if (this.#pumping) return;
     this.#pumping = true;
     const hastd = this.#link.words === null;
-    while (!this.#stopped && this.#link.isUp() && this.#inflight < this.#depth(hastd) && this.#step()) {
-      /* as deep as allowed */
+    while (
+      !this.#stopped &&
+      this.#link.isUp() &&
+      this.#inflight < this.#depth(hastd) &&
+      !this.#pause() &&
+      this.#step()
+    ) {
+      /* as deep and as fast as allowed */
     }
     this.#pumping = false;
     if (!this.#stopped && this.#link.isUp() && this.#inflight === 0 && this.#core.map.dirtyCount === 0)
@@ -87,6 +103,7 @@ export class Resync {
   stop(): void {
     this.#stopped = true;
     this.#cancelRetry?.();
+    this.#cancelPause?.();
     if (this.#startedAt === null) return;
     this.#startedAt = null;
     this.#core.report(
@@ -101,6 +118,19 @@ export class Resync {
     return hastd ? DEPTH_HASTD : DEPTH;
   }
 
+  /** Over the limit: goes on by itself when that is over. */
+  #pause(): boolean {
+    if (this.#cancelPause !== null) return true;
+    const { clock } = this.#core.ports;
+    const wait = this.#limit.waitMs(clock.now());
+    if (wait === 0) return false;
+    this.#cancelPause = clock.after(wait, () => {
+      this.#cancelPause = null;
+      this.pump();
+    });
+    return true;
+  }
+
   /** Starts one request. @returns false when there is nothing to start now */
   #step(): boolean {
     const copy = this.#current ?? this.#nextExtent();
@@ -112,9 +142,11 @@ export class Resync {
     copy.pieces++;
     if (copy.next >= copy.end) this.#current = null;
     this.#inflight++;
+    this.#limit.spend(length, this.#core.ports.clock.now());
     const hold = this.#core.locks.acquire(offset, length, true, () => {
       const done = (ok: boolean): void => {
         this.#core.locks.release(hold);
+        if (ok) this.#copiedBytes += length;
         this.#pieceDone(copy, ok);
       };
       queueMicrotask(() => {
@@ -161,6 +193,8 @@ export class Resync {
     if (this.#startedAt !== null) return;
     this.#fromPeer = !toPeer;
     this.#startedAt = this.#core.ports.clock.now();
+    this.#copiedBytes = 0;
+    this.#speed.start(this.#startedAt);
     const bytes = this.#core.map.dirtyCount * this.#core.store.meta.extentsize;
     this.#core.report(
       'sync-started',
@@ -222,6 +256,7 @@ export class Resync {
 
   #tell(): void {
     const now = this.#core.ports.clock.now();
+    this.#speed.note(this.#copiedBytes, now);
     if (this.#stopped || now - this.#reportedAt < PROGRESS_MS) return;
     this.#reportedAt = now;
     this.#core.report('sync-progress', 'debug', `${this.#doneBytes} bytes synchronized.`);

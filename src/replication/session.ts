@@ -16,6 +16,7 @@ import { putZeros } from './discard-op.ts';
 import { Heartbeat, readWords } from './heartbeat.ts';
 import type { PeerWords } from './heartbeat.ts';
 import type { ConnectionPort } from './ports.ts';
+import type { RangeHold } from './rangelock.ts';
 import { ReplyQueue } from './reply-queue.ts';
 import type { Slot } from './reply-queue.ts';
 
@@ -24,8 +25,8 @@ const HASTD_SILENCE_MS = 20_000;
 /** Of requests under way, and of answers that the primary does not read. */
 const MAX_INFLIGHT_BYTES = 256 * 1024 * 1024;
 const MAX_INFLIGHT = 32_768;
-const FLUSH_IDLE_MS = 2000;
-const FLUSH_EXTENTS = 64;
+/** As the primary does, so that the own map does not grow. */
+const OWN_FLUSH_MS = 2000;
 /** A longer DELETE is not supported: zeroing it would hold up everything. Bytes. */
 const MAX_DELETE_BYTES = 64 * 1024 * 1024;
 
@@ -55,6 +56,7 @@ export class Session {
   readonly #host: SessionHost;
   readonly #heartbeat: Heartbeat;
   readonly #replies: ReplyQueue;
+  readonly #batches: boolean;
   #closed = false;
   #heardAt: number;
   #running = 0;
@@ -81,7 +83,8 @@ export class Session {
     this.words = words;
     this.#host = host;
     this.#heardAt = core.ports.clock.now();
-    this.#replies = new ReplyQueue(core.setup.resource, out, version);
+    this.#batches = words?.batches === true;
+    this.#replies = new ReplyQueue(core.setup.resource, out, version, this.#batches);
     this.#heartbeat = new Heartbeat(
       core,
       (fields) => {
@@ -162,7 +165,7 @@ export class Session {
       return;
     }
     if (this.#overloaded()) throw new NetError('overload', 'more was asked for than can be answered at once');
-    const slot = this.#replies.slot(nv.big('seq', 'uint64') ?? 0n);
+    const slot = this.#replies.slot((this.#batches ? nv.size('seq') : nv.big('seq', 'uint64')) ?? 0n);
     if (!this.#served) {
       this.#served = true;
       // The primary has merged our map into its own before it sends anything.
@@ -297,12 +300,15 @@ export class Session {
   }
 
   #locked(offset: number, length: number, exclusive: boolean, go: (release: () => void) => void): void {
-    const hold = this.#core.locks.acquire(offset, length, exclusive, () => {
+    // The lock may be granted, and given back, before acquire() returns.
+    const state: { hold: RangeHold | null; over: boolean } = { hold: null, over: false };
+    state.hold = this.#core.locks.acquire(offset, length, exclusive, () => {
       go(() => {
-        // The lock may be granted before acquire() returns.
-        queueMicrotask(() => this.#core.locks.release(hold));
+        state.over = true;
+        if (state.hold !== null) this.#core.locks.release(state.hold);
       });
     });
+    if (state.over) this.#core.locks.release(state.hold);
   }
 
   #flush(done: (error: string | null) => void): void {
@@ -329,12 +335,10 @@ export class Session {
 
   #wrote(): void {
     if (this.#flushing || this.#closed) return;
-    if (this.#core.map.unflushedCount > FLUSH_EXTENTS) this.#backgroundFlush();
-    else
-      this.#cancelFlush ??= this.#core.ports.clock.after(FLUSH_IDLE_MS, () => {
-        this.#cancelFlush = null;
-        this.#backgroundFlush();
-      });
+    this.#cancelFlush ??= this.#core.ports.clock.after(OWN_FLUSH_MS, () => {
+      this.#cancelFlush = null;
+      this.#backgroundFlush();
+    });
   }
 
   #backgroundFlush(): void {

@@ -176,6 +176,8 @@ export function leadingStatus(node: string, peer: string): NodeStatus {
           totalBytes: 2_000_000_000,
           doneBytes: 1_260_000_000,
           startedMsAgo: 9000,
+          bytesPerSecond: 140_000_000,
+          remainingMs: 9000,
         },
       }),
     ],

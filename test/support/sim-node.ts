@@ -35,6 +35,8 @@ export interface SimOptions {
   readonly punches?: readonly SimName[];
   /** Keys of the pair's secret, where a node has one. */
   readonly secrets?: Partial<Record<SimName, Buffer>>;
+  /** Bytes per second. */
+  readonly resyncRate?: number;
 }
 
 export class SimLease implements LeasePort {
@@ -142,6 +144,7 @@ export class SimNode {
       timing: DEFAULT_TIMING,
       peerKind: options.peerKind ?? 'hastate',
       linkKey: options.secrets?.[this.name] ?? null,
+      resyncRate: options.resyncRate ?? 0,
       stateDir: '/sim',
       leaseMemory: new SharedArrayBuffer(8),
     };

@@ -79,6 +79,7 @@ export class Member {
           secret === null || settings.peer === null
             ? null
             : deriveLinkKey(secret, runtime.node, settings.peer),
+        resyncRate: runtime.settings.resyncRates[settings.name] ?? 0,
         stateDir: runtime.stateDir,
         leaseMemory: this.lease.buffer,
       },

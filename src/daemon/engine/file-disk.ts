@@ -140,7 +140,7 @@ export class FileDisk implements DiskPort {
       this.#pool(this.#fd, offset, buffer, 0, later, done);
       return;
     }
-    const started = process.hrtime.bigint();
+    const started = performance.now();
     let result: IoResult = null;
     try {
       for (let moved = 0; moved < buffer.length && result === null;) {
@@ -151,7 +151,7 @@ export class FileDisk implements DiskPort {
     } catch (error) {
       result = errnoOf(error);
     }
-    gauge.sample(Number(process.hrtime.bigint() - started) / 1000);
+    gauge.sample((performance.now() - started) * 1000);
     this.#finish(done, result);
   }
 

@@ -53,7 +53,14 @@ describe('status', () => {
   });
 
   it('shows a person the groups and how far a resync is', async () => {
-    const sync = { direction: 'toPeer', totalBytes: 4096, doneBytes: 1024, startedMsAgo: 2000 } as const;
+    const sync = {
+      direction: 'toPeer',
+      totalBytes: 4096,
+      doneBytes: 1024,
+      startedMsAgo: 2000,
+      bytesPerSecond: 512,
+      remainingMs: 6000,
+    } as const;
     const groups = [
       { name: 'storage', policy: 'available', state: 'primary.serving', role: 'primary' } as const,
     ].map((one) => ({
@@ -67,7 +74,7 @@ describe('status', () => {
     const { out, err } = await scene.runOn({ terminal: true, color: false }, 'status');
     expect(out).toContain('test\tcomplete primary ');
     expect(out).toContain('storage  primary  primary.serving  -        failover now: safe\n');
-    expect(err).toBe('test: synchronizes to the other node: 1.0KB of 4.0KB (25 %), about 6 s to go\n');
+    expect(err).toBe('test: synchronizing to the peer: 25 % of 4.0KB, 512B/s, 6 s to go\n');
     expect((await scene.run('status')).out).not.toContain('storage');
   });
 

@@ -60,6 +60,7 @@ describe('hastate.yaml', () => {
       insecure: false,
       references: ['10.10.10.1'],
       timing: { heartbeatMs: 100, promotionDelayMs: 500, slackMs: 50, leaseMs: 400, holdMs: 600 },
+      resyncRates: { disk1: 0, disk2: 0, disk3: 0 },
       hooksDir: null,
       groups: [
         {
@@ -168,6 +169,15 @@ groups:
   });
 
   it.each([
+    ['resync-rate: 50MB/s', { disk1: 50e6, disk2: 50e6, disk3: 50e6 }],
+    ['resync-rate: { disk2: 1.5GiB/s }', { disk2: 1.5 * 1024 ** 3 }],
+    ['resync-rate: { disk1: 64KiB/s, disk3: 0 }', { disk1: 65536, disk3: 0 }],
+    ['resync-rate: 0', { disk1: 0, disk2: 0, disk3: 0 }],
+  ])('limits the rate of a resync: %s', (line, rates) => {
+    expect(settings(`insecure: true\n${line}`).resyncRates).toEqual(rates);
+  });
+
+  it.each([
     ['prefer: hast2, ', 1, 100, 0],
     ['', 1, 0, 100],
     ['', 0, 1, 100],
@@ -203,6 +213,12 @@ groups:
     ['insecure: true\ntiming: { lease: 500ms }', 2, 1, 'lease 500 ms + slack 50 ms = 550 ms is not less', ''],
     ['insecure: true\ntiming: { hold: 500ms }', 2, 1, 'hold 500 ms is less than', ''],
     ['timing: { heartbeat: 300ms }', 1, 1, 'heartbeat 300 ms does not fit twice', ''],
+    ['insecure: true\nresync-rate: fast', 2, 14, "'resync-rate' is fast", '50MB/s'],
+    ['insecure: true\nresync-rate: 50', 2, 14, 'rate with a unit', '50MB/s'],
+    ['insecure: true\nresync-rate: 50kb/s', 2, 14, 'rate with a unit', '50MB/s'],
+    ['insecure: true\nresync-rate: 1kB/s', 2, 14, "'resync-rate' is 1kB/s", 'at least 64KiB/s'],
+    ['insecure: true\nresync-rate: { disk1: 5 MB }', 2, 23, "'resync-rate.disk1' is 5 MB", '50MB/s'],
+    ['insecure: true\nresync-rate: { disk9: 50MB/s }', 2, 16, "has 'disk9', which is no resource", 'disk1'],
     ['references: [10.0.0.1, 10.0.0.1]', 1, 24, 'two votes', 'remove one'],
     ['references: ["10.0.0.1:80"]', 1, 14, 'has a port', '10.0.0.1'],
     ['visualizer: { listen: "x:0" }', 1, 23, "port '0'", 'HOST:PORT'],
