@@ -1,4 +1,3 @@
-import { build } from 'esbuild';
 import {
   closeSync,
   mkdirSync,
@@ -11,7 +10,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { DataListener } from '../../../../src/daemon/engine/data-listener.ts';
 import { LeaseMemory } from '../../../../src/daemon/engine/lease-memory.ts';
@@ -19,6 +17,7 @@ import { EngineHandle } from '../../../../src/daemon/engine/supervise.ts';
 import { connectNbd } from '../../../../src/device/nbd-initiator.ts';
 import { DEFAULT_TIMING } from '../../../../src/model/timing.ts';
 import { encodeMetadataBlock, layout } from '../../../../src/protocol/hast-metadata.ts';
+import { bundleWorker } from '../../../support/interop/real-engine.ts';
 import { until } from './tcp-pair.ts';
 
 const SIZE = 8 << 20;
@@ -26,26 +25,15 @@ const EXTENT = 65536;
 const EPOCH = { number: 1, id: '00000000000000aa' };
 const PORT = 42_000 + (process.pid % 20_000);
 const { localoff, datasize } = layout(SIZE, EXTENT, 512);
-const built = join(
-  import.meta.dirname,
-  '../../../../node_modules/.cache/hastate-tests',
-  `two-${process.pid}`,
-);
 
 let directory: string;
+let bundle: Awaited<ReturnType<typeof bundleWorker>>;
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'hastate-two-'));
-  mkdirSync(built, { recursive: true });
-  await build({
-    entryPoints: [join(import.meta.dirname, '../../../../src/daemon/engine/worker.ts')],
-    outfile: join(built, 'worker.mjs'),
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-  });
+  bundle = await bundleWorker('two');
 });
 afterAll(() => {
-  rmSync(built, { recursive: true });
+  bundle.remove();
   rmSync(directory, { recursive: true });
 });
 
@@ -65,7 +53,7 @@ async function startNode(name: string, peer: string, ip: string, peerIp: string)
   const deaths: string[] = [];
   const engine = new EngineHandle({
     lease,
-    worker: pathToFileURL(join(built, 'worker.mjs')),
+    worker: bundle.worker,
     setup: {
       resource: {
         name: 'test',
