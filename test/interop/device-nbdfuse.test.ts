@@ -96,6 +96,20 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'fusermount3', 'mkfs
       expect(await readFile(join(here.mountPoint, 'file'), 'utf8')).toBe('precious');
     });
 
+    it('has the sectors of its disk, so that nothing smaller is ever asked of it', async () => {
+      const here = await bench();
+      const disk = new MemoryDevice(64 * MIB, { sectorBytes: 4096 });
+      const { socketPath } = await serve(disk);
+      const options = { resource: 'disk1', socketPath, exportName: EXPORT, sectorBytes: 4096 };
+      const { path } = await here.driver.attach(options, AbortSignal.timeout(15_000));
+      const { stdout } = await execa('blockdev', ['--getss', path ?? '']);
+      expect(stdout).toBe('4096');
+      await makeFileSystem(path, here.mountPoint);
+      await writeFile(join(here.mountPoint, 'file'), 'precious', { flush: true });
+      await execa('umount', [here.mountPoint]);
+      expect((await execa('fsck.ext4', ['-fn', path ?? ''])).exitCode).toBe(0);
+    });
+
     it('has a stable name that goes with it', async () => {
       const here = await bench();
       const { socketPath } = await serve(new MemoryDevice(8 * MIB));
