@@ -153,9 +153,17 @@ export class MetadataStore {
       sequence: this.#sequence,
       ...(this.canaryAt === null ? {} : { canary: this.canary.toString('hex') }),
     };
+    const copy = encodeThirdCopy(next.meta, own);
     try {
       await writeDurable(this.#disk, 0, encodeMetadataBlock(next.meta, own));
     } catch (cause) {
+      // That this disk is worth nothing is recorded durably elsewhere, too: the third copy is the newer one then.
+      const givesUp = next.record.state === 'inconsistent' || next.record.state === 'outdated';
+      if (givesUp) await this.#copy(copy);
+      if (givesUp && this.copyError === null) {
+        this.#state = next;
+        return;
+      }
       throw new DiskError(
         'metadata-write',
         `metadata of ${next.meta.resource} could not be written: check its local component`,
@@ -163,7 +171,7 @@ export class MetadataStore {
       );
     }
     // After the block: a third copy that is newer than the block proves a lost write.
-    await this.#copy(encodeThirdCopy(next.meta, own));
+    await this.#copy(copy);
     this.#state = next;
   }
 

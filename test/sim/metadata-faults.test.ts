@@ -274,3 +274,17 @@ test('a full state directory does not keep a primary from going on alone, and is
   await pair.untilInSync(pair.beta);
   expect((await pair.alpha.snapshot()).warnings).toEqual([]);
 });
+
+test('a primary whose whole disk fails goes on through its peer, and records in the state directory that its copy is worth nothing', async () => {
+  const pair = new SimPair(8);
+  await pair.join();
+  await pair.alpha.write(0, Buffer.alloc(4096, 1));
+  const dead = (): string => 'EIO';
+  pair.alpha.disk.faults = { write: dead, writeDurable: dead, flush: dead, read: dead };
+  expect(await pair.alpha.write(0, Buffer.alloc(4096, 2))).toBeNull();
+  expect(await pair.alpha.read(0, 4096)).toEqual(Buffer.alloc(4096, 2));
+  expect((await pair.alpha.snapshot()).record).toMatchObject({ state: 'inconsistent', inSync: ['beta'] });
+  pair.alpha.crash('process');
+  pair.alpha.disk.faults = {};
+  expect((await pair.alpha.start()).record).toMatchObject({ state: 'inconsistent', inSync: ['beta'] });
+});

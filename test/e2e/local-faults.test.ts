@@ -1,0 +1,171 @@
+/**
+ * A local disk that fails, fills up, slows down or hangs under a serving pair: the peer has the data, so the
+ * application notices nothing; journal and status tell it. The disk is served by nbdkit with its filters.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { connectNbd } from '../../src/device/nbd-initiator.ts';
+import { runCommand } from '../../src/device/run-command.ts';
+import { groupOf, type LabDaemon, resourceOf } from '../support/daemon.ts';
+import { Lab, makeDisk } from '../support/lab.ts';
+import { needs } from '../support/needs.ts';
+
+const MIB = 1024 * 1024;
+const block = (byte: number): Buffer => Buffer.alloc(65536, byte);
+
+/** hasta's disk: a file behind nbdkit behind nbdfuse, at the path where the lab has it. */
+class FaultyDisk {
+  readonly directory: string;
+  readonly trigger: string;
+  readonly #mount: string;
+  #server: ChildProcess | null = null;
+  #fuse: ChildProcess | null = null;
+
+  private constructor(directory: string) {
+    this.directory = directory;
+    this.trigger = join(directory, 'fault');
+    this.#mount = join(directory, 'mount');
+  }
+
+  static async make(
+    filters: readonly string[],
+    parameters: (trigger: string) => string[],
+  ): Promise<FaultyDisk> {
+    const disk = new FaultyDisk(await mkdtemp(join(tmpdir(), 'hastate-disk-')));
+    const socket = join(disk.directory, 'nbd.sock');
+    await mkdir(disk.#mount);
+    const words = filters.map((filter) => `--filter=${filter}`);
+    const memory = ['memory', `size=${8 * MIB}`];
+    disk.#server = spawn('nbdkit', ['-f', '-U', socket, ...words, ...memory, ...parameters(disk.trigger)], {
+      stdio: 'ignore',
+    });
+    await exists(socket);
+    const pidfile = join(disk.directory, 'pid');
+    disk.#fuse = spawn('nbdfuse', ['-P', pidfile, join(disk.#mount, 'disk'), '--unix', socket], {
+      stdio: 'ignore',
+    });
+    await exists(join(disk.#mount, 'disk'));
+    return disk;
+  }
+
+  get path(): string {
+    return join(this.#mount, 'disk');
+  }
+
+  /** The whole back end stands still: everything that asks it waits. */
+  hang(): void {
+    this.#server?.kill('SIGSTOP');
+  }
+
+  async close(): Promise<void> {
+    this.#server?.kill('SIGCONT');
+    this.#server?.kill('SIGKILL');
+    this.#fuse?.kill('SIGKILL');
+    await runCommand(['fusermount', '-u', '-z', this.#mount], { timeoutMs: 5000 }).catch(() => undefined);
+    await rm(this.directory, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+async function exists(path: string): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    if (
+      await stat(path)
+        .then(() => true)
+        .catch(() => false)
+    )
+      return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`${path} did not appear`);
+}
+
+const lacking = needs('root', 'fuse', 'nbdkit', 'nbdfuse', 'fusermount');
+
+describe.skipIf(lacking)('a serving primary whose disk', () => {
+  let lab: Lab | null = null;
+  let disk: FaultyDisk | null = null;
+  afterEach(async () => {
+    // A hung disk holds its daemon: the disk goes first.
+    await disk?.close();
+    await lab?.close();
+    lab = disk = null;
+  });
+
+  /** hasta serves from this disk, hastb is in sync. */
+  async function serve(
+    filters: readonly string[],
+    parameters: (trigger: string) => string[],
+  ): Promise<{ hasta: LabDaemon; hastb: LabDaemon; disk: FaultyDisk }> {
+    const faulty = (disk = await FaultyDisk.make(filters, parameters));
+    const made = (lab = await Lab.make({ create: false }));
+    await makeDisk(made.places.hastb.disk('disk1'), 8);
+    await made.edit(made.hastConf, (text) => text.replace(made.places.hasta.disk('disk1'), faulty.path));
+    for (const node of ['hasta', 'hastb'] as const) {
+      const ran = await made.hastate(node, 'create', 'disk1');
+      expect([ran.code, ran.stderr]).toEqual([0, '']);
+    }
+    return { ...(await made.startPair()), disk: faulty };
+  }
+
+  async function client(daemon: LabDaemon) {
+    const offered = resourceOf(await daemon.status(), 'disk1').export;
+    if (offered === null) throw new Error('nothing is exported');
+    return connectNbd({ socketPath: offered.socket, exportName: offered.name });
+  }
+
+  const toldBy = async (daemon: LabDaemon, text: string): Promise<void> => {
+    await daemon.until(`telling that ${text}`, (status) =>
+      (resourceOf(status, 'disk1').error ?? '').includes(text),
+    );
+    expect((await daemon.logged(text)).length).toBeGreaterThan(0);
+  };
+
+  it.each([
+    ['fails to write', 'EIO'],
+    ['is full', 'ENOSPC'],
+  ])('%s: the peer has the data, so the write succeeds and can be read; it is told', async (_, error) => {
+    const pair = await serve(['error'], (trigger) => [
+      ...[`error-pwrite=${error}`, 'error-pwrite-rate=100%', `error-pwrite-file=${trigger}`],
+    ]);
+    const nbd = await client(pair.hasta);
+    await nbd.write(0, block(1));
+    await writeFile(pair.disk.trigger, '');
+    await nbd.write(0, block(2));
+    expect((await nbd.read(0, 65536)).equals(block(2))).toBe(true);
+    await toldBy(pair.hasta, `local write failed: ${error}`);
+    await pair.hastb.until('named as the one with everything', (status) =>
+      (resourceOf(status, 'disk1').record?.inSync ?? []).includes('hastb'),
+    );
+    await nbd.disconnect().catch(() => undefined);
+  });
+
+  it('fails to read: the peer answers, and it is told', async () => {
+    const pair = await serve(['error'], (trigger) => [
+      ...['error-pread=EIO', 'error-pread-rate=100%', `error-pread-file=${trigger}`],
+    ]);
+    const nbd = await client(pair.hasta);
+    await nbd.write(0, block(3));
+    await writeFile(pair.disk.trigger, '');
+    // What the kernel still has in its cache needs no disk.
+    await runCommand(['dd', `if=${pair.disk.path}`, 'iflag=nocache', 'count=0', 'status=none'], {
+      timeoutMs: 5000,
+    });
+    expect((await nbd.read(0, 65536)).equals(block(3))).toBe(true);
+    expect((await nbd.read(4 * MIB, 65536)).equals(Buffer.alloc(65536))).toBe(true);
+    await toldBy(pair.hasta, 'local read failed: EIO');
+    await nbd.disconnect().catch(() => undefined);
+  });
+
+  it('is slow: everything arrives, later', async () => {
+    const pair = await serve(['delay'], () => ['wdelay=100ms']);
+    const nbd = await client(pair.hasta);
+    await nbd.write(0, block(4));
+    expect((await nbd.read(0, 65536)).equals(block(4))).toBe(true);
+    expect(groupOf(await pair.hasta.status(), 'storage').state).toBe('primary.serving');
+    await nbd.disconnect();
+  });
+});
