@@ -95,7 +95,6 @@ describe('a reload', () => {
   it.each([
     ['secret-file: /s', 'secret-file: /s\nreferences: [10.0.0.254]', 'references'],
     ['secret-file: /s', 'secret-file: /s\nlog: { level: debug }', 'log'],
-    ['secret-file: /s', 'secret-file: /s\nhooks-dir: /h', 'hooks-dir'],
     ['{ x: 1 }', '{ x: 2 }', 'groups.storage.hooks'],
     ['resources: [disk1]', 'resources: [disk1]\n    policy: manual', 'groups.storage.policy'],
     ['resources: [disk1]', 'resources: [disk1]\n    failback: auto', 'groups.storage.failback'],
@@ -110,6 +109,7 @@ describe('a reload', () => {
     ['secret-file: /s', 'insecure: true', 'secret-file, insecure'],
     ['secret-file: /s', 'secret-file: /s\ntiming: { heartbeat: 90ms }', 'timing'],
     ['secret-file: /s', 'secret-file: /s\nadvert-port: 9', 'advert-port'],
+    ['secret-file: /s', 'secret-file: /s\nhooks-dir: /h', 'hooks-dir'],
     ['secret-file: /s', 'secret-file: /s\nvisualizer: off', 'visualizer'],
     ['hastb: { peer: 10.0.0.2 }', 'hastb: { peer: 10.0.0.3 }', 'nodes'],
     ['vhid: 1', 'vhid: 2', 'groups.storage.address'],
