@@ -11,6 +11,7 @@ import { groupsCommand } from './groups.ts';
 import { promoteCommand } from './promote.ts';
 import { roleCommand } from './role.ts';
 import { listCommand, statusCommand } from './status.ts';
+import { reloadCommand } from './reload.ts';
 import { stopCommand } from './stop.ts';
 import { switchoverCommand } from './switchover.ts';
 import { whyNotCommand } from './why-not.ts';
@@ -21,7 +22,7 @@ import { describeError, HastateError } from '../model/errors.ts';
 
 const COMMANDS = [
   ...[statusCommand, listCommand, groupsCommand, whyNotCommand, switchoverCommand, promoteCommand],
-  ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, stopCommand],
+  ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, reloadCommand, stopCommand],
 ];
 
 /**

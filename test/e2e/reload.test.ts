@@ -4,8 +4,7 @@ import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import type { ReloadResult } from '../../src/daemon/reload.ts';
-import type { NodeStatus } from '../../src/protocol/control.ts';
+import type { NodeStatus, ReloadResult } from '../../src/protocol/control.ts';
 import { groupOf, type LabDaemon, resourceOf } from '../support/daemon.ts';
 import { journalOf, untilPaired } from '../support/failover.ts';
 import { freeTcpPort } from '../support/free-ports.ts';
