@@ -143,7 +143,9 @@ describe.skipIf(needs('sh'))('one node', () => {
     await startAlone();
     await makeDisk(conf().disk('disk2'), 8);
     const before = await readFile(lab.hastConf, 'utf8');
-    await appendFile(lab.hastConf, section('disk2'));
+    const calls = join(lab.directory, 'calls');
+    const exec = await lab.writeHook('exec', `echo "$@" >> ${calls}`);
+    await appendFile(lab.hastConf, section('disk2').replace('{', `{ exec ${exec}`));
     expect((await lab.hastate('hasta', 'create', 'disk2')).code).toBe(0);
     daemon.signal('SIGHUP');
     const added = await daemon.until('there', (s) => s.groups.some(({ name }) => name === 'disk2'));
@@ -158,6 +160,10 @@ describe.skipIf(needs('sh'))('one node', () => {
       ['storage'],
     ]);
     expect(await daemon.logged('disk2: role primary -> init')).toHaveLength(1);
+    // Its program hears of the end although hast.conf has it no more.
+    await eventually('the last event', async () =>
+      (await readFile(calls, 'utf8')).endsWith('role disk2 primary init\n'),
+    );
     // Nothing holds the disk any more.
     await appendFile(lab.hastConf, section('disk2'));
     await reload(daemon);
@@ -192,6 +198,13 @@ describe.skipIf(needs('sh'))('one node', () => {
     );
     expect((await daemon.status()).warnings.join('\n')).toContain('reload: disk2');
     expect(resourceOf(await daemon.status(), 'disk1').error).toBeNull();
+    // Once it is there it is taken up, although the files are as before.
+    await makeDisk(`${conf().disk('disk2')}.missing`, 8);
+    expect((await lab.hastate('hasta', 'create', 'disk2')).code).toBe(0);
+    expect(await reload(daemon)).toMatchObject({ applied: [], problems: [] });
+    const mended = await daemon.status();
+    expect(resourceOf(mended, 'disk2')).toMatchObject({ role: 'init', error: null });
+    expect(mended.warnings.filter((warning) => warning.startsWith('reload'))).toEqual([]);
   });
 
   it('takes up what it can of hastate.yaml, and names what needs a restart', async () => {
