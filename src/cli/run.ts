@@ -13,6 +13,7 @@ import { HASTCTL_COMMANDS, logLine, speakAsHastctl, usage } from './hastctl-styl
 import { promoteCommand } from './promote.ts';
 import { roleCommand } from './role.ts';
 import { listCommand, statusCommand } from './status.ts';
+import { reloadCommand } from './reload.ts';
 import { stopCommand } from './stop.ts';
 import { switchoverCommand } from './switchover.ts';
 import { whyNotCommand } from './why-not.ts';
@@ -23,7 +24,7 @@ import { describeError, HastateError } from '../model/errors.ts';
 
 const COMMANDS = [
   ...[statusCommand, listCommand, groupsCommand, whyNotCommand, switchoverCommand, promoteCommand],
-  ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, stopCommand],
+  ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, reloadCommand, stopCommand],
 ];
 
 /** Words without a command are bad usage, which is told as hastctl tells it. */

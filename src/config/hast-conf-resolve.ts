@@ -195,10 +195,12 @@ class Resolver {
     const { keyword, value, valueAt } = statement;
     if (this.text(statement, MAX_PATH) !== null && value.length > MAX_PATH) return;
     const address = parseHastAddress(value, defaultPort);
-    if (typeof address !== 'string') return;
+    if (typeof address !== 'string' && address.kind === 'tcp') return;
+    // hastd 12.1 takes a socket's path here and then refuses every connection: such a one has no address to compare.
+    const why = typeof address === 'string' ? address : 'a unix socket cannot carry the data link';
     this.diagnostics.error(
       valueAt,
-      `'${keyword} ${value}' is no address: ${address}`,
+      `'${keyword} ${value}' is no address: ${why}`,
       `write e.g. ${keyword} tcp4://192.0.2.1${defaultPort === 0 ? '' : `:${defaultPort}`}`,
     );
   }

@@ -26,6 +26,9 @@ export interface Notice {
   readonly reason: string;
 }
 
+/** With the program that hast.conf names when it happens. */
+type Told = Notice & { readonly exec: string | null };
+
 /** hastd tells of a synchronization at the primary only. */
 const OF_PRIMARY: Readonly<Record<string, string>> = {
   'engine.sync-started': 'syncstart',
@@ -88,7 +91,7 @@ export interface NoticesOptions {
 export class Notices {
   readonly #options: NoticesOptions;
   readonly #source = new NoticeSource();
-  readonly #queues = new Map<string, EventQueue<Notice>>();
+  readonly #queues = new Map<string, EventQueue<Told>>();
   readonly #ending = new AbortController();
   readonly #unfollow: () => void;
   /** Told once, until it is something else. */
@@ -98,7 +101,11 @@ export class Notices {
     this.#options = options;
     this.#unfollow = options.runtime.journal.follow((entry) => {
       const notice = this.#source.take(entry);
-      if (notice !== null) this.#queue(notice.args[0]).add(notice);
+      if (notice === null) return;
+      const [resource] = notice.args;
+      const { resources } = options.runtime.hast;
+      const exec = resources.find(({ name }) => name === resource)?.exec ?? null;
+      this.#queue(resource).add({ ...notice, exec });
     });
   }
 
@@ -114,7 +121,7 @@ export class Notices {
     clearTimeout(timer);
   }
 
-  #queue(resource: string): EventQueue<Notice> {
+  #queue(resource: string): EventQueue<Told> {
     let queue = this.#queues.get(resource);
     if (queue === undefined) {
       queue = new EventQueue({
@@ -134,10 +141,8 @@ export class Notices {
     return queue;
   }
 
-  async #tell(notice: Notice): Promise<void> {
+  async #tell({ exec, ...notice }: Told): Promise<void> {
     const [resource] = notice.args;
-    const { runtime } = this.#options;
-    const exec = runtime.hast.resources.find(({ name }) => name === resource)?.exec ?? null;
     if (exec !== null) {
       const step = await this.#prepared(resource, 'exec', () => execStep(exec, notice.event, notice.args));
       if (step !== null) await this.#run(step, resource, `exec ${exec}`);

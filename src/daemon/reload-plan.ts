@@ -30,13 +30,15 @@ export interface ReloadPlan {
 }
 
 /** Keys of hastate.yaml by the settings that they become. */
-const LIVE = { references: 'references', hooksDir: 'hooks-dir', log: 'log' } as const;
+const LIVE = { references: 'references', log: 'log' } as const;
 const FIXED = {
   peer: 'nodes',
   peerListen: 'nodes',
   advertPort: 'advert-port',
   secretFile: 'secret-file',
   insecure: 'insecure',
+  // What is up is taken down by the files that brought it up.
+  hooksDir: 'hooks-dir',
   timing: 'timing',
   visualizer: 'visualizer',
 } as const;
@@ -96,8 +98,8 @@ function planSettings(
   });
   for (const { name } of after.groups)
     if (!before.groups.some((group) => group.name === name)) needsRestart.add(`groups.${name}`);
-  const { references, hooksDir, log } = after;
-  return { settings: { ...before, references, hooksDir, log, groups }, groups: changed };
+  const { references, log } = after;
+  return { settings: { ...before, references, log, groups }, groups: changed };
 }
 
 function planGroup(

@@ -4,6 +4,7 @@
  */
 import { ConfigFileError, formatDiagnostic } from '../config/diagnostics.ts';
 import { describeError } from '../model/errors.ts';
+import type { ReloadResult } from '../protocol/control.ts';
 import type { Arguments } from './arguments.ts';
 import { loadSettings, type Settings } from './load-settings.ts';
 import type { Logger } from './log.ts';
@@ -11,15 +12,6 @@ import { notYet } from './not-yet.ts';
 import { planReload, type ReloadPlan } from './reload-plan.ts';
 import type { Runtime } from './runtime.ts';
 import type { StatusWarnings } from './status-warnings.ts';
-
-export interface ReloadResult {
-  /** Whether the files could be used. */
-  readonly accepted: boolean;
-  readonly applied: readonly string[];
-  readonly needsRestart: readonly string[];
-  /** What was to be followed and went wrong, or why the files were refused. */
-  readonly problems: readonly string[];
-}
 
 export interface ReloaderOptions {
   readonly args: Pick<Arguments, 'hastConf' | 'hastateYaml' | 'node'>;

@@ -24,6 +24,8 @@ import { StatusWarnings } from './status-warnings.ts';
 
 /** What a stop may take: groups, hooks and devices have their own bounds, which add up to less. */
 const STOP_LIMIT_MS = 150_000;
+/** Whoever asked on a control socket that moves still gets the answer there. */
+const CONTROL_LINGER_MS = 1000;
 
 /** Returns when the node was told to stop and is down. @throws HastateError when it cannot start */
 export async function serve(args: Arguments, version: string): Promise<void> {
@@ -82,12 +84,14 @@ export async function serve(args: Arguments, version: string): Promise<void> {
   // With -F alone there is none, as with hastd.
   const wantsPidfile = args.pidfile !== null || !args.foreground || detached;
   const pidfile = new Swappable((path: string) => takePidfile(path));
-  const control = new Swappable<ControlServer>((path) =>
-    createControlServer({
-      path,
-      handle: (request, { signal, push }) => node.command(request, push, signal),
-      handleHastctl: (frame, signal) => node.hastctl(frame, signal),
-    }),
+  const control = new Swappable<ControlServer>(
+    (path) =>
+      createControlServer({
+        path,
+        handle: (request, { signal, push }) => node.command(request, push, signal),
+        handleHastctl: (frame, signal) => node.hastctl(frame, signal),
+      }),
+    CONTROL_LINGER_MS,
   );
   const reloader: Reloader = new Reloader({
     args,

@@ -1,11 +1,15 @@
 /** Something that is open at one path and can move to another: the new one first, then the old one goes. */
 export class Swappable<T extends { close(): Promise<void> }> {
   readonly #make: (path: string) => Promise<T>;
+  readonly #lingerMs: number;
   #current: T | null = null;
-  #leaving: Promise<void> = Promise.resolve();
+  /** Old ones on their way out. */
+  readonly #leaving = new Set<() => Promise<void>>();
 
-  constructor(make: (path: string) => Promise<T>) {
+  /** @param lingerMs how long an old one stays: who asked for the move is answered by it */
+  constructor(make: (path: string) => Promise<T>, lingerMs = 0) {
     this.#make = make;
+    this.#lingerMs = lingerMs;
   }
 
   /** When it cannot be opened there, the old one stays. */
@@ -13,15 +17,25 @@ export class Swappable<T extends { close(): Promise<void> }> {
     const made = await this.#make(path);
     const old = this.#current;
     this.#current = made;
-    // Not awaited: its clients may be waiting for the one who calls this.
-    if (old !== null) this.#leaving = Promise.allSettled([this.#leaving, old.close()]).then(() => undefined);
+    if (old !== null) this.#letGo(old);
     return made;
+  }
+
+  #letGo(old: T): void {
+    const leave = async (): Promise<void> => {
+      clearTimeout(timer);
+      await old.close();
+      this.#leaving.delete(leave);
+    };
+    // Its close() waits for nobody and has nothing to say that its owner could act on.
+    const timer = setTimeout(() => void leave().catch(() => undefined), this.#lingerMs);
+    this.#leaving.add(leave);
   }
 
   async close(): Promise<void> {
     const current = this.#current;
     this.#current = null;
-    await this.#leaving;
+    await Promise.allSettled([...this.#leaving].map((leave) => leave()));
     await current?.close();
   }
 }

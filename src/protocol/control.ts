@@ -211,3 +211,13 @@ export interface SwitchoverResult {
   /** ms; null for a dry run. */
   readonly tookMs: number | null;
 }
+
+/** What came of reading both files again. */
+export interface ReloadResult {
+  /** Whether the files could be used. */
+  readonly accepted: boolean;
+  readonly applied: readonly string[];
+  readonly needsRestart: readonly string[];
+  /** What was to be followed and went wrong, or why the files were refused. */
+  readonly problems: readonly string[];
+}

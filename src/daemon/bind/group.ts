@@ -300,12 +300,14 @@ export class Group {
         `${this.settings.name}: ${why}${verdict.next === null ? '' : `; safe next step: ${verdict.next}`}`,
       );
     }
-    await reach(
+    const settled = await reach(
       this.actor,
       `${this.settings.name} settling`,
-      (s) => s.matches('idle') || s.matches({ standby: 'waiting' }),
+      (s) => s.matches('idle') || s.matches({ standby: 'waiting' }) || s.matches({ primary: 'serving' }),
       ROLE_MS,
     );
+    // It went up by itself meanwhile.
+    if (settled.matches('primary')) return;
     this.evaluate(trigger);
     const snapshot = await reach(
       this.actor,

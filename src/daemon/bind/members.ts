@@ -357,16 +357,15 @@ export class Member {
     this.#changed(this, null);
   }
 
-  /** Closes the disk and opens that of `settings`, in the role that it had. Not as primary. */
-  async reopen(settings: ResourceSettings, timeoutMs: number): Promise<void> {
-    const wasSecondary = this.actor.getSnapshot().matches('secondary');
+  /** Closes the disk, unless it is, and opens that of `settings`. Not as primary. */
+  async reopen(settings: ResourceSettings, role: 'init' | 'secondary', timeoutMs: number): Promise<void> {
     await this.engine.stop();
     this.settings = settings;
     await this.engine.configure(settings);
     this.snapshot = null;
     this.actor.send({ type: 'ENGINE.DIED', reason: 'it is opened again with other settings' });
     await this.#drive({ type: 'REOPEN' }, 'init', timeoutMs);
-    if (wasSecondary) await this.#drive({ type: 'SECONDARY' }, 'secondary', timeoutMs);
+    if (role === 'secondary') await this.#drive({ type: 'SECONDARY' }, 'secondary', timeoutMs);
   }
 
   async close(): Promise<void> {

@@ -30,6 +30,8 @@ export async function followPlan(plan: ReloadPlan, target: ReloadTarget): Promis
   const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
     await work().catch((error: unknown) => problems.push(`${what}: ${describeError(error)}`));
   };
+  // Its programs are still told of its end.
+  for (const name of plan.removed) await attempt(name, () => target.remove(name));
   const listen = runtime.hast.listen;
   runtime.hast = plan.hast;
   runtime.settings = plan.settings;
@@ -38,10 +40,18 @@ export async function followPlan(plan: ReloadPlan, target: ReloadTarget): Promis
     if (group !== undefined) group.settings = settings;
   }
   target.lookAtReferences();
-  for (const name of plan.removed) await attempt(name, () => target.remove(name));
   for (const change of plan.changed) {
     const member = members.get(change.after.name);
     if (member !== undefined) await attempt(change.after.name, () => changeMember(member, change, target));
+  }
+  const changed = new Set(plan.changed.map(({ after }) => after.name));
+  for (const member of members.values()) {
+    const { name } = member.settings;
+    if (changed.has(name) || member.engine.running) continue;
+    // An operator may have brought the disk back. Who tries again by itself is left alone.
+    const group = target.groupOf(name);
+    if (group !== null && ['idle', 'standby.waiting'].includes(group.state))
+      await attempt(name, () => member.reopen(member.settings, roleIn(group), OPEN_MS));
   }
   for (const settings of plan.added) await attempt(settings.name, () => target.add(settings));
   if (plan.applied.includes('listen')) {
@@ -74,6 +84,11 @@ async function changeMember(
     member.retire('it is about to be opened with other settings');
     await group.demote(`'local' or 'name' of ${after.name} changed in hast.conf`, null, CHANGE_MS);
   }
-  await member.reopen(after, OPEN_MS);
+  await member.reopen(after, roleIn(group), OPEN_MS);
   if (byHand) await group.promote({ kind: 'operator', force: false, reason: null }, 'serving', CHANGE_MS);
+}
+
+/** What a member of a group that is not primary is. */
+function roleIn(group: Group | null): 'init' | 'secondary' {
+  return group?.state.startsWith('standby') === true ? 'secondary' : 'init';
 }

@@ -18,8 +18,9 @@ const MAX_PENDING = 64;
 const BACKLOG = 128;
 /** No first frame carries data. */
 const FIRST_FRAME_LIMITS = { maxNvBytes: 4096, maxDataBytes: 0 };
-/** What a kernel without IPv6 says to `[::]`. */
-const NO_IPV6: readonly (string | undefined)[] = ['EAFNOSUPPORT', 'EADDRNOTAVAIL'];
+/** What a kernel without the family says to `0.0.0.0` or `[::]`: hastd's default listens where it can. */
+const NO_FAMILY: readonly (string | undefined)[] = ['EAFNOSUPPORT', 'EADDRNOTAVAIL'];
+const ANY: readonly string[] = ['0.0.0.0', '::'];
 
 export interface ListenedResource {
   readonly name: string;
@@ -68,7 +69,7 @@ export class DataListener {
   static async start(options: DataListenerOptions): Promise<DataListener> {
     const listener = new DataListener(options);
     try {
-      for (const address of options.listen) await listener.#open(address);
+      await listener.#become(options.listen);
     } catch (error) {
       await listener.close();
       throw error;
@@ -89,10 +90,11 @@ export class DataListener {
   }
 
   /** Closes what was not handed over. Idempotent. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#closed = true;
     for (const socket of this.#pending) socket.destroy();
-    await this.#leave([...this.#servers.keys()]);
+    this.#leave([...this.#servers.keys()]);
+    return Promise.resolve();
   }
 
   /**
@@ -112,21 +114,14 @@ export class DataListener {
   /** The old ones go first: a new one may be a part of an old one, e.g. one address of `0.0.0.0`. */
   async #become(addresses: readonly string[]): Promise<void> {
     this.#listen = addresses;
-    await this.#leave([...this.#servers.keys()].filter((address) => !addresses.includes(address)));
+    this.#leave([...this.#servers.keys()].filter((address) => !addresses.includes(address)));
     for (const address of addresses) if (!this.#servers.has(address)) await this.#open(address);
   }
 
-  async #leave(addresses: readonly string[]): Promise<void> {
-    await Promise.all(
-      addresses.map((address) => {
-        const server = this.#servers.get(address);
-        this.#servers.delete(address);
-        return new Promise<void>((resolve) => {
-          if (server === undefined) resolve();
-          else server.close(() => resolve());
-        });
-      }),
-    );
+  /** Its port is free at once. What it accepted and handed over may live on, so nobody waits for that. */
+  #leave(addresses: readonly string[]): void {
+    for (const address of addresses) this.#servers.get(address)?.close();
+    for (const address of addresses) this.#servers.delete(address);
   }
 
   async #open(text: string): Promise<void> {
@@ -139,7 +134,7 @@ export class DataListener {
       });
     } catch (cause) {
       const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
-      if (host === '::' && NO_IPV6.includes(code) && this.#listen.length > 1) return;
+      if (ANY.includes(host) && NO_FAMILY.includes(code) && this.#listen.length > 1) return;
       throw new NetError(
         'listen-failed',
         `cannot listen for the data link on ${text} (${code ?? 'unknown error'}): ` +

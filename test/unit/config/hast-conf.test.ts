@@ -115,6 +115,58 @@ describe('hast.conf', () => {
     expect(settings(text).resources[0]).toMatchObject({ name: 'localdisk', local: '1a', provname: '2b' });
   });
 
+  it('takes every form of an address that hastd takes', () => {
+    const forms = [
+      '10.0.0.1',
+      '10.0.0.1:99',
+      'TCP4://10.0.0.1',
+      'tcp://host.example.org:1',
+      'tcp6://[fe80::1]:65535',
+      '[::1]:8457',
+      'fe80::1',
+      '::',
+      'tcp6://::1',
+    ];
+    expect(settings(forms.map((form) => `listen ${form}`).join(' ')).listen).toEqual(forms);
+    for (const form of forms) {
+      const text = `resource r { on hasta { local /l remote ${form} source ${form} } }`;
+      expect(settings(text).resources[0]).toMatchObject({ remote: form, source: form });
+    }
+  });
+
+  it.each(['/run/ctl', 'uds:///run/ctl', 'unix:///run/ctl', 'UDS:///run/ctl'])(
+    'takes control as %s',
+    (text) => {
+      expect(settings(`control ${text}`).control).toBe('/run/ctl');
+    },
+  );
+
+  it('takes what is longest: names, paths, and more digits than fit into a number for a word with a letter', () => {
+    const name = 'n'.repeat(254);
+    const path = `/${'p'.repeat(1022)}`;
+    const text = `pidfile ${path} resource ${name} { exec ${path} on hasta { name ${name} local ${path} remote none } }`;
+    expect(settings(text).resources[0]).toMatchObject({ name, provname: name, local: path, exec: path });
+  });
+
+  it('looks only at the sections of this node for what must be there, and at all of them for what is no hast.conf', () => {
+    const other = 'on elsewhere { local /x remote nonsense://x listen }';
+    expect(faults(`resource r { on hasta { local /l remote none } ${other} }`)[0]?.message).toContain(
+      "'listen' cannot stand",
+    );
+    const unusable = 'on elsewhere { remote nonsense://x }';
+    expect(settings(`resource r { on hasta { local /l remote none } ${unusable} }`).resources[0]?.peer).toBe(
+      'elsewhere',
+    );
+  });
+
+  it('lets the last of several statements count, as hastd does, and adds up `listen`', () => {
+    const text =
+      'timeout 3 timeout 4 listen 10.0.0.1 on hasta { listen 10.0.0.2 listen ::1 } on hasta.example.org { listen 10.0.0.3 }';
+    const found = settings(`${text} resource r { on hasta { local /a remote none } on hasta { local /b } }`);
+    expect(found.listen).toEqual(['10.0.0.1', '10.0.0.2', '::1', '10.0.0.3']);
+    expect(found.resources[0]).toMatchObject({ timeoutMs: 4000, local: '/b', remote: null });
+  });
+
   it('is content without resources and without line ends', () => {
     expect(settings('')).toMatchObject({ node: 'hasta', resources: [] });
     expect(settings('timeout 3 # the end').resources).toEqual([]);
@@ -171,6 +223,68 @@ describe('hast.conf', () => {
     ['listen tcp4://[::1]:8457', 1, 8, 'IPv6 address cannot follow tcp4://', ''],
     ['listen http://x', 1, 8, 'its scheme', 'tcp4://'],
     ['resource r { on hasta { local /l remote [::1 } }', 1, 41, 'no IPv6 address', ''],
+    ['listen /var/run/hastd.sock', 1, 8, 'a unix socket cannot carry the data link', 'tcp4://'],
+    ['listen uds:///run/x', 1, 8, 'a unix socket cannot carry the data link', 'tcp4://'],
+    [
+      'resource r { on hasta { local /l remote /run/x } }',
+      1,
+      41,
+      'a unix socket cannot carry',
+      'remote tcp4://',
+    ],
+    ['resource r { on hasta { local /l remote 10.0.0.1:70000 } }', 1, 41, "port '70000'", 'remote'],
+    [
+      'resource r { on hasta { local /l remote none source none } }',
+      1,
+      53,
+      "'source' cannot be 'none'",
+      'none0',
+    ],
+    [
+      'resource r { on hasta { local /l remote none source 10.0.0.1:0 } }',
+      1,
+      53,
+      "port '0' is not",
+      'source',
+    ],
+    [
+      'resource r { on hasta { local /l remote none timeout 3 } }',
+      1,
+      46,
+      "'timeout' cannot stand",
+      "'resource' section",
+    ],
+    [
+      'on hasta { replication async }',
+      1,
+      12,
+      "'replication' cannot stand in a top-level 'on' section",
+      'top level',
+    ],
+    ['resource r { control /c }', 1, 14, "'control' cannot stand in a 'resource' section", 'top level'],
+    ['name x', 1, 1, "'name' cannot stand at the top level", "'resource' section"],
+    ['source 10.0.0.1', 1, 1, "'source' cannot stand at the top level", "resource's 'on'"],
+    ['compression none0', 1, 13, "'compression' cannot be 'none0'", "did you mean 'none'?"],
+    ['metaflush 1', 1, 11, "'metaflush' cannot be '1'", 'on, off'],
+    ['resource hole { }', 1, 10, "cannot be 'hole', which is a keyword", "'hole0'"],
+    ['on none { }', 1, 4, "the name of a node cannot be 'none', which is a keyword", "'none0'"],
+    [`pidfile /${'x'.repeat(1023)}`, 1, 9, "argument of 'pidfile' has 1024", '1023'],
+    [`listen ${'x'.repeat(1024)}`, 1, 8, "argument of 'listen' has 1024", '1023'],
+    [`resource r { name ${'x'.repeat(255)} ${me} }`, 1, 19, "argument of 'name' has 255", '254'],
+    [
+      `resource r { on hasta { local /${'x'.repeat(1023)} remote none } }`,
+      1,
+      31,
+      "argument of 'local' has 1024",
+      '1023',
+    ],
+    [
+      `resource r { on hasta { local /l remote ${'x'.repeat(1024)} } }`,
+      1,
+      41,
+      "argument of 'remote' has 1024",
+      '1023',
+    ],
     ['control 10.0.0.1', 1, 9, 'no path of a unix socket', '/var/run/hastctl'],
     [`control /${'x'.repeat(200)}`, 1, 9, 'the socket path has 201 bytes', ''],
     [`exec /${'x'.repeat(1024)} resource r { ${me} }`, 1, 6, "argument of 'exec' has 1025", '1023'],

@@ -163,6 +163,41 @@ describe('data listener', () => {
     await closing;
   });
 
+  it('listens on IPv6 and IPv4 at once, and on what hastd listens by default', async () => {
+    const port = freePort();
+    const addresses = [`tcp4://0.0.0.0:${port}`, `tcp6://[::]:${port}`, `[::1]:${freePort()}`];
+    await start({ test: '::1', other: '127.0.0.1' }, { listen: addresses });
+    for (const [index, host] of ['127.0.0.1', '::1', '::1'].entries()) {
+      const socket = connect({ port: listener?.ports[index] ?? 0, host });
+      clients.push(socket);
+      await once(socket, 'connect');
+      if (host === '127.0.0.1') continue;
+      await written(socket, FIRST);
+      await until(() => taken.length === index);
+      expect(taken.at(-1)).toMatchObject({ name: 'test', connection: { remoteAddress: '::1' } });
+    }
+  });
+
+  it('listens elsewhere when it is told so, keeps what it handed over, and listens as before when it cannot', async () => {
+    await start({ test: '127.0.0.1' });
+    const old = await client();
+    await written(old, FIRST);
+    await until(() => taken.length === 1);
+    const [first = 0, second = 0] = listener?.ports ?? [];
+    const narrow = `tcp4://127.0.0.1:${second}`;
+    await listener?.relisten([narrow, `tcp4://127.0.0.1:${freePort()}`]);
+    expect(listener?.ports).toEqual([second, lastPort]);
+    await expect(once(connect({ port: first, host: '127.0.0.1' }), 'connect')).rejects.toThrow(
+      'ECONNREFUSED',
+    );
+    expect(taken[0]?.connection.socket.destroyed).toBe(false);
+    await expect(listener?.relisten(['tcp4://192.0.2.77'])).rejects.toMatchObject({ code: 'listen-failed' });
+    expect(listener?.ports).toEqual([second, lastPort]);
+    const again = await client();
+    await written(again, FIRST);
+    await until(() => taken.length === 2);
+  });
+
   it('says which address it cannot listen on', async () => {
     await expect(start({}, { listen: ['tcp4://192.0.2.1:8457'] })).rejects.toMatchObject({
       code: 'listen-failed',
