@@ -177,7 +177,7 @@ async function serve(args: Arguments): Promise<void> {
     const control = await createControlServer({
       path: hast.control,
       handle: (request, { signal, push }) => node.command(request, push, signal),
-      handleHastctl: (frame, signal) => node.hastctl(frame, signal),
+      handleHastctl: (frame) => node.hastctl(frame),
     });
     opened.push(control);
     if (pidfile !== null) opened.push(await writePidfile(pidfile));

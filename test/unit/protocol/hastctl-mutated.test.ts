@@ -130,7 +130,6 @@ describe(`${MUTATED} mutated frames of hastctl`, () => {
 
   it('are answered by the bridge, or end the connection with a WireError', async () => {
     const next = numbers(20253);
-    const { signal } = new AbortController();
     const status = nodeStatus([]);
     const ports = {
       ...{ version: '1', status: () => Promise.resolve(status), role: () => Promise.resolve([]) },
@@ -138,7 +137,7 @@ describe(`${MUTATED} mutated frames of hastctl`, () => {
     let answered = 0;
     for (let n = 0; n < MUTATED / 10; n++) {
       const bytes = mutated(next);
-      const reply = await answerHastctl(bytes, ports, signal).catch((error: unknown) => {
+      const reply = await answerHastctl(bytes, ports).catch((error: unknown) => {
         if (error instanceof WireError) return null;
         throw error;
       });
