@@ -86,7 +86,7 @@ export async function lockLocal(path: string, { file }: LocalComponent): Promise
   if (setFlock === null) return false;
   await new Promise<void>((resolve, reject) => {
     setFlock(file.fd, 1, (cause) => {
-      const message = `${path} is in use by a daemon; run 'hastate role init' for its resource first`;
+      const message = `${path} is in use by a daemon; run 'hastate role init' for its resource first, or in a group 'hastate stop'`;
       if (cause) reject(new CliError(EXIT.noInput, message, { cause }));
       else resolve();
     });

@@ -6,8 +6,9 @@ import { listText, statusText } from './hastctl-text.ts';
 import type { Told } from './hastctl-text.ts';
 import { meet, orRefused } from './meet.ts';
 import { syncText } from './sync-text.ts';
-import type { NodeStatus } from '../protocol/control.ts';
+import type { NodeStatus, ResourceCounters } from '../protocol/control.ts';
 import { HASTCTL_ERROR } from '../protocol/hastctl.ts';
+import type { HastctlStatus } from '../protocol/hastctl.ts';
 import { asHastctlStatus } from '../protocol/hastctl-status.ts';
 
 export function statusCommand(program: Command, cli: Cli): void {
@@ -73,11 +74,21 @@ function forPrograms(told: readonly Told[], node: NodeStatus | null): object[] {
         error: unknown ? 'there is no such resource' : `hastd says error ${one.error}`,
       };
     }
-    const { worker, ...rest } = one;
-    const own = node?.resources.find(({ name }) => name === one.name);
-    if (own !== undefined) return own;
-    return { ...rest, ...worker, status: worker?.status ?? '-' };
+    return node?.resources.find(({ name }) => name === one.name) ?? inOurNames(one);
   });
+}
+
+function inOurNames({ worker, ...one }: HastctlStatus): object {
+  const known = { ...one, status: worker?.status ?? '-', error: null };
+  if (worker === null) return known;
+  const { dirty, extentsize, keepdirty, statistics: count, queues } = worker;
+  const counters: ResourceCounters = {
+    ...{ reads: count.read, writes: count.write, deletes: count.delete, flushes: count.flush },
+    activemapUpdates: count.activemapUpdate,
+    ...{ readErrors: count.readError, writeErrors: count.writeError },
+    ...{ deleteErrors: count.deleteError, flushErrors: count.flushError },
+  };
+  return { ...known, extentsize, keepdirty, dirtyBytes: dirty, counters, queues };
 }
 
 /** What hastctl has no words for; only where nobody parses the output. */

@@ -54,9 +54,9 @@ const handlers: Record<ControlRequest['command'], Handler> = {
   },
   groups: (context) => Promise.resolve(nodeStatus(context.runtime, context.sources).groups),
 
-  role(context, args, _push, signal) {
+  role(context, args) {
     const names = Array.isArray(args['resources']) ? args['resources'].map(String) : [];
-    return context.roles.give(text(args, 'role'), names.length === 0 ? ['all'] : names, signal);
+    return context.roles.give(text(args, 'role'), names.length === 0 ? ['all'] : names);
   },
 
   async switchover(context, args): Promise<SwitchoverResult> {

@@ -11,8 +11,8 @@ export interface ControlHandlers {
     request: ControlRequest,
     client: { signal: AbortSignal; push: (event: JournalEvent) => void },
   ): Promise<unknown>;
-  /** The reply to one frame of hastctl, header included. Aborted when the client is gone. */
-  handleHastctl?(frame: Buffer, signal: AbortSignal): Promise<Buffer>;
+  /** The reply to one frame of hastctl, header included. */
+  handleHastctl?(frame: Buffer): Promise<Buffer>;
 }
 
 const MAX_REQUEST_BYTES = 64 * 1024;
@@ -99,7 +99,7 @@ export class ControlClient {
     // hastctl asks once for each connection; what follows the frame is nobody's.
     this.leaving = true;
     this.pending++;
-    handlers.handleHastctl(buffered.subarray(0, length), this.gone.signal).then(
+    handlers.handleHastctl(buffered.subarray(0, length)).then(
       (reply) => this.farewell(reply),
       () => socket.destroy(),
     );

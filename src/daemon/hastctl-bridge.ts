@@ -21,23 +21,18 @@ import { decodeNv } from '../protocol/nv.ts';
 export interface HastctlPorts {
   readonly version: string;
   status(): Promise<NodeStatus>;
-  role(role: string, names: readonly string[], signal: AbortSignal): Promise<readonly RoleResult[]>;
+  role(role: string, names: readonly string[]): Promise<readonly RoleResult[]>;
 }
 
 /**
  * @param frame header and fields of one request
- * @param signal aborted when the client is gone
  * @throws WireError when the fields cannot be read: hastd ends the connection then, too
  */
-export async function answerHastctl(
-  frame: Buffer,
-  ports: HastctlPorts,
-  signal: AbortSignal,
-): Promise<Buffer> {
-  return encodeHastctlReply(await reply(frame, ports, signal));
+export async function answerHastctl(frame: Buffer, ports: HastctlPorts): Promise<Buffer> {
+  return encodeHastctlReply(await reply(frame, ports));
 }
 
-async function reply(frame: Buffer, ports: HastctlPorts, signal: AbortSignal): Promise<HastctlReply> {
+async function reply(frame: Buffer, ports: HastctlPorts): Promise<HastctlReply> {
   const nv = decodeNv(frame.subarray(FRAME_HEADER_BYTES));
   let request: HastctlRequest;
   try {
@@ -53,7 +48,7 @@ async function reply(frame: Buffer, ports: HastctlPorts, signal: AbortSignal): P
     case HASTCTL_CMD.SETROLE:
       return role === null
         ? { kind: 'error', error: HASTCTL_ERROR.INVALID }
-        : setRole(role, resources, ports, signal);
+        : setRole(role, resources, ports);
     case HASTCTL_CMD.STATUS:
       return statusOf(await ports.status(), resources);
     default:
@@ -70,14 +65,9 @@ function statusOf(status: NodeStatus, names: readonly string[]): HastctlReply {
   };
 }
 
-async function setRole(
-  role: string,
-  names: readonly string[],
-  ports: HastctlPorts,
-  signal: AbortSignal,
-): Promise<HastctlReply> {
+async function setRole(role: string, names: readonly string[], ports: HastctlPorts): Promise<HastctlReply> {
   try {
-    const results = await ports.role(role, names, signal);
+    const results = await ports.role(role, names);
     return {
       kind: 'setrole',
       resources: results.map(({ resource, previous, number }) =>

@@ -53,10 +53,10 @@ export class RoleDesk {
 
   /**
    * Gives `role` to each resource in turn; a first name `all` means every one. What fails for one
-   * resource is in its result. A request whose client is gone before its turn is dropped.
+   * resource is in its result. As with hastd, what was asked is done even if nobody waits for the answer.
    * @throws HastateError `bad-role`, `too-many-requests`
    */
-  async give(role: string, names: readonly string[], signal: AbortSignal): Promise<RoleResult[]> {
+  async give(role: string, names: readonly string[]): Promise<RoleResult[]> {
     if (!isHastRole(role))
       throw new HastateError('bad-role', `'${role}' is no role: use init, primary or secondary`);
     if (this.#queued >= MAX_QUEUED)
@@ -65,7 +65,7 @@ export class RoleDesk {
         `${MAX_QUEUED} changes of roles wait already: try again later`,
       );
     this.#queued++;
-    const turn = this.#last.then(() => this.#giveAll(role, names, signal));
+    const turn = this.#last.then(() => this.#giveAll(role, names));
     this.#last = turn.catch(() => undefined);
     try {
       return await turn;
@@ -74,11 +74,10 @@ export class RoleDesk {
     }
   }
 
-  async #giveAll(role: HastRole, names: readonly string[], signal: AbortSignal): Promise<RoleResult[]> {
+  async #giveAll(role: HastRole, names: readonly string[]): Promise<RoleResult[]> {
     const wanted = names[0] === 'all' ? [...this.#sources.members.keys()] : names;
     const results: RoleResult[] = [];
     for (const name of wanted) {
-      if (signal.aborted) break;
       results.push(await this.#giveOne(role, name));
     }
     return results;

@@ -89,7 +89,7 @@ export async function serve(args: Arguments, version: string): Promise<void> {
       createControlServer({
         path,
         handle: (request, { signal, push }) => node.command(request, push, signal),
-        handleHastctl: (frame, signal) => node.hastctl(frame, signal),
+        handleHastctl: (frame) => node.hastctl(frame),
       }),
     CONTROL_LINGER_MS,
   );

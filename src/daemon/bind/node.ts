@@ -192,7 +192,7 @@ export class HastateNode {
   }
 
   /** One frame of hastctl. @throws WireError when it cannot be read */
-  hastctl(frame: Buffer, signal: AbortSignal): Promise<Buffer> {
+  hastctl(frame: Buffer): Promise<Buffer> {
     const { roles, sources } = this.#commands;
     const ports = {
       version: this.#options.version,
@@ -200,9 +200,9 @@ export class HastateNode {
         await refresh(sources);
         return this.status();
       },
-      role: (role: string, names: readonly string[], gone: AbortSignal) => roles.give(role, names, gone),
+      role: (role: string, names: readonly string[]) => roles.give(role, names),
     };
-    return answerHastctl(frame, ports, signal);
+    return answerHastctl(frame, ports);
   }
 
   async #cleanUp(): Promise<void> {

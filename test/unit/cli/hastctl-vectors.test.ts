@@ -241,7 +241,16 @@ describe('a stock hastd', () => {
     const status = JSON.parse((await scene.run('status', '--json')).out) as object;
     expect(status).toMatchObject({
       daemon: 'hastd',
-      resources: [{ name: 'test', role: 'primary', status: 'complete', workerpid: 14654, keepdirty: 64 }],
+      resources: [
+        {
+          name: 'test',
+          role: 'primary',
+          status: 'complete',
+          workerpid: 14654,
+          dirtyBytes: 0,
+          counters: { writes: 1 },
+        },
+      ],
     });
     const role = JSON.parse((await scene.run('role', '--json', 'primary', 'test', 'nosuch')).out) as object;
     expect(role).toMatchObject([

@@ -49,7 +49,7 @@ export class Scene {
     this.server = await createControlServer({
       path: this.path('ctl'),
       handle,
-      handleHastctl: (frame, signal) => answerHastctl(frame, ports, signal),
+      handleHastctl: (frame) => answerHastctl(frame, ports),
     });
   }
 

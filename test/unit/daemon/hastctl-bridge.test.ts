@@ -19,7 +19,6 @@ import { asIndexed, maskNamePadding } from '../protocol/hast-vectors.ts';
 
 const vector = (file: string): Buffer =>
   readFileSync(join(import.meta.dirname, '../../vectors/hast/hastctl', file));
-const { signal } = new AbortController();
 
 const asked: unknown[][] = [];
 
@@ -69,7 +68,7 @@ const CAPTURED: [name: string, ports: () => HastctlPorts][] = [
 
 describe('a captured request of hastctl', () => {
   it.each(CAPTURED)('%s gets the bytes that hastd answered', async (name, make) => {
-    const reply = await answerHastctl(vector(`${name}.request.bin`), make(), signal);
+    const reply = await answerHastctl(vector(`${name}.request.bin`), make());
     const expected = vector(`${name}.reply.bin`);
     expect(asIndexed(decodeNv(reply.subarray(5)))).toEqual(asIndexed(decodeNv(expected.subarray(5))));
     expect([...reply.subarray(0, 5)]).toEqual([...expected.subarray(0, 5)]);
@@ -80,13 +79,13 @@ describe('a captured request of hastctl', () => {
   it('changes no role when it is refused as a whole', async () => {
     const idle = ports([A]);
     for (const name of ['bad_cmd', 'bad_role', 'missing_resource'])
-      await answerHastctl(vector(`${name}.request.bin`), idle, signal);
+      await answerHastctl(vector(`${name}.request.bin`), idle);
     expect(asked).toEqual([]);
   });
 });
 
 async function ask(request: HastctlRequest, answering: HastctlPorts): Promise<HastctlReply> {
-  const reply = await answerHastctl(encodeHastctlRequest(request), answering, signal);
+  const reply = await answerHastctl(encodeHastctlRequest(request), answering);
   return decodeHastctlReply(decodeNv(reply.subarray(5)), request.cmd === 1 ? 'setrole' : 'status');
 }
 
@@ -139,7 +138,7 @@ describe('hastctl', () => {
 
   it('is told INVALID when it names no command, or one of another type', async () => {
     for (const fields of [[], [{ name: 'cmd', type: 'uint32', value: 2 } as const]]) {
-      const reply = await answerHastctl(Buffer.concat(encodeFrame(2, fields)), ports([]), signal);
+      const reply = await answerHastctl(Buffer.concat(encodeFrame(2, fields)), ports([]));
       expect(decodeHastctlReply(decodeNv(reply.subarray(5)), 'status')).toEqual({ kind: 'error', error: 2 });
     }
   });
