@@ -12,7 +12,11 @@ import { peerAgrees } from './record-exchange.ts';
 
 const NOT_OPEN: Freshness = { kind: 'unknown', why: 'the disk is not open' };
 
-export function memberEvidence(runtime: Runtime, group: GroupSettings, member: Member): MemberEvidence {
+function memberEvidence(
+  runtime: Runtime,
+  { group, trigger }: EvidenceSources,
+  member: Member,
+): MemberEvidence {
   const { snapshot } = member;
   const record = snapshot?.record;
   return {
@@ -21,7 +25,8 @@ export function memberEvidence(runtime: Runtime, group: GroupSettings, member: M
     state: record?.state ?? 'virgin',
     epoch: record?.epoch ?? NO_EPOCH,
     soleOwner: snapshot !== null && ownsAlone(snapshot.record, snapshot.freshness, runtime.node),
-    freshness: snapshot === null ? NOT_OPEN : asCandidate(runtime, group, member, snapshot),
+    freshness:
+      snapshot === null ? NOT_OPEN : asCandidate(runtime, allowsLoss(group, trigger), member, snapshot),
     dataLinkDownAt: snapshot?.dataLinkDownAt ?? null,
     dataLinkUp: snapshot?.dataLinkUp ?? false,
     peerAgrees: peerAgrees(runtime, member),
@@ -31,7 +36,7 @@ export function memberEvidence(runtime: Runtime, group: GroupSettings, member: M
 /** What this node doubts, it does not serve. A2: an async secondary is no candidate unless the group says so. */
 function asCandidate(
   runtime: Runtime,
-  group: GroupSettings,
+  mayLack: boolean,
   member: Member,
   { freshness, record, peerProblem }: EngineSnapshot,
 ): Freshness {
@@ -39,8 +44,8 @@ function asCandidate(
   if (freshness.kind !== 'inSync') return freshness;
   if (member.doubt !== null) return withProblem({ kind: 'unknown', why: member.doubt.why }, peerProblem);
   const theirs = runtime.peer.resource(member.settings.name)?.record ?? null;
-  const mayLose = member.settings.replication === 'async' && !group.allowLoss;
-  return mayLose && !wasLatestPrimary(record, theirs, runtime.node)
+  const isAsync = member.settings.replication === 'async';
+  return isAsync && !mayLack && !wasLatestPrimary(record, theirs, runtime.node)
     ? { kind: 'unknown', why: 'replication is async and the group does not say allow-loss' }
     : freshness;
 }
@@ -50,6 +55,11 @@ function withProblem(freshness: Extract<Freshness, { kind: 'unknown' }>, problem
   return problem === null
     ? freshness
     : { kind: 'unknown', why: `${freshness.why}; the data link is refused: ${problem}` };
+}
+
+/** Who hands over has flushed both disks and says so in its record. */
+function allowsLoss({ allowLoss }: GroupSettings, trigger: Trigger): boolean {
+  return allowLoss || trigger.kind === 'handover';
 }
 
 /** Latest time that the peer was heard on each path, over all engines. ms */
@@ -87,7 +97,7 @@ export function gatherEvidence(runtime: Runtime, sources: EvidenceSources): Evid
     peer: runtime.settings.peer?.name ?? null,
     peerKind: group.peerKind,
     trigger: sources.trigger,
-    members: members.map((member) => memberEvidence(runtime, group, member)),
+    members: members.map((member) => memberEvidence(runtime, sources, member)),
     heardAt: heardOn(sources.allMembers),
     startedAt: runtime.startedAt,
     awakeSince: runtime.wake.since,
