@@ -15,6 +15,7 @@ const POLL_MS = 20;
 const REQUEST_MS = 5000;
 const PROGRAM_MS = 20_000;
 const STOP_MS = 15_000;
+const ALONE_MS = 15_000;
 
 export const NODES = ['hasta', 'hastb'] as const;
 export type LabNode = (typeof NODES)[number];
@@ -189,16 +190,17 @@ export class LabDaemon {
 
   /** Makes it primary alone, on an operator's word. */
   async promoteAlone(group: string): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      await this.untilAlone();
+    await this.untilAlone();
+    const deadline = performance.now() + ALONE_MS;
+    for (;;) {
       try {
         await this.request('promote', { group, force: true, reason: 'a test of one node' }, 20_000);
         return;
       } catch (error) {
-        // A daemon that just stood still on a busy machine does not count the peer's silence from before.
-        if (tries > 20 || !String(error).includes('[B5]')) throw error;
-        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+        // A daemon that stood still on a busy machine does not yet take the silence for the peer's.
+        if (!String(error).includes('wait for its report') || performance.now() > deadline) throw error;
       }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
 }
