@@ -85,7 +85,10 @@ async function exists(path: string): Promise<void> {
 
 const lacking = needs('root', 'fuse', 'nbdkit', 'nbdfuse', 'fusermount');
 
-describe.skipIf(lacking)('a serving primary whose disk', () => {
+/** Two programs and two daemons come up for each. ms */
+const LONG = { timeout: 60_000 };
+
+describe.skipIf(lacking)('a serving primary whose disk', LONG, () => {
   let lab: Lab | null = null;
   let disk: FaultyDisk | null = null;
   afterEach(async () => {

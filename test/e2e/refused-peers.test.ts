@@ -49,7 +49,10 @@ const problemOf = (daemon: LabDaemon, reason: string): Promise<unknown> =>
     (resourceOf(status, 'disk1').peerProblem ?? '').includes(reason),
   );
 
-describe('both nodes say why when the peer', () => {
+/** Two daemons come up one after the other. ms */
+const LONG = { timeout: 60_000 };
+
+describe('both nodes say why when the peer', LONG, () => {
   it('has another secret', async () => {
     const both = await makeLab();
     const { hastateYaml, secretFile } = both;

@@ -5,6 +5,8 @@ import { feed, mutants, systematic } from '../../support/bad-input.ts';
 import { CODECS } from './codecs.ts';
 
 const MUTANTS = 100_000;
+/** A few seconds each, many times that on a machine that does ten other things. */
+const LONG = { timeout: 120_000 };
 
 /** As many as have this many bytes together: each byte is changed in twenty ways. */
 function some(samples: readonly Buffer[], bytes = 2500): Buffer[] {
@@ -12,7 +14,7 @@ function some(samples: readonly Buffer[], bytes = 2500): Buffer[] {
   return samples.filter((sample, index) => (left -= sample.length) > 0 || index === 0);
 }
 
-describe.each(CODECS.map((codec) => [codec.name, codec] as const))('%s', (_, codec) => {
+describe.each(CODECS.map((codec) => [codec.name, codec] as const))('%s', LONG, (_, codec) => {
   test('takes its samples whole', () => {
     expect(codec.samples.length).toBeGreaterThan(0);
     expect(feed(codec, codec.samples)).toMatchObject({ valid: codec.samples.length, refused: 0 });

@@ -50,6 +50,7 @@ const STREAMS = [...captured('hast/streams', '_p2s.bin'), ...captured('hast/stre
   0,
   24,
 );
+const NO_BLOCK = Buffer.alloc(4096);
 const TEXT = Buffer.from('hast and carp '.repeat(300));
 
 const META = {
@@ -164,7 +165,7 @@ export const CODECS: readonly Codec[] = [
   {
     name: 'third copy of metadata',
     samples: [encodeThirdCopy(META, OWN)],
-    decode: (input) => decodeMetadataBlock(Buffer.alloc(4096), input),
+    decode: (input) => decodeMetadataBlock(NO_BLOCK, input),
     maxBuffer: 4096,
   },
   { name: 'carp', samples: carpPackets(), decode: decodeCarp, maxBuffer: 0 },
