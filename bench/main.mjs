@@ -114,7 +114,12 @@ async function main() {
   try {
     const tools = { load: compile(directory, 'nbd-load'), loopback: compile(directory, 'loopback') };
     for (const measure of options.measures) {
-      const measured = await measure.run({ ...options, tools });
+      const measured = await measure.run({ ...options, tools }).catch((error) => {
+        say(`${measure.name.padEnd(18)} could not be measured: ${error.message}`);
+        process.exitCode = 1;
+        return null;
+      });
+      if (measured === null) continue;
       const old = before?.measures[measure.name];
       result.measures[measure.name] = { what: measure.what, goal: measure.goal, ...measured };
       say(line(measure, measured, old));
