@@ -375,7 +375,7 @@ export class Peering {
       look: () => standing.look(),
       wantAlone: () => standing.wantAlone(),
       becameStale: () => this.#becameStale(),
-      idle: () => this.#resync?.pump(),
+      idle: () => this.#resync?.idle(),
     };
   }
 }
