@@ -21,11 +21,8 @@ async function until(what, reached) {
 async function missEverything({ tools }, { nodes, ours }) {
   const [, beta] = nodes.nodes;
   await beta.stop();
-  const all = [ours.socket, 'disk', 'write', 2 * MIB, 4, RESYNC_BYTES, 0.2, 'sequential'];
-  await until('all dirty', async () => {
-    await client(tools.load, ...all);
-    return (await nodes.resource()).dirtyBytes >= RESYNC_BYTES;
-  });
+  const all = [ours.socket, 'disk', 'write', 4096, 4, RESYNC_BYTES, 0, 'touch'];
+  await client(tools.load, ...all);
   beta.start();
 }
 

@@ -6,7 +6,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { availableParallelism, cpus, release, tmpdir, totalmem } from 'node:os';
+import { availableParallelism, cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
@@ -72,6 +72,8 @@ function machine() {
     memoryGiB: Math.round(totalmem() / 1024 ** 3),
     kernel: release().replace(/[^0-9.].*$/, ''),
     node: process.versions.node,
+    // Of others, when it began: a ratio stands a busy machine better than a rate, but not well.
+    loadBefore: Math.round(loadavg()[0] * 10) / 10,
   };
 }
 
@@ -112,7 +114,12 @@ async function main() {
   try {
     const tools = { load: compile(directory, 'nbd-load'), loopback: compile(directory, 'loopback') };
     for (const measure of options.measures) {
-      const measured = await measure.run({ ...options, tools });
+      const measured = await measure.run({ ...options, tools }).catch((error) => {
+        say(`${measure.name.padEnd(18)} could not be measured: ${error.message}`);
+        process.exitCode = 1;
+        return null;
+      });
+      if (measured === null) continue;
       const old = before?.measures[measure.name];
       result.measures[measure.name] = { what: measure.what, goal: measure.goal, ...measured };
       say(line(measure, measured, old));

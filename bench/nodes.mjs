@@ -134,6 +134,7 @@ export async function startNodes(given) {
     execFileSync(process.execPath, [HASTATE, ...files, '-n', node, ...args], {
       encoding: 'utf8',
       timeout: READY_MS,
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
   const nodes = [];
   for (const name of names) {
@@ -176,8 +177,11 @@ export async function startNodes(given) {
   try {
     for (const node of nodes) node.start();
     if (setup.nodes === 1) {
-      await pair.until((list) => list.length > 0 && list.every(({ role }) => role === 'init'), 'answering');
-      run('alpha', 'role', 'primary', ...setup.resources);
+      await pair.until(() => {
+        // Refused while it starts.
+        run('alpha', 'role', 'primary', ...setup.resources);
+        return true;
+      }, 'primary');
     }
     await pair.until(
       (list) => list.length > 0 && list.every((one) => isReady(one, setup.nodes)),

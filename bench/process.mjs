@@ -25,7 +25,7 @@ export async function client(program, ...args) {
 
 /** A server in the foreground that makes `socket` when it is ready; with null it is ready at once. */
 export async function serve(socket, command, ...args) {
-  const child = spawn(command, args.map(String), { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(command, args.map(String), { stdio: 'ignore' });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   const deadline = performance.now() + READY_MS;
   while (socket !== null && !existsSync(socket)) {

@@ -2,8 +2,9 @@
  * An NBD client that costs as little as possible: one thread, one connection, a fixed number of
  * requests in flight, all replies of one recv() answered by one send().
  *
- *   nbd-load SOCKET EXPORT read|write BYTES DEPTH SPAN SECONDS random|sequential [SEED]
+ *   nbd-load SOCKET EXPORT read|write BYTES DEPTH SPAN SECONDS random|sequential|touch [SEED]
  *
+ * `touch` writes once to every 2 MiB of the span, however long that takes.
  * SOCKET is the path of a unix socket. SPAN: bytes of the export that are used. Prints one line of JSON.
  */
 #include <endian.h>
@@ -24,7 +25,7 @@ static int fd;
 static int writing, depth;
 static uint32_t block;
 static uint64_t span, position, random_state;
-static int sequential;
+static int sequential, touching;
 static unsigned char *pattern;
 static unsigned char *out;
 static size_t out_bytes;
@@ -83,6 +84,11 @@ static void handshake(const char *export_name) {
 }
 
 static uint64_t next_offset(void) {
+    if (touching) {
+        uint64_t at = position;
+        position += 2 << 20;
+        return at;
+    }
     if (sequential) {
         uint64_t at = position;
         position = position + 2 * block > span ? 0 : position + block;
@@ -141,6 +147,7 @@ int main(int argc, char **argv) {
     span = strtoull(argv[6], NULL, 10);
     double seconds = atof(argv[7]);
     sequential = strcmp(argv[8], "sequential") == 0;
+    touching = strcmp(argv[8], "touch") == 0;
     random_state = argc > 9 ? strtoull(argv[9], NULL, 10) * 2654435761u + 1 : 88172645463325252u;
     if (depth < 1 || depth > MAX_DEPTH || block == 0 || span < block) die("arguments");
 
@@ -164,7 +171,7 @@ int main(int argc, char **argv) {
     double start = now(), at = start, end = start + seconds;
     uint64_t done = 0;
     size_t have = 0, skip = 0;
-    while (free_count > 0) request(at);
+    while (free_count > 0 && !(touching && position + block > span)) request(at);
     flush_out();
     while (free_count < depth) {
         ssize_t got = recv(fd, in + have, in_bytes - have, 0);
@@ -193,7 +200,7 @@ int main(int argc, char **argv) {
             if (latencies < latency_room) latency[latencies++] = (float)((at - sent_at[slot]) * 1e6);
             done++;
             free_slots[free_count++] = (uint32_t)slot;
-            if (at < end) request(at);
+            if (touching ? position + block <= span : at < end) request(at);
         }
         memmove(in, in + read_to, have - read_to);
         have -= read_to;

@@ -31,6 +31,9 @@ const MAX_REPLY_BYTES = 16 * 1024 * 1024;
 const MAX_REQUESTS_IN_FLIGHT = 1024;
 /** Requests after which what was answered is sent, so that the client has work while we go on. */
 const BURST = 16;
+/** Behind a write of more than this another is expected, of which little is read with its header. */
+const LARGE_BYTES = 128 * 1024;
+const HEADER_WINDOW_BYTES = 4096;
 
 export interface ConnectionOptions {
   readonly socket: Socket;
@@ -66,6 +69,7 @@ export class NbdConnection implements Receiver {
   #collecting = false;
   /** There is more to parse than the burst knew of. */
   #again = false;
+  #lastWasLarge = false;
   #paused = false;
   #turnEnd: NodeJS.Immediate | null = null;
 
@@ -94,7 +98,8 @@ export class NbdConnection implements Receiver {
   /** A payload that is partly here is read to where it will stay. */
   window(): Buffer {
     const data = this.#unparsed.length === 0 ? this.#incoming?.data : null;
-    return data?.subarray(this.#incoming?.filled) ?? this.#slab.window();
+    if (data) return data.subarray(this.#incoming?.filled);
+    return this.#slab.window(this.#lastWasLarge ? HEADER_WINDOW_BYTES : undefined);
   }
 
   filled(bytes: number, window: Buffer): void {
@@ -198,6 +203,7 @@ export class NbdConnection implements Receiver {
     if (this.#unparsed.length < REQUEST_BYTES) return false;
     const request = decodeRequest(this.#unparsed);
     this.#unparsed = this.#unparsed.subarray(REQUEST_BYTES);
+    this.#lastWasLarge = request.type === NbdCommand.WRITE && request.length > LARGE_BYTES;
     const refusal = refusalOf(request, this.#device);
     if (request.type === NbdCommand.WRITE) {
       this.#expectPayload(request, refusal);

@@ -15,13 +15,13 @@ export class ReceiveSlab {
   #slab: Buffer = Buffer.alloc(0);
   #at = 0;
 
-  /** Where the next bytes go. */
-  window(): Buffer {
+  /** Where the next bytes go: at most so many. */
+  window(bytes = WINDOW_BYTES): Buffer {
     if (this.#slab.length - this.#at < MIN_WINDOW_BYTES) {
       this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
       this.#at = 0;
     }
-    return this.#slab.subarray(this.#at, this.#at + WINDOW_BYTES);
+    return this.#slab.subarray(this.#at, this.#at + bytes);
   }
 
   /** So many bytes are in the last window(). @returns them */

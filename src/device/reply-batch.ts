@@ -8,6 +8,8 @@ import { SIMPLE_REPLY_BYTES, writeSimpleReply, type NbdSimpleReply } from '../pr
 const SLAB_BYTES = 512 * 1024;
 /** More has memory of its own. */
 const SLAB_ROOM_BYTES = 64 * 1024;
+/** Kept of such memory for the next reply of the same length: fresh pages cost as much as a copy. */
+const MAX_SPARE_BYTES = 8 * 1024 * 1024;
 
 /** Where the data of a reply goes, with room for the header before it. */
 export interface ReplyRoom {
@@ -22,6 +24,7 @@ export class ReplyBatch {
   #open = 0;
   #pieces: Buffer[] = [];
   #bytes = 0;
+  #spare: Buffer[] = [];
 
   /** Bytes that flush() will write. */
   get bytes(): number {
@@ -31,7 +34,7 @@ export class ReplyBatch {
   /** Give it to add() when the data is there, or when it will never be. */
   room(length: number): ReplyRoom {
     const bytes = SIMPLE_REPLY_BYTES + length;
-    const whole = bytes > SLAB_ROOM_BYTES ? Buffer.allocUnsafeSlow(bytes) : this.#cut(bytes);
+    const whole = bytes > SLAB_ROOM_BYTES ? this.#large(bytes) : this.#cut(bytes);
     this.#open += 1;
     return { whole, payload: whole.subarray(SIMPLE_REPLY_BYTES) };
   }
@@ -59,11 +62,28 @@ export class ReplyBatch {
     this.#pieces = [];
     this.#bytes = 0;
     if (pieces.length > 1) socket.cork();
-    for (const piece of pieces) socket.write(piece);
+    for (const piece of pieces) {
+      if (piece.length <= SLAB_ROOM_BYTES || piece.buffer === this.#slab.buffer) socket.write(piece);
+      else socket.write(piece, () => this.#recycle(piece));
+    }
     if (pieces.length > 1) socket.uncork();
     if (this.#open > 0) return;
     // The kernel has it all: the memory can be used again.
     if (socket.writableLength === 0) this.#at = 0;
+  }
+
+  #large(bytes: number): Buffer {
+    const spare = this.#spare.pop();
+    if (spare?.length === bytes) return spare;
+    // Lengths have changed: what is kept is of no use any more.
+    this.#spare = [];
+    return Buffer.allocUnsafeSlow(bytes);
+  }
+
+  /** A batch of small replies is as long, but is part of a slab. */
+  #recycle(piece: Buffer): void {
+    if (piece.length !== piece.buffer.byteLength) return;
+    if ((this.#spare.length + 1) * piece.length <= MAX_SPARE_BYTES) this.#spare.push(piece);
   }
 
   #cut(bytes: number): Buffer {

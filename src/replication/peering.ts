@@ -404,7 +404,7 @@ export class Peering {
       look: () => standing.look(),
       wantAlone: () => standing.wantAlone(),
       becameStale: () => this.#becameStale(),
-      idle: () => this.#resync?.pump(),
+      idle: () => this.#resync?.idle(),
     };
   }
 }

@@ -14,6 +14,7 @@ import { extentsOf, MAXPHYS, reportDiskError } from './core.ts';
 import { putZeros, ZeroRequests } from './discard-op.ts';
 import { Flusher } from './flusher.ts';
 import type { Link } from './link.ts';
+import { readRemote } from './remote-read.ts';
 import { WriteOp } from './write-op.ts';
 import type { WriteOwner } from './write-op.ts';
 
@@ -116,7 +117,7 @@ export class Primary implements BlockDevice, WriteOwner {
     for (const [at, bytes, remote] of this.#sides(offset, length)) {
       parts++;
       const part = into.subarray(at - offset, at - offset + bytes);
-      if (remote) this.#readRemote(at, part, finished);
+      if (remote) readRemote(this.link, at, part, finished);
       else this.#readLocal(at, part, finished);
     }
     finished(null);
@@ -358,35 +359,9 @@ export class Primary implements BlockDevice, WriteOwner {
       const [first, last] = extentsOf(this.#core, offset, into.length);
       let good = this.link !== null;
       for (let e = first; e <= last; e++) good &&= !this.#core.map.isDirty(e);
-      if (good) this.#readRemote(offset, into, done);
+      if (good) readRemote(this.link, offset, into, done);
       else done('EIO');
     });
-  }
-
-  #readRemote(offset: number, into: Buffer, done: (error: string | null) => void): void {
-    let parts = 1;
-    let failure: string | null = null;
-    const finished = (error: string | null): void => {
-      failure ??= error;
-      if (--parts === 0) done(failure);
-    };
-    for (let at = 0; at < into.length; at += MAXPHYS) {
-      const length = Math.min(MAXPHYS, into.length - at);
-      parts++;
-      if (this.link === null) {
-        finished('EIO');
-        continue;
-      }
-      this.link.request(HAST_CMD.READ, offset + at, length, null, false, {
-        received: () => undefined,
-        lost: () => finished('EIO'),
-        answered: (error, data) => {
-          if (error === null && data !== null) data.copy(into, at);
-          finished(error ?? (data === null ? 'EIO' : null));
-        },
-      });
-    }
-    finished(null);
   }
 
   #refusal(offset: number, length: number): string | null {

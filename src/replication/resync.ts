@@ -14,7 +14,9 @@ import { RateLimit, SyncSpeed, timeFor } from './sync-pace.ts';
 /** Requests in flight: to a plain hastd as hastd itself does; and while applications write. */
 const DEPTH = 16;
 const DEPTH_HASTD = 2;
-const DEPTH_YIELDING = 2;
+const DEPTH_YIELDING = 1;
+/** Between two bursts of applications nothing is under way, and what we start then is in the way of the next. ms. */
+const BUSY_MS = 50;
 const RETRY_MS = 1000;
 const PROGRESS_MS = 200;
 
@@ -55,6 +57,7 @@ export class Resync {
   readonly #limit: RateLimit;
   readonly #speed = new SyncSpeed();
   #cancelPause: (() => void) | null = null;
+  #busyAt = -Infinity;
 
   constructor(core: EngineCore, link: Link, host: ResyncHost) {
     this.#core = core;
@@ -100,6 +103,12 @@ export class Resync {
       this.#finish();
   }
 
+  /** The last request of applications ended, for now. */
+  idle(): void {
+    this.#busyAt = this.#core.ports.clock.now();
+    this.pump();
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#cancelRetry?.();
@@ -114,7 +123,7 @@ export class Resync {
   }
 
   #depth(hastd: boolean): number {
-    if (this.#host.busy()) return DEPTH_YIELDING;
+    if (this.#host.busy() || this.#core.ports.clock.now() - this.#busyAt < BUSY_MS) return DEPTH_YIELDING;
     return hastd ? DEPTH_HASTD : DEPTH;
   }
 

@@ -13,7 +13,8 @@ async function behind(options: SimOptions): Promise<SimPair> {
   await pair.join();
   pair.beta.crash('process');
   await pair.clock.run(2000);
-  for (let at = 0; at + EXTENT <= SIZE - EXTENT; at += EXTENT) await pair.alpha.write(at, block(1));
+  const end = (options.sizeBytes ?? SIZE) - EXTENT;
+  for (let at = 0; at + EXTENT <= end; at += EXTENT) await pair.alpha.write(at, block(1));
   await pair.beta.start();
   await pair.beta.run({ type: 'become-secondary' });
   await pair.clock.run(5000, () => pair.alpha.kinds().lastIndexOf('sync-started') > -1);
@@ -40,6 +41,22 @@ describe('a resync', () => {
     const started = pair.clock.now();
     await pair.untilInSync(pair.beta);
     expect(pair.clock.now() - started).toBeLessThan(1000);
+  });
+
+  test('gives way to applications, also in the moments between their requests', async () => {
+    const reads = async (write: boolean): Promise<number> => {
+      const pair = await behind({ sizeBytes: 4 * SIZE });
+      let count = 0;
+      pair.alpha.disk.onOperation = (kind) => (count += kind === 'read' ? 1 : 0);
+      for (let i = 0; i < 10; i++) {
+        if (write) await pair.alpha.write(SIZE / 2, block(i));
+        await pair.clock.run(4);
+      }
+      return count;
+    };
+    const without = await reads(false);
+    expect(without).toBeGreaterThan(50);
+    expect(await reads(true)).toBeLessThan(without / 2);
   });
 
   test('that waits for its limit ends with its link, and goes on with the next', async () => {

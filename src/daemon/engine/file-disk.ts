@@ -151,7 +151,7 @@ export class FileDisk implements DiskPort {
     } catch (error) {
       result = errnoOf(error);
     }
-    gauge.sample((performance.now() - started) * 1000);
+    gauge.sample((performance.now() - started) * 1000, buffer.length);
     this.#finish(done, result);
   }
 

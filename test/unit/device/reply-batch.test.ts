@@ -58,6 +58,19 @@ describe('a batch of replies', () => {
     expect(sent.join('')).toBe(`${header(3)}0303${header(2, 5)}${header(1)}0101`);
   });
 
+  it('uses the memory of a large answer again when it was sent, and not before', async () => {
+    const batch = new ReplyBatch();
+    const socket = new SlowSocket();
+    const first = batch.room(100_000);
+    batch.add(reply(1), first);
+    batch.flush(socket.stream);
+    expect(batch.room(100_000).whole).not.toBe(first.whole);
+    socket.take();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(batch.room(100_000).whole).toBe(first.whole);
+    expect(batch.room(100_000).whole).not.toBe(first.whole);
+  });
+
   it('does not touch what the socket has not sent yet', () => {
     const batch = new ReplyBatch();
     const socket = new SlowSocket();

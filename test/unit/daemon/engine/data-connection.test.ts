@@ -214,7 +214,7 @@ describe('connector', () => {
        const server = require('node:net').createServer();
        server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
          parentPort.postMessage(server.address().port);
-         setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0), 10);
+         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
        });`,
       { eval: true },
     );

@@ -225,14 +225,14 @@ describe.skipIf(needs('root', 'losetup') || process.platform !== 'linux')('a blo
 describe('latency gauge', () => {
   it('is not put off by one slow answer, but by several, and tries again', async () => {
     const gauge = new LatencyGauge();
-    gauge.sample(10_000);
+    gauge.sample(10_000, 4096);
     expect(gauge.isFast()).toBe(true);
-    gauge.sample(10_000);
-    gauge.sample(10_000);
+    gauge.sample(10_000, 4096);
+    gauge.sample(10_000, 4096);
     expect(gauge.isFast()).toBe(false);
     await expect.poll(() => gauge.isFast(), { timeout: 2000 }).toBe(true);
     expect(gauge.isFast()).toBe(false);
-    for (let i = 0; i < 30; i++) gauge.sample(5);
+    for (let i = 0; i < 30; i++) gauge.sample(5, 4096);
     expect(gauge.isFast()).toBe(true);
   });
 });
