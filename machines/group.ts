@@ -332,9 +332,9 @@ export const groupMachine = groupSetup.createMachine({
       description: 'A promotion failed: waits, longer each time, before it tries again',
       entry: { type: 'reportBlocked', params: ({ context }) => ({ error: context.error }) },
       // Outside any group only a person tries again.
-      after: { hold: 'starting' },
+      after: { hold: [{ guard: 'byHand', target: 'idle' }, { target: 'standby' }] },
       on: {
-        RETRY: 'starting',
+        RETRY: [{ guard: 'byHand', target: 'idle' }, { target: 'standby' }],
         EVALUATE: { actions: 'judge' },
         STOP: { target: 'stopped', actions: 'noteStop' },
       },
