@@ -86,9 +86,11 @@ class Node {
   }
 
   start() {
+    // As the shipped units start it.
+    const env = { UV_THREADPOOL_SIZE: '16', ...process.env };
     const output = openSync(this.log, 'a', 0o600);
     const words = [...this.execArgv, HASTATED, '-F', ...this.args, '--stop-at-eof'];
-    this.#child = spawn(process.execPath, words, { stdio: ['pipe', output, output] });
+    this.#child = spawn(process.execPath, words, { stdio: ['pipe', output, output], env });
     closeSync(output);
     this.#ended = new Promise((resolve) => this.#child.once('exit', resolve));
   }

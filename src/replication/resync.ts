@@ -15,6 +15,8 @@ import { RateLimit, SyncSpeed, timeFor } from './sync-pace.ts';
 const DEPTH = 16;
 const DEPTH_HASTD = 2;
 const DEPTH_YIELDING = 1;
+/** Bytes of one request while applications write. */
+const PIECE_YIELDING = 64 * 1024;
 /** Between two bursts of applications nothing is under way, and what we start then is in the way of the next. ms. */
 const BUSY_MS = 50;
 const RETRY_MS = 1000;
@@ -123,8 +125,12 @@ export class Resync {
   }
 
   #depth(hastd: boolean): number {
-    if (this.#host.busy() || this.#core.ports.clock.now() - this.#busyAt < BUSY_MS) return DEPTH_YIELDING;
+    if (this.#yields()) return DEPTH_YIELDING;
     return hastd ? DEPTH_HASTD : DEPTH;
+  }
+
+  #yields(): boolean {
+    return this.#host.busy() || this.#core.ports.clock.now() - this.#busyAt < BUSY_MS;
   }
 
   /** Over the limit: goes on by itself when that is over. */
@@ -146,7 +152,7 @@ export class Resync {
     if (copy === null) return false;
     this.#current = copy;
     const offset = copy.next;
-    const length = Math.min(MAXPHYS, copy.end - offset);
+    const length = Math.min(this.#yields() ? PIECE_YIELDING : MAXPHYS, copy.end - offset);
     copy.next += length;
     copy.pieces++;
     if (copy.next >= copy.end) this.#current = null;
