@@ -5,18 +5,17 @@
 import { describeError } from '../model/errors.ts';
 import { compareHistories, joined } from '../model/record.ts';
 import type { ResourceSettings } from '../model/settings.ts';
-import { HAST_CMD } from '../protocol/hast-message.ts';
 import { mapBit } from '../protocol/hast-metadata.ts';
 import type { NvMap } from '../protocol/nv.ts';
 import type { SyncProgress } from '../protocol/control.ts';
 import type { EngineCore } from './core.ts';
-import { KEEPALIVE_MS, namesPeer, silenceMs } from './core.ts';
+import { namesPeer } from './core.ts';
 import { commitMap } from './disk-truth.ts';
 import { dial, JudgedError, RefusedError } from './dial.ts';
 import type { Dialled } from './dial.ts';
 import { Heartbeat, wordsFields } from './heartbeat.ts';
+import { keepAlive } from './keep-alive.ts';
 import { Link } from './link.ts';
-import type { Asker } from './link.ts';
 import { tellRefusal } from './peer-proof.ts';
 import { Primary } from './primary.ts';
 import type { PrimaryHost } from './primary.ts';
@@ -34,9 +33,6 @@ const RETRY_FRESH_MS = 50;
 const FRESH_MS = 5000;
 /** A disk that failed to flush is asked again after this. */
 const JOIN_RETRY_MS = 1000;
-
-/** Asks only to see whether there is an answer. */
-const NOBODY: Asker = { received: () => undefined, answered: () => undefined, lost: () => undefined };
 
 export class Peering {
   readonly primary: Primary;
@@ -209,7 +205,7 @@ export class Peering {
     this.standing.linkedUp();
     this.downAt = null;
     this.#core.peerProblem = null;
-    this.#keepAlive(link);
+    keepAlive(this.#core, link, this.#heartbeat);
     this.#core.report('connected', 'info', 'Connected to the secondary.');
     const resync = new Resync(this.#core, link, {
       busy: () => this.primary.running > 0,
@@ -302,38 +298,6 @@ export class Peering {
       wake();
     }
     this.primary.gate.poke();
-  }
-
-  /** A dead peer is noticed without traffic (hast.md 13.8). */
-  #keepAlive(link: Link): void {
-    const { clock } = this.#core.ports;
-    const { timing } = this.#core.setup;
-    const watch = (): void => {
-      const now = clock.now();
-      const { timeoutMs } = this.#core.setup.resource;
-      if (link.stalledFor(now) > timeoutMs) link.close(`the peer answered nothing for ${timeoutMs} ms`);
-    };
-    if (link.words === null) {
-      const tick = (): void => {
-        if (!link.isUp()) return;
-        watch();
-        // Unlike hastd's keepalive it is answered, so that a peer which is gone shows.
-        if (link.idleFor(clock.now()) >= KEEPALIVE_MS)
-          link.request(HAST_CMD.READ, 0, this.#core.ports.disk.sectorBytes, null, false, NOBODY);
-        clock.after(1000, tick);
-      };
-      tick();
-      return;
-    }
-    const limit = silenceMs(timing);
-    this.#heartbeat?.start(() => {
-      watch();
-      if (link.silentFor(clock.now()) <= limit) return;
-      void link.drain().then(() => {
-        const silent = link.silentFor(clock.now());
-        if (silent > limit) link.close(`the peer sent nothing for ${Math.round(silent)} ms`);
-      });
-    });
   }
 
   async #becameStale(): Promise<boolean> {

@@ -106,3 +106,22 @@ function remove(hold: RangeHold, from: RangeHold[]): void {
   const last = from.pop();
   if (last !== undefined && last !== hold) from[index] = last;
 }
+
+/** Calls `work` once it has the range, and gives the range back when `work` says so, perhaps at once. */
+export function withRange(
+  locks: RangeLock,
+  start: number,
+  length: number,
+  exclusive: boolean,
+  work: (release: () => void) => void,
+): void {
+  // The lock may be granted, and given back, before acquire() returns.
+  const state: { hold: RangeHold | null; over: boolean } = { hold: null, over: false };
+  state.hold = locks.acquire(start, length, exclusive, () => {
+    work(() => {
+      state.over = true;
+      if (state.hold !== null) locks.release(state.hold);
+    });
+  });
+  if (state.over) locks.release(state.hold);
+}

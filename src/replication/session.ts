@@ -16,7 +16,7 @@ import { putZeros } from './discard-op.ts';
 import { Heartbeat, readWords } from './heartbeat.ts';
 import type { PeerWords } from './heartbeat.ts';
 import type { ConnectionPort } from './ports.ts';
-import type { RangeHold } from './rangelock.ts';
+import { withRange } from './rangelock.ts';
 import { ReplyQueue } from './reply-queue.ts';
 import type { Slot } from './reply-queue.ts';
 
@@ -217,7 +217,7 @@ export class Session {
     this.#core.counters.reads++;
     this.#begin(length);
     const into = Buffer.allocUnsafe(length);
-    this.#locked(offset, length, false, (release) => {
+    withRange(this.#core.locks, offset, length, false, (release) => {
       this.#core.ports.disk.read(this.#core.store.meta.offset + offset, into, (error) => {
         release();
         if (error === null) this.#replies.answerData(slot, into);
@@ -279,7 +279,7 @@ export class Session {
     return (ended) => {
       this.#begin(bytes);
       const [first, last] = extentsOf(this.#core, offset, length);
-      this.#locked(offset, length, true, (release) => {
+      withRange(this.#core.locks, offset, length, true, (release) => {
         const finish = (error: string | null): void => {
           this.#core.map.end(first, last, error === null && !this.#flushFailed ? outcome : 'dirty');
           release();
@@ -299,22 +299,10 @@ export class Session {
     };
   }
 
-  #locked(offset: number, length: number, exclusive: boolean, go: (release: () => void) => void): void {
-    // The lock may be granted, and given back, before acquire() returns.
-    const state: { hold: RangeHold | null; over: boolean } = { hold: null, over: false };
-    state.hold = this.#core.locks.acquire(offset, length, exclusive, () => {
-      go(() => {
-        state.over = true;
-        if (state.hold !== null) this.#core.locks.release(state.hold);
-      });
-    });
-    if (state.over) this.#core.locks.release(state.hold);
-  }
-
   #flush(done: (error: string | null) => void): void {
     this.#begin(0);
     // Waits for everything before it and holds up nothing behind it.
-    this.#locked(0, Number.MAX_SAFE_INTEGER, true, (release) => {
+    withRange(this.#core.locks, 0, Number.MAX_SAFE_INTEGER, true, (release) => {
       release();
       const round = this.#core.map.takeUnflushed();
       this.#core.ports.disk.flush((error) => {

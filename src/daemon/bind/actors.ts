@@ -3,6 +3,7 @@ import {
   type Actor,
   type AnyStateMachine,
   createActor,
+  fromPromise,
   type InputFrom,
   type InspectionEvent,
   type SnapshotFrom,
@@ -96,4 +97,12 @@ export async function all(work: readonly Promise<unknown>[]): Promise<void> {
   const results = await Promise.allSettled(work);
   const failed = results.find((result) => result.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
+}
+
+/** A port without a result, from a plain async function. */
+export function step(work: () => Promise<void>) {
+  return fromPromise<undefined, undefined>(async () => {
+    await work();
+    return undefined;
+  });
 }

@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 
-import { type Actor, fromPromise } from 'xstate';
+import type { Actor } from 'xstate';
 
 import { nodeMachine } from '../../../machines/node.ts';
 import { describeError, HastateError } from '../../model/errors.ts';
@@ -22,7 +22,7 @@ import { RoleDesk } from '../roles.ts';
 import type { Runtime } from '../runtime.ts';
 import { nodeStatus, refresh, type StatusSources } from '../status.ts';
 import { switchAway } from '../switchover.ts';
-import { reach, runChart } from './actors.ts';
+import { reach, runChart, step } from './actors.ts';
 import { byHandGroup } from './by-hand.ts';
 import { SharedAddresses } from './addresses.ts';
 import type { Advertiser } from './advertiser.ts';
@@ -395,12 +395,4 @@ export class HastateNode {
     await this.#notices.close();
     await this.#keeper.bye();
   }
-}
-
-/** A port without a result, from a plain async function. */
-function step(work: () => Promise<void>) {
-  return fromPromise<undefined, undefined>(async () => {
-    await work();
-    return undefined;
-  });
 }
