@@ -4,9 +4,13 @@ import type { NetLog } from './log.ts';
 import { openRawAdverts } from './raw-socket.ts';
 import { openUdpAdverts } from './udp-advert.ts';
 
+export type AddressFamily = 4 | 6;
+
 export interface AdvertMeta {
-  /** Address of the sender. */
+  /** Address of the sender, without a zone. */
   readonly source: string;
+  /** Where it was sent to, which enters VRRP's checksum; null where the system does not say. */
+  readonly destination: string | null;
   /** null where the transport has no TTL to check. */
   readonly ttl: number | null;
   /** ms, monotonic. */
@@ -15,12 +19,21 @@ export interface AdvertMeta {
 
 export type AdvertListener = (packet: Buffer, meta: AdvertMeta) => void;
 
+/** The packet for one way; addresses are null where the transport does not know them. */
+export type PacketFor = (way: {
+  readonly source: string | null;
+  readonly destination: string | null;
+}) => Buffer;
+
 export interface AdvertTransport {
   readonly kind: 'raw' | 'udp';
+  readonly family: AddressFamily;
+  /** The address that the others see as ours, as it is now. */
+  source(): string | null;
   /** Why this kind and not the one that was preferred. */
   readonly why?: string;
-  /** Sends at once. Returns the error's text, or null. */
-  send(packet: Buffer): string | null;
+  /** Sends at once, to the group or to every unicast peer. Returns the error's text, or null. */
+  send(packet: Buffer | PacketFor): string | null;
   /** Several listeners may share a transport: each picks its own vhid. The packet is only theirs during the call. */
   onAdvert(listener: AdvertListener): void;
   /** Delivers everything that waits. @see drainTurns */
@@ -33,6 +46,14 @@ export interface AdvertTransport {
 export interface AdvertTransportOptions {
   readonly transport: 'auto' | 'raw' | 'udp';
   readonly interface: string;
+  /** Default 4. */
+  readonly family?: AddressFamily;
+  /** Raw: send to these instead of the group, and hear only them; empty = the group. */
+  readonly unicast?: readonly string[];
+  /** Shared addresses, which are never our source. */
+  readonly shared?: readonly string[];
+  /** DSCP and ECN byte, default 0xe0 (CARP on FreeBSD); VRRP has 0xc0. */
+  readonly tos?: number;
   /** Addresses of the other nodes, for UDP. */
   readonly peers: readonly string[];
   /** UDP port, on all nodes. */

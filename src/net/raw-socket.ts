@@ -8,11 +8,10 @@ import { execa } from 'execa';
 import { describeError, NetError } from '../model/errors.ts';
 import { packIPv4 } from '../protocol/ip-address.ts';
 import { decodeIPv4 } from '../protocol/ipv4.ts';
-import type { AdvertListener, AdvertTransport } from './advert-transport.ts';
+import type { AdvertListener, AdvertTransport, AdvertTransportOptions } from './advert-transport.ts';
 import { drainTurns } from './drain.ts';
 import { DropCounters } from './drop-counters.ts';
 import { interfaceAddresses, interfaceIndex } from './interfaces.ts';
-import type { NetLog } from './log.ts';
 import { loadRawSocket } from './raw-module.ts';
 import type { RawSocketHandle } from './raw-module.ts';
 
@@ -26,12 +25,14 @@ const RECEIVE_BUFFER_BYTES = 1 << 20;
 /** The package forgets sockets that nobody holds: the garbage collector would close them without a word. */
 const held = new Set<RawSocketHandle>();
 
+type RawAdvertOptions = Pick<
+  AdvertTransportOptions,
+  'interface' | 'log' | 'family' | 'unicast' | 'shared' | 'tos'
+>;
+
 /** @throws NetError `raw-socket-missing`, `raw-socket-refused`, `interface-missing`, `carp-in-kernel` */
-export async function openRawAdverts(options: {
-  readonly interface: string;
-  readonly log: NetLog;
-}): Promise<AdvertTransport> {
-  const { interface: iface, log } = options;
+export async function openRawAdverts(options: RawAdvertOptions): Promise<AdvertTransport> {
+  const { interface: iface, log, tos = TOS } = options;
   const raw = loadRawSocket();
   const index = interfaceIndex(iface);
   if (process.platform === 'freebsd') await refuseKernelCarp();
@@ -48,17 +49,26 @@ export async function openRawAdverts(options: {
   const drops = new DropCounters(`adverts on ${iface}`, log);
   socket.on('error', (error) => drops.drop('socket-error', error.message));
   try {
-    if (process.platform === 'freebsd') joinOnFreeBSD(socket, iface);
-    else joinOnLinux(socket, iface, index);
+    if (process.platform === 'freebsd') joinOnFreeBSD(socket, iface, tos);
+    else joinOnLinux(socket, iface, index, tos);
   } catch (cause) {
     socket.close();
     throw refused(iface, cause);
   }
   held.add(socket);
-  return transportOver(socket, drops);
+  return transportOver(socket, drops, options);
 }
 
-function transportOver(socket: RawSocketHandle, drops: DropCounters): AdvertTransport {
+function transportOver(
+  socket: RawSocketHandle,
+  drops: DropCounters,
+  options: RawAdvertOptions,
+): AdvertTransport {
+  const { unicast = [], shared = [] } = options;
+  const ownSource = (): string | null =>
+    interfaceAddresses(options.interface).find(
+      (address) => !address.includes(':') && !shared.includes(address),
+    ) ?? null;
   const listeners: AdvertListener[] = [];
   const count = { received: 0, sent: 0, sendErrors: 0 };
   let closed = false;
@@ -70,7 +80,12 @@ function transportOver(socket: RawSocketHandle, drops: DropCounters): AdvertTran
       return;
     }
     const packet = Buffer.from(datagram.subarray(header.headerBytes));
-    const meta = { source: header.source, ttl: header.ttl, at: performance.now() };
+    const meta = {
+      source: header.source,
+      destination: header.destination,
+      ttl: header.ttl,
+      at: performance.now(),
+    };
     for (const listener of listeners) {
       // What a listener throws would come back as an error of the socket.
       try {
@@ -97,11 +112,16 @@ function transportOver(socket: RawSocketHandle, drops: DropCounters): AdvertTran
   });
   return {
     kind: 'raw',
+    family: 4,
+    source: ownSource,
     send: (packet) => {
       if (closed) return 'the raw socket is closed';
       try {
-        socket.wrap.send(packet, 0, packet.length, GROUP, () => undefined);
-        count.sent += 1;
+        for (const destination of unicast.length === 0 ? [GROUP] : unicast) {
+          const bytes = typeof packet === 'function' ? packet({ source: ownSource(), destination }) : packet;
+          socket.wrap.send(bytes, 0, bytes.length, destination, () => undefined);
+          count.sent += 1;
+        }
         return null;
       } catch (error) {
         count.sendErrors += 1;
@@ -125,11 +145,12 @@ function transportOver(socket: RawSocketHandle, drops: DropCounters): AdvertTran
   };
 }
 
-function joinOnLinux(socket: RawSocketHandle, iface: string, index: number): void {
+function joinOnLinux(socket: RawSocketHandle, iface: string, index: number, tos: number): void {
   const LEVEL = { socket: 1, ip: 0 };
   const SOCKET = { receiveBuffer: 8, bindToDevice: 25 };
   const IP = {
     tos: 1,
+    ttl: 2,
     mtuDiscover: 10,
     multicastIf: 32,
     multicastTtl: 33,
@@ -148,9 +169,10 @@ function joinOnLinux(socket: RawSocketHandle, iface: string, index: number): voi
     [LEVEL.ip, IP.multicastAll, int(0)],
     [LEVEL.ip, IP.addMembership, membership],
     [LEVEL.ip, IP.multicastIf, membership],
+    [LEVEL.ip, IP.ttl, int(TTL)],
     [LEVEL.ip, IP.multicastTtl, int(TTL)],
     [LEVEL.ip, IP.multicastLoop, int(0)],
-    [LEVEL.ip, IP.tos, int(TOS)],
+    [LEVEL.ip, IP.tos, int(tos)],
     [LEVEL.ip, IP.mtuDiscover, int(2)],
   ] as const) {
     socket.setOption(level, option, value, value.length);
@@ -158,7 +180,7 @@ function joinOnLinux(socket: RawSocketHandle, iface: string, index: number): voi
 }
 
 /** No binding to a device there: the membership alone says which interface is heard. */
-function joinOnFreeBSD(socket: RawSocketHandle, iface: string): void {
+function joinOnFreeBSD(socket: RawSocketHandle, iface: string, tos: number): void {
   const IP_LEVEL = 0;
   const IP = {
     tos: 3,
@@ -180,7 +202,7 @@ function joinOnFreeBSD(socket: RawSocketHandle, iface: string): void {
     [IP.multicastTtl, Buffer.from([TTL])],
     [IP.multicastLoop, Buffer.from([0])],
     [IP.minTtl, int(TTL)],
-    [IP.tos, int(TOS)],
+    [IP.tos, int(tos)],
     [IP.dontFragment, int(1)],
   ] as const) {
     socket.setOption(IP_LEVEL, option, value, value.length);

@@ -7,7 +7,7 @@ import { internetChecksum } from '../../../src/protocol/ipv4.ts';
 
 const key = Buffer.from('s3cret');
 const addresses = ['10.0.0.100/24'];
-const meta = { source: '10.0.0.2', ttl: 255, at: 1000 };
+const meta = { source: '10.0.0.2', destination: '224.0.0.18', ttl: 255, at: 1000 };
 const good = encodeCarp({
   vhid: 7,
   advskew: 100,
