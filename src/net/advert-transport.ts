@@ -1,17 +1,17 @@
 /** How adverts reach the other nodes: IP protocol 112 where that is possible, else UDP between hastate nodes. */
 import { describeError, NetError } from '../model/errors.ts';
 import type { NetLog } from './log.ts';
+import type { AdvertProtocol } from './raw-options.ts';
+import type { AddressFamily } from './raw-port.ts';
 import { openRawAdverts } from './raw-socket.ts';
 import { openUdpAdverts } from './udp-advert.ts';
-
-export type AddressFamily = 4 | 6;
 
 export interface AdvertMeta {
   /** Address of the sender, without a zone. */
   readonly source: string;
   /** Where it was sent to, which enters VRRP's checksum; null where the system does not say. */
   readonly destination: string | null;
-  /** null where the transport has no TTL to check. */
+  /** TTL or hop limit; null where the transport has none to check. */
   readonly ttl: number | null;
   /** ms, monotonic. */
   readonly at: number;
@@ -32,10 +32,14 @@ export interface AdvertTransport {
   source(): string | null;
   /** Why this kind and not the one that was preferred. */
   readonly why?: string;
+  /** What this kind cannot check here, for status. */
+  readonly note?: string;
   /** Sends at once, to the group or to every unicast peer. Returns the error's text, or null. */
   send(packet: Buffer | PacketFor): string | null;
-  /** Several listeners may share a transport: each picks its own vhid. The packet is only theirs during the call. */
+  /** Several listeners may share a transport. The packet is only theirs during the call. */
   onAdvert(listener: AdvertListener): void;
+  /** A valid advert came from there: a flood of others no longer holds up what it sends. */
+  vouch(source: string): void;
   /** Delivers everything that waits. @see drainTurns */
   drain(maxTurns?: number, maxMs?: number): Promise<{ datagrams: number }>;
   /** Datagrams by `received`, `sent`, `send-error` and reason of refusal. */
@@ -52,8 +56,10 @@ export interface AdvertTransportOptions {
   readonly unicast?: readonly string[];
   /** Shared addresses, which are never our source. */
   readonly shared?: readonly string[];
-  /** DSCP and ECN byte, default 0xe0 (CARP on FreeBSD); VRRP has 0xc0. */
-  readonly tos?: number;
+  /** Says how packets are marked and who fills in the checksum. Default carp. */
+  readonly protocol?: AdvertProtocol;
+  /** vhid or vrid: adverts of others are only counted. Default: all are heard. */
+  readonly id?: number;
   /** Addresses of the other nodes, for UDP. */
   readonly peers: readonly string[];
   /** UDP port, on all nodes. */

@@ -95,6 +95,8 @@ function transportOver(
       return peers.map((peer) => sendTo(peer, bytes)).find((error) => error !== null) ?? known;
     },
     onAdvert: (listener) => void listeners.push(listener),
+    // Nobody else than the peers is heard.
+    vouch: () => undefined,
     drain: (maxTurns, maxMs) => drainTurns(() => count.received, maxTurns, maxMs),
     counters: () => ({
       ...drops.counts(),

@@ -34,6 +34,9 @@ export async function startAdvertiser(options: AdvertiserOptions): Promise<Adver
   const { runtime, settings } = options;
   const transport = await openAdvertTransport({
     transport: settings.transport,
+    protocol: 'carp',
+    id: settings.vhid,
+    shared: settings.addresses,
     interface: settings.interface,
     peers: runtime.settings.peer?.addresses.map(({ host }) => host) ?? [],
     port: runtime.settings.advertPort,
@@ -107,6 +110,7 @@ export class Advertiser implements AddressService {
     transport.onAdvert((packet, meta) => {
       const advert = this.#receiver.receive(packet, meta);
       if (advert === null) return;
+      transport.vouch(advert.source);
       this.#accepted += 1;
       options.heard();
       const { advbase, advskew, demote, source } = advert;
