@@ -9,7 +9,6 @@ import { splitFamilies } from '../protocol/ip-address.ts';
 import type { AdvertMeta } from './advert-transport.ts';
 import { DropCounters } from './drop-counters.ts';
 import type { NetLog } from './log.ts';
-import { createTokenBucket } from './token-bucket.ts';
 
 export interface ReceivedAdvert {
   readonly advbase: number;
@@ -29,9 +28,6 @@ export interface CarpReceiver {
 }
 
 const TTL = 255;
-/** Digests checked per second and in one burst: far above what any election needs. */
-const RATE = { perSecond: 200, burst: 400 };
-
 export function createCarpReceiver(options: {
   readonly vhid: number;
   readonly key: Buffer;
@@ -44,7 +40,6 @@ export function createCarpReceiver(options: {
   const { vhid, key, ownAddresses } = options;
   const { addresses4, addresses6 } = splitFamilies(options.addresses);
   const drops = new DropCounters(`carp vhid ${vhid}`, options.log);
-  const digests = createTokenBucket(RATE);
   let accepted = 0;
 
   const refusal = (packet: Buffer, meta: AdvertMeta): { reason: string; detail?: string } | null => {
@@ -61,8 +56,6 @@ export function createCarpReceiver(options: {
       if (!(error instanceof WireError)) throw error;
       return { reason: error.code, detail: `${error.message} (from ${meta.source})` };
     }
-    if (!digests.take(meta.at))
-      return { reason: 'rate-limit', detail: `more than ${RATE.perSecond} a second` };
     if (!verifyCarp(packet, key, addresses4, addresses6)) {
       return {
         reason: 'hmac',

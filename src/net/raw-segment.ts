@@ -8,7 +8,7 @@ import { DropCounters } from './drop-counters.ts';
 import { interfaceAddresses, interfaceIndex } from './interfaces.ts';
 import type { NetLog } from './log.ts';
 import { openRawPort } from './raw-open.ts';
-import { setReceiving, setSending, setSource } from './raw-options.ts';
+import { ADVERT_GROUP, setReceiving, setSending, setSource } from './raw-options.ts';
 import type { AdvertProtocol, AdvertSocketPlace } from './raw-options.ts';
 import { refusedRawSocket } from './raw-port.ts';
 import type { AddressFamily, RawDatagram, RawPort } from './raw-port.ts';
@@ -107,7 +107,7 @@ export class RawSegment {
   /** @returns the error's text, or null. Opens the sending socket of the protocol when it is the first */
   send(protocol: AdvertProtocol, packet: Buffer, to: string): string | null {
     try {
-      if (this.source() === null && this.family === 4) return `${this.interface} has no address to send from`;
+      if (this.source() === null && to === ADVERT_GROUP[this.family]) return this.#nowhereFrom();
       return this.sender(protocol).send(packet, to);
     } catch (error) {
       return describeError(error);
@@ -135,6 +135,11 @@ export class RawSegment {
 
   counters(): Record<string, number> {
     return this.#drops.counts();
+  }
+
+  #nowhereFrom(): string {
+    const kind = this.family === 4 ? 'IPv4' : 'link-local IPv6';
+    return `${this.interface} has no ${kind} address to send from`;
   }
 
   #open(

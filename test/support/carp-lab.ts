@@ -1,27 +1,18 @@
 /** Two network namespaces joined by a veth pair, with a CARP node of ours in one and ucarp in the other. */
 import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
 import { execa } from 'execa';
 
 import type { CarpNodeOptions } from '../fixtures/carp-node.ts';
+import { talk } from './talker.ts';
+import type { Talker } from './talker.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-
-/** A process whose lines can be waited for. */
-export interface Talker {
-  readonly lines: readonly string[];
-  /** The first line from index `from` on that fits; rejects with all lines after `ms`. */
-  line(fits: (line: string) => boolean, ms: number, from?: number): Promise<string>;
-  write(text: string): void;
-  kill(signal: NodeJS.Signals): Promise<void>;
-}
 
 export interface CarpLab {
   /** Namespace of ours and of the peer. Each has interface `lan0`, 10.78.0.1/24 and 10.78.0.2/24. */
@@ -98,41 +89,4 @@ export async function openCarpLab(): Promise<CarpLab> {
     await close();
     throw error;
   }
-}
-
-function talk(child: ChildProcess): Talker {
-  const lines: string[] = [];
-  const waiting = new Set<() => void>();
-  const note = (line: string): void => {
-    lines.push(line);
-    for (const look of waiting) look();
-  };
-  for (const stream of [child.stdout, child.stderr]) {
-    if (stream !== null) createInterface({ input: stream }).on('line', note);
-  }
-  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  return {
-    lines,
-    line: (fits, ms, from = 0) =>
-      new Promise((resolve, reject) => {
-        const look = (): void => {
-          const found = lines.slice(from).find(fits);
-          if (found === undefined) return;
-          clearTimeout(timer);
-          waiting.delete(look);
-          resolve(found);
-        };
-        const timer = setTimeout(() => {
-          waiting.delete(look);
-          reject(new Error(`no such line in ${ms} ms; all lines:\n${lines.join('\n')}`));
-        }, ms);
-        waiting.add(look);
-        look();
-      }),
-    write: (text) => void child.stdin?.write(text),
-    kill: async (signal) => {
-      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-      await ended;
-    },
-  };
 }
