@@ -16,6 +16,7 @@ export interface Libc {
   bind(fd: number, address: Buffer, length: number): number;
   setsockopt(fd: number, level: number, option: number, value: Buffer, length: number): number;
   sendto(fd: number, data: Buffer, length: number, flags: number, to: Buffer, toLength: number): number;
+  recv(fd: number, into: Buffer, length: number, flags: number): number;
   recvmmsg(fd: number, messages: Buffer, count: number, flags: number, timeout: null): number;
   /** Name and text of the last error, e.g. `ENETDOWN: network is down`. */
   lastError(): string;
@@ -69,6 +70,7 @@ function bindings(ffi: Koffi): Libc {
     sendto: libc.func(
       'long sendto(int fd, const uint8_t *data, size_t length, int flags, const uint8_t *to, uint32_t toLength)',
     ),
+    recv: libc.func('long recv(int fd, _Out_ uint8_t *into, size_t length, int flags)'),
     recvmmsg: libc.func('int recvmmsg(int fd, uint8_t *messages, uint32_t count, int flags, void *timeout)'),
     lastError: () => {
       const number = ffi.errno();
