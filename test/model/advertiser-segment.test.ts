@@ -116,9 +116,7 @@ describe('an advertiser under any sequence of events', () => {
       .tuple(fc.constantFrom(0, 1, 255), fc.constantFrom(0, 5, 255), fc.nat(100_000))
       .map(([advbase, advskew, at]): AdvertiserEvent => ({
         type: 'RX',
-        advbase,
-        advskew,
-        demote: 0,
+        says: { protocol: 'carp', advbase, advskew, demote: 0 },
         source: '10.0.0.9',
         at,
       })),

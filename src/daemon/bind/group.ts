@@ -8,10 +8,9 @@ import { HastateError } from '../../model/errors.ts';
 import type { Evidence, Trigger } from '../../model/evidence.ts';
 import type { Wishes } from '../../model/intent.ts';
 import type { Epoch } from '../../model/record.ts';
-import type { CarpState } from '../../model/roles.ts';
 import type { GroupSettings } from '../../model/settings.ts';
 import type { Verdict } from '../../model/verdict.ts';
-import type { GroupStatus } from '../../protocol/control.ts';
+import type { AddressStatus, GroupStatus } from '../../protocol/control.ts';
 import type { Runtime } from '../runtime.ts';
 import { dotted } from '../runtime.ts';
 import { reach, runChart } from './actors.ts';
@@ -383,7 +382,7 @@ export class Group {
     );
   }
 
-  addressStatus(): { state: CarpState; up: boolean; transport: string } | null {
+  addressStatus(): AddressStatus | null {
     return this.#services.address?.status() ?? null;
   }
 

@@ -36,6 +36,7 @@ const START_MS = 30_000;
 const STOP_MS = 60_000;
 const PEER_STATUS_MS = 1000;
 const BOUND_OUTPUTS_MS = 10_000;
+const UNFIT_AGAIN_MS = 10_000;
 
 export interface NodeOptions {
   readonly runtime: Runtime;
@@ -65,9 +66,12 @@ export class HastateNode {
     this.#options = options;
     this.#runtime = options.runtime;
     this.#references = new References(options.runtime);
-    this.#addresses = new SharedAddresses(options.runtime, () => {
-      const now = this.#runtime.clock.now();
-      for (const member of this.#members.values()) member.lease.heard('adverts', now);
+    this.#addresses = new SharedAddresses(options.runtime, {
+      heard: () => {
+        const now = this.#runtime.clock.now();
+        for (const member of this.#members.values()) member.lease.heard('adverts', now);
+      },
+      unfit: () => void this.#leaveUnfit(),
     });
     this.#devices = new Devices(options.runtime, () => {
       this.#tellKeeper();
@@ -264,6 +268,7 @@ export class HastateNode {
         },
       }),
     );
+    this.#every(UNFIT_AGAIN_MS, () => void this.#leaveUnfit());
     this.#every(BOUND_OUTPUTS_MS, () => void this.#hooks.boundOutputs());
     this.#references.start();
   }
@@ -271,6 +276,18 @@ export class HastateNode {
   async #switchAway(group: Group): Promise<SwitchoverResult> {
     const peer = this.#runtime.settings.peer?.name ?? '';
     return switchAway(this.#commands, group, peer, peer, false);
+  }
+
+  /** Where this node cannot lead any more and the other can without loss, it hands over. */
+  async #leaveUnfit(): Promise<void> {
+    for (const { group: name, why } of this.#addresses.unfit()) {
+      const group = this.#groups.get(name);
+      if (group?.role !== 'primary' || group.peerReady() !== null) continue;
+      this.#runtime.log('warn', `${name}: this node cannot lead (${why}): it hands over`);
+      await this.#switchAway(group).catch((error: unknown) => {
+        this.#runtime.log('warn', `${name}: ${describeError(error)}; it is tried again`);
+      });
+    }
   }
 
   #needLink(): Link {

@@ -9,6 +9,7 @@ import type {
   JournalEvent,
   SwitchoverResult,
 } from '../../../src/protocol/control.ts';
+import { addressStatus } from '../../support/address-status.ts';
 import { Scene } from './support.ts';
 
 let scene: Scene;
@@ -31,7 +32,7 @@ const group = (changes: Partial<GroupStatus>): GroupStatus => ({
   state: 'primary',
   role: 'primary',
   resources: ['test'],
-  address: { state: 'MASTER', vhid: 1, addresses: ['10.0.0.9/24'], up: true, transport: 'raw' },
+  address: addressStatus({ state: 'MASTER', addresses: ['10.0.0.9/24'], up: true }),
   badge: 'failover now: safe',
   lastTransition: null,
   ...changes,
