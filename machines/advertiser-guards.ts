@@ -39,6 +39,7 @@ export const advertiserGuards = {
   mayLeadAsOwner: ({ context }: Asked) => owns(context),
   mayLead: ({ context }: Asked) => mayLead(context),
   holdsGroup: ({ context }: Asked) => context.holdsGroup,
+  heldByNobody: ({ context }: Asked) => !context.holdsGroup,
   serving: ({ context }: Asked) => context.serving,
   addressMayBeUp: ({ context }: Asked) => context.addressMayBeUp,
   bowsOut: ({ context }: Asked) => context.bowOut && !context.reclaim,

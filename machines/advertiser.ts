@@ -199,7 +199,9 @@ export const advertiserMachine = advertiserCharts.createMachine({
         'ADMIN.STOP': { target: 'LEAVING', actions: ['noteStopped', leaving('stopped', true)] },
         'LINK.LOST': { target: 'LEAVING', actions: ['noteLinkDown', leaving('link down', false)] },
         FAULT: { target: 'LEAVING', actions: [leaving('fault', true), 'noteFault'] },
+        // Its group decides about an address that it holds.
         'SYNC.YIELD': {
+          guard: 'heldByNobody',
           target: 'LEAVING',
           actions: { type: 'leave', params: ({ event }) => ({ reason: event.reason, bowOut: true }) },
         },

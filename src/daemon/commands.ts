@@ -47,7 +47,10 @@ function findGroup(context: CommandContext, name: string): Group {
 
 const handlers: Record<ControlRequest['command'], Handler> = {
   status: (context) => Promise.resolve(nodeStatus(context.runtime, context.sources)),
-  groups: (context) => Promise.resolve(nodeStatus(context.runtime, context.sources).groups),
+  groups(context, args) {
+    if (args['clearHold'] !== undefined) findGroup(context, text(args, 'clearHold')).address?.clearHold();
+    return Promise.resolve(nodeStatus(context.runtime, context.sources).groups);
+  },
 
   async role(context, args) {
     const role = text(args, 'role');

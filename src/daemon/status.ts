@@ -71,7 +71,7 @@ function groupStatus(group: Group): GroupStatus {
     state: group.state,
     role: group.role,
     resources: settings.resources,
-    address: group.addressStatus(),
+    address: group.address?.status() ?? null,
     badge: badge(group),
     lastTransition: group.lastTransition,
   };

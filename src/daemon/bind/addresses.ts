@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import type { CleanupAction } from '../../device/cleanup.ts';
 import { HastateError } from '../../model/errors.ts';
 import { electionOf } from '../../model/election.ts';
+import { SYNC_FAULT, syncFaults, syncTurn, type SyncMember, type SyncOrder } from '../../model/sync-group.ts';
 import type { AddressSettings } from '../../model/settings.ts';
 import { type AddressDriver, createAddressDriver } from '../../net/addresses.ts';
 import { CARP_KEY_BYTES } from '../../protocol/carp.ts';
@@ -52,7 +53,13 @@ export class SharedAddresses {
       key: this.#key(group, settings, password.replace(/\r?\n$/, '')),
       driver,
       heard: () => this.#events.heard(),
-      unfit: () => this.#events.unfit(),
+      unfit: (now) => {
+        this.#orders(settings.syncGroup, (members) => syncFaults(members, group));
+        if (now) this.#events.unfit();
+      },
+      turned: (_, to) => {
+        this.#orders(settings.syncGroup, (members) => syncTurn(members, group, to));
+      },
     });
     this.#all.push({ group, advertiser, driver, settings });
     return advertiser;
@@ -68,6 +75,22 @@ export class SharedAddresses {
       this.#runtime.log('warn', message);
     }
     return bytes.subarray(0, most);
+  }
+
+  #orders(syncGroup: string | null, decide: (members: readonly SyncMember[]) => readonly SyncOrder[]): void {
+    if (syncGroup === null) return;
+    const all = this.#all.filter(({ settings }) => settings.syncGroup === syncGroup);
+    const members = all.map(({ group, advertiser }) => ({
+      name: group,
+      state: advertiser.state(),
+      fault: advertiser.unfit?.startsWith(SYNC_FAULT) === true ? null : advertiser.unfit,
+    }));
+    for (const { to, order, by } of decide(members)) {
+      const advertiser = all.find(({ group }) => group === to)?.advertiser;
+      if (order === 'lead') advertiser?.obey({ type: 'SYNC.LEAD' });
+      else if (order === 'yield') advertiser?.obey({ type: 'SYNC.YIELD', reason: `${by} lost its election` });
+      else advertiser?.obey({ type: order === 'fault' ? 'FAULT' : 'FAULT.OVER', by: `${SYNC_FAULT}${by}` });
+    }
   }
 
   /** Groups that this node cannot lead, and why. */

@@ -3,40 +3,28 @@ import { type Actor, fromPromise } from 'xstate';
 
 import { advertiserMachine, type AdvertiserEvent, type AdvertToSend } from '../../../machines/advertiser.ts';
 import type { StateChange } from '../../../machines/advertiser-context.ts';
-import type { Announcement, ElectionSettings } from '../../model/election.ts';
+import type { Announcement } from '../../model/election.ts';
 import { describeError } from '../../model/errors.ts';
 import type { CarpState } from '../../model/roles.ts';
+import { ownFault } from '../../model/sync-group.ts';
 import type { AddressSettings } from '../../model/settings.ts';
-import { removeLeftovers, type AddressDriver } from '../../net/addresses.ts';
+import { removeLeftovers } from '../../net/addresses.ts';
 import type { ReceivedAdvert } from '../../net/advert-receiver.ts';
-import { openAdvertTransport, type AdvertTransport } from '../../net/advert-transport.ts';
+import type { AdvertTransport } from '../../net/advert-transport.ts';
 import { announceAddresses } from '../../net/announce.ts';
 import { interfaceAddresses } from '../../net/interfaces.ts';
 import type { AddressStatus } from '../../protocol/control.ts';
-import { addressOf, splitFamilies } from '../../protocol/ip-address.ts';
+import { addressOf } from '../../protocol/ip-address.ts';
 import type { Runtime } from '../runtime.ts';
 import { reach, runChart } from './actors.ts';
 import { createSpeaker, type AdvertSpeaker } from './advert-speaker.ts';
-import { type Fitness, watchFitness } from './fitness.ts';
+import { type AdvertiserOptions, fitnessOf, openTransports } from './advert-transports.ts';
+import type { Fitness } from './fitness.ts';
 import { addressStatus } from './address-status.ts';
 import type { AddressService } from './group-services.ts';
 
 const ADDRESS_MS = 10_000;
 const REASSERT_MS = 1000;
-
-export interface AdvertiserOptions {
-  readonly runtime: Runtime;
-  readonly group: string;
-  readonly settings: AddressSettings;
-  readonly election: ElectionSettings;
-  /** Content of the password file, without its line end. */
-  readonly key: Buffer;
-  readonly driver: AddressDriver;
-  /** A valid advert of the peer was heard. */
-  heard(): void;
-  /** This node cannot lead any more: its link, or something it tracks, is gone. */
-  unfit(): void;
-}
 
 export async function startAdvertiser(options: AdvertiserOptions): Promise<Advertiser> {
   const { runtime, settings } = options;
@@ -56,62 +44,6 @@ export async function startAdvertiser(options: AdvertiserOptions): Promise<Adver
   }
   const fitness = await fitnessOf(options, transports);
   return new Advertiser(options, transports, fitness);
-}
-
-/** Null where no address is put on a real interface. */
-async function fitnessOf(
-  { runtime, settings, group, driver }: AdvertiserOptions,
-  transports: readonly AdvertTransport[],
-): Promise<Fitness | null> {
-  if (driver.kind === 'simulated') return null;
-  return watchFitness({
-    settings,
-    families: transports.filter(({ kind }) => kind === 'raw').map(({ family }) => family),
-    log: runtime.log,
-    changed: ({ name }, well, why) => {
-      runtime.journal.add({
-        kind: 'address.track',
-        level: well ? 'info' : 'warn',
-        group,
-        message: `${group}: ${name} is ${well ? 'well' : 'not well'}: ${why}`,
-      });
-    },
-  });
-}
-
-/** One of each family that the address has; by UDP one for all. */
-async function openTransports(options: AdvertiserOptions): Promise<AdvertTransport[]> {
-  const { runtime, settings, election } = options;
-  const { addresses4, addresses6 } = splitFamilies(settings.addresses);
-  const families = [
-    ...(addresses4.length > 0 ? [4 as const] : []),
-    ...(addresses6.length > 0 ? [6 as const] : []),
-  ];
-  const own = new Set(interfaceAddresses(settings.interface));
-  const open: AdvertTransport[] = [];
-  try {
-    for (const family of families) {
-      const transport = await openAdvertTransport({
-        transport: settings.transport,
-        family,
-        protocol: election.protocol,
-        id: settings.vhid,
-        shared: settings.addresses,
-        interface: settings.interface,
-        unicast: settings.unicast.filter((node) => !own.has(node) && node.includes(':') === (family === 6)),
-        peers: runtime.settings.peer?.addresses.map(({ host }) => host) ?? [],
-        port: runtime.settings.advertPort,
-        bind: runtime.settings.peerListen.map(({ host }) => host),
-        log: runtime.log,
-      });
-      open.push(transport);
-      if (transport.kind === 'udp') break;
-    }
-  } catch (error) {
-    for (const transport of open) transport.close();
-    throw error;
-  }
-  return open;
 }
 
 export class Advertiser implements AddressService {
@@ -166,8 +98,8 @@ export class Advertiser implements AddressService {
       describe: (snapshot) => snapshot.context.reason,
       onChange: ({ context }) => {
         const before = this.#unfit;
-        this.#unfit = context.linkUp ? (context.faults[0] ?? null) : `link ${settings.interface}`;
-        if (before === null && this.#unfit !== null) options.unfit();
+        this.#unfit = context.linkUp ? ownFault(context.faults) : `link ${settings.interface}`;
+        if (before !== this.#unfit) options.unfit(this.#unfit !== null);
       },
     });
     this.#speakers = transports.map((transport) =>
@@ -229,6 +161,8 @@ export class Advertiser implements AddressService {
         notifyState: (_, change) => {
           const { from, to, reason } = change;
           this.#lastChange = { ...change, at: runtime.clock.now(), time: new Date().toISOString() };
+          // After the chart is in its new state.
+          queueMicrotask(() => this.#options.turned(from, to));
           runtime.journal.add({
             kind: 'address.carp',
             level: 'info',
@@ -313,10 +247,19 @@ export class Advertiser implements AddressService {
     return this.#unfit;
   }
 
+  /** An order of its sync group. */
+  obey(event: Extract<AdvertiserEvent, { type: `SYNC.${string}` | `FAULT${string}` }>): void {
+    this.#actor.send(event);
+  }
+
   eligible(may: boolean): void {
     if (may === this.#eligible) return;
     this.#eligible = may;
     this.#actor.send({ type: may ? 'GROUP.ELIGIBLE' : 'GROUP.HOLD' });
+  }
+
+  clearHold(): void {
+    this.#actor.send({ type: 'HOLD.CLEAR' });
   }
 
   /** The event loop stood still: what its timers say is doubted. */

@@ -39,4 +39,6 @@ export interface AddressService {
   released(failed: string | null): void;
   /** Whether this node may become MASTER at all. */
   eligible(may: boolean): void;
+  /** An operator ends the hold for too many elections. */
+  clearHold(): void;
 }

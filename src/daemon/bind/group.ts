@@ -10,7 +10,7 @@ import type { Wishes } from '../../model/intent.ts';
 import type { Epoch } from '../../model/record.ts';
 import type { GroupSettings } from '../../model/settings.ts';
 import type { Verdict } from '../../model/verdict.ts';
-import type { AddressStatus, GroupStatus } from '../../protocol/control.ts';
+import type { GroupStatus } from '../../protocol/control.ts';
 import type { Runtime } from '../runtime.ts';
 import { dotted } from '../runtime.ts';
 import { reach, runChart } from './actors.ts';
@@ -382,8 +382,8 @@ export class Group {
     );
   }
 
-  addressStatus(): AddressStatus | null {
-    return this.#services.address?.status() ?? null;
+  get address(): AddressService | null {
+    return this.#services.address;
   }
 
   /** Why the peer could not take over right now without loss, or null when it could. */

@@ -54,6 +54,26 @@ describe('groups', () => {
     );
   });
 
+  it('says what keeps an address from being elected, and lets go of a hold', async () => {
+    await answer([
+      group({
+        address: addressStatus({
+          protocol: 'vrrp3',
+          addresses: ['10.0.0.9/24'],
+          says: { protocol: 'vrrp', priority: 70, intervalMs: 1000 },
+          faults: ['ping 10.0.0.1'],
+          demotion: { 'track:file /f': 30, 'track:tcp a:1': -5 },
+          hold: 'flapping: 7 elections in 60 s',
+        }),
+      }),
+    ]);
+    const { out } = await scene.run('groups', '--clear-hold', 'storage');
+    expect(out).toContain(
+      '10.0.0.9/24 vrid 1 BACKUP (down), without ping 10.0.0.1, held: flapping: 7 elections in 60 s, priority 70 by track:file /f',
+    );
+    expect(asked).toMatchObject([{ command: 'groups', args: { clearHold: 'storage' } }]);
+  });
+
   it('says that there are none', async () => {
     await answer([]);
     expect((await scene.run('groups')).out).toContain('no groups');
