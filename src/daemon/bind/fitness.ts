@@ -10,7 +10,7 @@ export interface Fitness {
   /** Whether the link was up at the first look; afterwards `tell` says when that changes. */
   readonly linkUp: boolean;
   /** From now on `tell` is called. */
-  start(tell: (event: AdvertiserEvent) => void): void;
+  readonly start: (tell: (event: AdvertiserEvent) => void) => void;
   close(): Promise<void>;
 }
 
@@ -20,7 +20,7 @@ export async function watchFitness(options: {
   readonly families: readonly (4 | 6)[];
   readonly log: NetLog;
   /** A tracked thing became well or failed. */
-  changed(item: TrackSettings, well: boolean, why: string): void;
+  readonly changed: (item: TrackSettings, well: boolean, why: string) => void;
 }): Promise<Fitness> {
   const { settings, families, log, changed } = options;
   let tell: (event: AdvertiserEvent) => void = () => undefined;
