@@ -75,8 +75,9 @@ function carp(options: SpeakerOptions): Dialect {
 
 function vrrp(options: SpeakerOptions, election: Exclude<ElectionSettings, { protocol: 'carp' }>): Dialect {
   const { settings, key, transport, ownAddresses, log } = options;
-  const { family } = transport;
   const { addresses4, addresses6 } = splitFamilies(settings.addresses);
+  // By UDP the family of the way is not that of the addresses.
+  const family = transport.kind === 'raw' ? transport.family : addresses4.length > 0 ? 4 : 6;
   const about = {
     vrid: settings.vhid,
     version: election.protocol === 'vrrp2' ? 2 : 3,
