@@ -1,41 +1,47 @@
 /**
- * What an advertiser remembers, hears and is told, and the comparisons that decide an election.
- * @see carp-vrrp 1.4 to 1.7
+ * What an advertiser remembers, hears and is told. The comparisons of an election are in the model.
+ * @see carp-vrrp 1.4 to 1.7, 2.2 to 2.5
  */
-import { advertEveryMs, carpIntervals, compareAdverts, patienceMs } from '../src/model/carp-timing.ts';
-import type { CarpIntervals } from '../src/model/carp-timing.ts';
+import { standingOf as standing } from '../src/model/election.ts';
+import type { Announcement, Candidate, ElectionSettings, Standing } from '../src/model/election.ts';
 import type { CarpState } from '../src/model/roles.ts';
 
 export interface AdvertiserInput {
-  readonly vhid: number;
-  /** Whole seconds, 0..255. */
-  readonly advbase: number;
-  /** 0..254 */
-  readonly advskew: number;
-  /** Take over from a slower MASTER that still speaks. */
+  readonly election: ElectionSettings;
+  /** Take over from a worse MASTER that still speaks. */
   readonly preempt: boolean;
-  /** Who yields when two MASTERs tie: `bsd` both, `ucarp` the one whose address ucarp holds to be higher. */
-  readonly mode: 'bsd' | 'ucarp';
-  /** Source address of our adverts, for `ucarp` ties; null yields. */
-  readonly selfAddress: string | null;
+  /** Source addresses of our adverts, at most one of each family: they decide ties. */
+  readonly selfAddresses: readonly string[];
   /** Whether the group would be able to follow right now; see GROUP.HOLD. */
   readonly eligible: boolean;
   readonly linkUp: boolean;
   /** 32 random bits: breaks ties between equal nodes. */
   readonly seed: number;
-  /** ms between the two bow-outs, default 20. */
+  /** ms between the two bow-outs of CARP, default 20. */
   readonly bowOutGapMs?: number;
   /** ms before an address command is tried again, default 1000. */
   readonly retryMs?: number;
   /** ms of the first hold after the group refused, doubled each time up to a minute; default 1000. */
   readonly holdBaseMs?: number;
+  /** ms that a worse MASTER must have been heard before it is preempted, default 0. */
+  readonly preemptDelayMs?: number;
+  /** ms that a link must be up, or down, before it counts, default 0. */
+  readonly linkUpDelayMs?: number;
+  readonly linkDownDelayMs?: number;
+  /** ms after losing an election in which nobody is preempted, default 0. */
+  readonly minBackupMs?: number;
+  /** ms after winning one in which tracking makes us no worse, default 0. */
+  readonly minMasterMs?: number;
+  /** Elections won or lost within `flapWindowMs` that are too many; 0 = any number. */
+  readonly flapBudget?: number;
+  readonly flapWindowMs?: number;
+  /** ms of the first hold for it, doubled each time up to ten minutes. */
+  readonly flapHoldMs?: number;
 }
 
 /** A valid advert of another node, as the receiver saw it. */
 export interface HeardAdvert {
-  readonly advbase: number;
-  readonly advskew: number;
-  readonly demote: number;
+  readonly says: Announcement;
   readonly source: string;
   /** ms, monotonic. */
   readonly at: number;
@@ -48,6 +54,8 @@ export interface AdvertiserContext {
   readonly reason: string;
   readonly started: boolean;
   readonly linkUp: boolean;
+  /** What this node cannot lead without, by name, and does not have. */
+  readonly faults: readonly string[];
   readonly eligible: boolean;
   /** The group is primary and its services run: the address belongs here. */
   readonly holdsGroup: boolean;
@@ -59,7 +67,13 @@ export interface AdvertiserContext {
   readonly txErrors: number;
   readonly txSuccesses: number;
   readonly lastHeard: HeardAdvert | null;
-  /** `at` of the last slower MASTER's advert that we answered at once. */
+  /** ms between the adverts of the MASTER that we follow (VRRP 3). */
+  readonly learnedMs: number | null;
+  /** `at` of the first of the worse MASTER's adverts, null when a better one speaks or nobody. */
+  readonly worseSince: number | null;
+  /** Adverts of a stronger owner heard while we are one as well. */
+  readonly rivalOwners: number;
+  /** `at` of the last worse MASTER's advert that we answered at once. */
   readonly answeredAt: number | null;
   /** The event loop stood still while we were waiting: the next silence counts only when it lasts. */
   readonly stalled: boolean;
@@ -72,6 +86,12 @@ export interface AdvertiserContext {
   readonly refused: boolean;
   /** The group got hold again before the leave was over. */
   readonly reclaim: boolean;
+  /** Long enough BACKUP to preempt again, long enough MASTER to listen to tracking. */
+  readonly rested: boolean;
+  readonly settled: boolean;
+  /** Elections won or lost within the window, and how often in a row they were too many. */
+  readonly flaps: number;
+  readonly flapHolds: number;
 }
 
 export type AdvertiserEvent =
@@ -79,6 +99,12 @@ export type AdvertiserEvent =
   | { readonly type: 'ADMIN.STOP' }
   | { readonly type: 'LINK.UP' }
   | { readonly type: 'LINK.DOWN' }
+  /** The link has been so for long enough. */
+  | { readonly type: 'LINK.BACK' }
+  | { readonly type: 'LINK.LOST' }
+  /** Something that this node cannot lead without is missing, or there again. */
+  | { readonly type: 'FAULT'; readonly by: string }
+  | { readonly type: 'FAULT.OVER'; readonly by: string }
   | ({ readonly type: 'RX' } & HeardAdvert)
   /** The group is primary with its services up: the address may go up. */
   | { readonly type: 'GROUP.PROMOTED' }
@@ -91,18 +117,27 @@ export type AdvertiserEvent =
   /** This node must not become MASTER. A MASTER that holds the group stays one and says that it is worse. */
   | { readonly type: 'GROUP.HOLD' }
   | { readonly type: 'GROUP.ELIGIBLE' }
-  /** A named contribution to demotion; 0 takes it back. */
+  /** Another member of the sync group was elected, or lost. */
+  | { readonly type: 'SYNC.LEAD' }
+  | { readonly type: 'SYNC.YIELD'; readonly reason: string }
+  /** A named contribution to demotion; 0 takes it back. Tracking's are named `track:...`. */
   | { readonly type: 'DEMOTE'; readonly by: string; readonly amount: number }
   | { readonly type: 'TX.OK' }
   | { readonly type: 'TX.ERROR'; readonly error: string }
   /** The event loop, the process or the machine stood still. */
-  | { readonly type: 'LOOP.STALL'; readonly ms: number };
+  | { readonly type: 'LOOP.STALL'; readonly ms: number }
+  /** An operator ends the hold for too many elections. */
+  | { readonly type: 'HOLD.CLEAR' }
+  /** New settings from the configuration; state, contributions and holds stay. */
+  | { readonly type: 'CONFIGURE'; readonly settings: Partial<AdvertiserInput> }
+  /** Own reminders. */
+  | { readonly type: 'FLAP.FORGET' }
+  | { readonly type: 'RESTED' }
+  | { readonly type: 'SETTLED' };
 
 /** What goes into an advert. */
 export interface AdvertToSend {
-  readonly advbase: number;
-  /** Demotion included. */
-  readonly advskew: number;
+  readonly says: Announcement;
   /**
    * When the last advert is longer ago than this (ms, on a clock that counts suspended time) the sender must
    * not send but report LOOP.STALL: somebody else may be MASTER by now. Null: send in any case.
@@ -121,13 +156,34 @@ export interface AddressChange {
   readonly error: string | null;
 }
 
+/** Too many elections: nobody is preempted and nobody's silence counts for this long. */
+export interface FlapAlarm {
+  readonly holdMs: number;
+  readonly flaps: number;
+}
+
+const DEFAULTS = {
+  bowOutGapMs: 20,
+  retryMs: 1000,
+  holdBaseMs: 1000,
+  preemptDelayMs: 0,
+  linkUpDelayMs: 0,
+  linkDownDelayMs: 0,
+  minBackupMs: 0,
+  minMasterMs: 0,
+  flapBudget: 0,
+  flapWindowMs: 60_000,
+  flapHoldMs: 10_000,
+} as const;
+
 export function initialContext(input: AdvertiserInput): AdvertiserContext {
   return {
-    settings: { bowOutGapMs: 20, retryMs: 1000, holdBaseMs: 1000, ...input },
+    settings: { ...DEFAULTS, ...input },
     carp: 'INIT',
     reason: 'not started',
     started: false,
     linkUp: input.linkUp,
+    faults: [],
     eligible: input.eligible,
     holdsGroup: false,
     addressMayBeUp: false,
@@ -136,6 +192,9 @@ export function initialContext(input: AdvertiserInput): AdvertiserContext {
     txErrors: 0,
     txSuccesses: 0,
     lastHeard: null,
+    learnedMs: null,
+    worseSince: null,
+    rivalOwners: 0,
     answeredAt: null,
     stalled: false,
     tieJitterMs: 0,
@@ -144,12 +203,30 @@ export function initialContext(input: AdvertiserInput): AdvertiserContext {
     bowOut: false,
     refused: false,
     reclaim: false,
+    rested: true,
+    settled: true,
+    flaps: 0,
+    flapHolds: 0,
   };
 }
 
-export function intervalsOf(context: AdvertiserContext): CarpIntervals {
-  const demotion = Object.values(context.demotion).reduce((sum, amount) => sum + amount, 0);
-  return carpIntervals({ ...context.settings, demotion });
+/** Two adverts of a stronger owner are borne, then one of the two has to give up. */
+const PATIENCE_WITH_OWNERS = 2;
+const TRACKING = 'track:';
+
+/** This node as it stands for election. */
+export function candidateOf(context: AdvertiserContext): Candidate {
+  const { settings, demotion, settled } = context;
+  const counted = settled
+    ? demotion
+    : Object.fromEntries(Object.entries(demotion).filter(([by]) => !by.startsWith(TRACKING)));
+  return {
+    settings: settings.election,
+    demotion: counted,
+    selfAddresses: settings.selfAddresses,
+    learnedMs: context.learnedMs,
+    yieldsOwnership: context.rivalOwners > PATIENCE_WITH_OWNERS,
+  };
 }
 
 /** Contributions with one set, or taken back when `amount` is 0. */
@@ -162,35 +239,18 @@ export function withDemotion(
   return Object.fromEntries(amount === 0 ? others : [...others, [by, amount]]);
 }
 
-export type Standing = 'better' | 'worse' | 'yield' | 'insist';
-
-/** How a heard advert stands to what we would send; ties are decided by the mode. */
+/** How a heard advert stands to what we would send. */
 export function standingOf(context: AdvertiserContext, heard: HeardAdvert): Standing {
-  const own = { advbase: context.settings.advbase, advskew: intervalsOf(context).effectiveSkew };
-  const order = compareAdverts(heard, own);
-  if (order !== 0) return order < 0 ? 'better' : 'worse';
-  if (context.settings.mode === 'bsd' || context.settings.selfAddress === null) return 'yield';
-  return asUcarpCompares(heard.source) < asUcarpCompares(context.settings.selfAddress) ? 'yield' : 'insist';
+  return standing(candidateOf(context), heard.says, heard.source);
 }
 
-/** A MASTER says good-bye with the worst possible values. */
-export function isBowOut(heard: HeardAdvert): boolean {
-  return heard.advbase === 255 && heard.advskew === 255;
-}
-
-/** The MASTER announces itself more slowly than we are willing to wait. */
-export function willTimeOut(context: AdvertiserContext, heard: HeardAdvert): boolean {
-  const patience = patienceMs(context.settings.advbase, intervalsOf(context).effectiveSkew);
-  return isBowOut(heard) || advertEveryMs(heard.advbase, heard.advskew) > patience;
+/** A worse MASTER has been heard for so long that it may be preempted. */
+export function preemptDelayOver({ settings, worseSince }: AdvertiserContext, at: number): boolean {
+  return settings.preemptDelayMs === 0 || at - (worseSince ?? at) >= settings.preemptDelayMs;
 }
 
 /** Same seed, same sequence: 0 <= fraction < 1 and the seed after it. */
 export function nextRandom(seed: number): { seed: number; fraction: number } {
   const next = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
   return { seed: next, fraction: next / 2 ** 32 };
-}
-
-/** ucarp compares addresses as its processor reads them: last octet first on the little-endian machines it runs on. */
-function asUcarpCompares(address: string): number {
-  return address.split('.').reduceRight((value, octet) => value * 256 + Number(octet), 0);
 }

@@ -1,10 +1,11 @@
 /**
- * One CARP instance. The election by adverts says who should lead (`MASTER.address.wanted`); the address goes
+ * One CARP or VRRP instance. The election by adverts says who should lead (`MASTER.address.wanted`); the address goes
  * up only after the group said that it is primary (`GROUP.PROMOTED` -> `raising` -> `serving`). Adverts are a
  * sensor and an output, never a right to write. A node that must not lead stays BACKUP in `silent`.
- * @see carp-vrrp 0.1, 1.4 to 1.7; SAFETY C1, C3, C5
+ * @see carp-vrrp 0.1, 1.4 to 1.7, 2.3 to 2.5; SAFETY C1, C3, C5
  */
-import { advertiserSetup, changeTo, firstAdvert, regularAdvert } from './advertiser-setup.ts';
+import { advertiserCharts, laterLost, laterUp, lost, nowLost, nowUp, won } from './advertiser-reminders.ts';
+import { changeTo, firstAdvert, flapAlarm, goodbye, regularAdvert } from './advertiser-setup.ts';
 import { initialContext } from './advertiser-context.ts';
 import { textOf } from './thrown.ts';
 
@@ -14,6 +15,7 @@ const because = (reason: string) => ({ type: 'because', params: { reason } }) as
 const leaving = (reason: string, bowOut: boolean) => ({ type: 'leave', params: { reason, bowOut } }) as const;
 const say = { type: 'sendAdvert', params: regularAdvert } as const;
 const sayFirst = { type: 'sendAdvert', params: firstAdvert } as const;
+const sayGoodbye = { type: 'sendBowOut', params: goodbye } as const;
 const addressIs = (change: 'up' | 'down') =>
   ({ type: 'notifyAddress', params: { change, error: null } }) as const;
 const addressFailed = (change: 'add-failed' | 'remove-failed') =>
@@ -29,15 +31,24 @@ const whetherHeard = ({ event }: { event: { output: { heard: boolean } } }) => (
   heard: event.output.heard,
 });
 
-export const advertiserMachine = advertiserSetup.createMachine({
+export const advertiserMachine = advertiserCharts.createMachine({
   id: 'advertiser',
   context: ({ input }) => initialContext(input),
   initial: 'INIT',
   on: {
     'ADMIN.START': { actions: 'noteStarted' },
     'ADMIN.STOP': { actions: 'noteStopped' },
-    'LINK.UP': { actions: 'noteLinkUp' },
-    'LINK.DOWN': { actions: 'noteLinkDown' },
+    'LINK.UP': [{ guard: 'linkUpLater', actions: [...laterUp] }, { actions: [...nowUp] }],
+    'LINK.DOWN': [{ guard: 'linkDownLater', actions: [...laterLost] }, { actions: [...nowLost] }],
+    'LINK.BACK': { actions: 'noteLinkUp' },
+    'LINK.LOST': { actions: 'noteLinkDown' },
+    FAULT: { actions: 'noteFault' },
+    'FAULT.OVER': { actions: 'noteFaultOver' },
+    CONFIGURE: { actions: 'configure' },
+    'HOLD.CLEAR': { actions: 'clearFlapping' },
+    'FLAP.FORGET': { actions: ['forgetFlapping', 'forgetElection'] },
+    RESTED: { actions: 'noteRested' },
+    SETTLED: { actions: 'noteSettled' },
     RX: { actions: 'noteHeard' },
     'GROUP.PROMOTED': { actions: 'notePromoted' },
     'GROUP.DEMOTING': { actions: 'noteNotPrimary' },
@@ -57,7 +68,11 @@ export const advertiserMachine = advertiserSetup.createMachine({
   },
   states: {
     INIT: {
-      always: { guard: 'mayRun', target: 'BACKUP' },
+      entry: 'forgetPace',
+      always: [
+        { guard: 'mayRunAsOwner', target: 'MASTER', actions: because('owner of the addresses') },
+        { guard: 'mayRun', target: 'BACKUP' },
+      ],
     },
     BACKUP: {
       entry: [
@@ -69,22 +84,43 @@ export const advertiserMachine = advertiserSetup.createMachine({
       initial: 'waiting',
       on: {
         'ADMIN.STOP': { target: 'INIT', actions: ['noteStopped', because('stopped'), ...toInit] },
-        'LINK.DOWN': { target: 'INIT', actions: ['noteLinkDown', ...toInit] },
+        'LINK.LOST': { target: 'INIT', actions: ['noteLinkDown', ...toInit] },
+        FAULT: { target: 'INIT', actions: ['noteFault', ...toInit] },
+        'GROUP.ELIGIBLE': [
+          {
+            guard: 'mayLeadAsOwner',
+            target: 'MASTER',
+            actions: ['qualify', because('owner of the addresses')],
+          },
+          { actions: 'qualify' },
+        ],
+        'SYNC.LEAD': {
+          guard: 'mayLead',
+          target: 'MASTER',
+          actions: because('elected with its sync group'),
+        },
         'GROUP.PROMOTED': { target: 'MASTER', actions: ['notePromoted', because('group is primary')] },
         'GROUP.DEMOTED': { target: '.holding', actions: 'noteRefusal' },
         RX: [
           {
             guard: 'mayPreempt',
             target: 'MASTER',
-            actions: ['noteHeard', because('preempting a slower master')],
+            actions: ['noteHeard', ...won, because('preempting a slower master')],
           },
           {
             guard: 'mayReplaceTooSlow',
             target: 'MASTER',
-            actions: ['noteHeard', because('master left or will time out')],
+            actions: ['noteHeard', ...won, because('master left or will time out')],
           },
+          {
+            guard: 'mayReplaceDemoted',
+            target: 'MASTER',
+            actions: ['noteHeard', ...won, because('replacing a demoted master')],
+          },
+          { guard: 'masterLeftForUs', target: '.succeeding', actions: 'noteHeard' },
           { guard: 'masterLeft', target: '.silent', actions: 'noteHeard' },
-          { target: '.waiting', actions: 'noteHeard' },
+          { guard: 'waitsOut', actions: 'noteHeard' },
+          { target: '.waiting', actions: ['noteHeard', 'learnPace'] },
         ],
         'LOOP.STALL': { guard: 'beyondAdvInterval', actions: 'noteStall' },
       },
@@ -99,11 +135,18 @@ export const advertiserMachine = advertiserSetup.createMachine({
             onDone: [
               { guard: { type: 'heard', params: whetherHeard }, target: 'waiting' },
               { guard: 'stalled', target: 'listeningOn' },
-              { guard: 'mayLead', target: '#advertiser.MASTER', actions: because('master silent') },
+              {
+                guard: 'mayLead',
+                target: '#advertiser.MASTER',
+                actions: [...won, because('master silent')],
+              },
               { target: 'silent' },
             ],
             onError: 'waiting',
           },
+        },
+        succeeding: {
+          after: { succession: 'draining' },
         },
         listeningOn: {
           entry: 'forgetStall',
@@ -117,6 +160,16 @@ export const advertiserMachine = advertiserSetup.createMachine({
           after: { hold: 'waiting' },
           on: { RX: { actions: 'noteHeard' } },
         },
+        flapping: {
+          entry: ['noteFlapHold', { type: 'notifyFlapping', params: flapAlarm }],
+          after: { flapHold: 'waiting' },
+          on: {
+            RX: { actions: 'noteHeard' },
+            'SYNC.LEAD': {},
+            'FLAP.FORGET': { actions: 'forgetElection' },
+            'HOLD.CLEAR': { target: 'waiting', actions: 'clearFlapping' },
+          },
+        },
       },
     },
     MASTER: {
@@ -126,20 +179,34 @@ export const advertiserMachine = advertiserSetup.createMachine({
         { type: 'notifyState', params: changeTo('MASTER') },
         { type: 'enter', params: { to: 'MASTER' } },
         'forgetLeaving',
+        'forgetPace',
       ],
       exit: 'noteNotServing',
       on: {
         RX: [
-          { guard: 'better', target: 'LEAVING', actions: ['noteHeard', leaving('better master', false)] },
+          {
+            guard: 'better',
+            target: 'LEAVING',
+            actions: ['noteHeard', 'learnPace', ...lost, leaving('better master', false)],
+          },
           {
             guard: 'tied',
             target: 'LEAVING',
-            actions: ['noteHeard', 'breakTie', leaving('equal master', false)],
+            actions: ['noteHeard', 'learnPace', 'breakTie', ...lost, leaving('equal master', false)],
           },
-          { actions: 'noteHeard' },
+          { actions: ['noteHeard', 'countRivalOwner'] },
         ],
         'ADMIN.STOP': { target: 'LEAVING', actions: ['noteStopped', leaving('stopped', true)] },
-        'LINK.DOWN': { target: 'LEAVING', actions: ['noteLinkDown', leaving('link down', false)] },
+        'LINK.LOST': { target: 'LEAVING', actions: ['noteLinkDown', leaving('link down', false)] },
+        FAULT: { target: 'LEAVING', actions: [leaving('fault', true), 'noteFault'] },
+        // Its group decides about an address that it holds.
+        'SYNC.YIELD': {
+          guard: 'heldByNobody',
+          target: 'LEAVING',
+          actions: { type: 'leave', params: ({ event }) => ({ reason: event.reason, bowOut: true }) },
+        },
+        CONFIGURE: { actions: ['configure', say] },
+        SETTLED: { guard: 'unsettled', actions: ['noteSettled', say] },
         'GROUP.RELEASED': {
           target: 'LEAVING',
           actions: ['noteNotPrimary', leaving('group released', true)],
@@ -170,7 +237,10 @@ export const advertiserMachine = advertiserSetup.createMachine({
             sending: {
               after: { advInterval: { target: 'sending', reenter: true, actions: say } },
               on: {
-                RX: { guard: 'slowerUnanswered', actions: ['noteHeard', 'noteAnswer', say] },
+                RX: {
+                  guard: 'slowerUnanswered',
+                  actions: ['noteHeard', 'countRivalOwner', 'noteAnswer', say],
+                },
                 'LOOP.STALL': { guard: 'beyondDownInterval', target: 'suspect' },
               },
             },
@@ -213,7 +283,10 @@ export const advertiserMachine = advertiserSetup.createMachine({
               after: { announceAgain: { actions: 'announceAddresses' } },
               on: {
                 'GROUP.DEMOTING': { target: 'lowering', actions: 'noteNotPrimary' },
-                RX: { guard: 'slowerUnanswered', actions: ['noteHeard', 'noteAnswer', 'announceAddresses'] },
+                RX: {
+                  guard: 'slowerUnanswered',
+                  actions: ['noteHeard', 'noteAnswer', 'announceAddresses'],
+                },
               },
             },
             lowering: {
@@ -258,8 +331,9 @@ export const advertiserMachine = advertiserSetup.createMachine({
           always: [{ guard: 'bowsOut', target: 'bowingOut' }, { target: 'left' }],
         },
         bowingOut: {
-          entry: 'sendBowOut',
-          after: { bowOutGap: { target: 'left', actions: 'sendBowOut' } },
+          entry: sayGoodbye,
+          always: { guard: 'saysGoodbyeOnce', target: 'left' },
+          after: { bowOutGap: { target: 'left', actions: sayGoodbye } },
         },
         left: {
           always: [
@@ -269,6 +343,7 @@ export const advertiserMachine = advertiserSetup.createMachine({
               actions: because('group is primary again'),
             },
             { guard: 'refusedAndRunning', target: '#advertiser.BACKUP.holding' },
+            { guard: 'flapsTooMuch', target: '#advertiser.BACKUP.flapping' },
             { guard: 'mayRun', target: '#advertiser.BACKUP' },
             { target: '#advertiser.INIT', actions: [...toInit] },
           ],

@@ -3,14 +3,16 @@ import type { Command } from 'commander';
 import type pc from 'picocolors';
 import type { Cli } from './cli.ts';
 import { table } from './table.ts';
-import type { GroupStatus } from '../protocol/control.ts';
+import type { AddressStatus, GroupStatus } from '../protocol/control.ts';
 
 export function groupsCommand(program: Command, cli: Cli): void {
   program
     .command('groups')
     .description('print failover groups and what a failover would mean now')
-    .action(async () => {
-      const groups = (await (await cli.daemon()).request('groups')) as GroupStatus[];
+    .option('--clear-hold <group>', 'let a group take part in elections again that had too many of them')
+    .action(async ({ clearHold }: { clearHold?: string }) => {
+      const args = clearHold === undefined ? {} : { clearHold };
+      const groups = (await (await cli.daemon()).request('groups', args)) as GroupStatus[];
       cli.print(groups, () => groupsText(groups, cli.colors));
     });
 }
@@ -36,5 +38,19 @@ export function groupsText(
 
 function addressText({ address }: GroupStatus): string {
   if (address === null) return '-';
-  return `${address.addresses.join(' ')} vhid ${address.vhid} ${address.state}${address.up ? '' : ' (down)'}`;
+  const { addresses, protocol, vhid, state, up } = address;
+  const id = protocol.startsWith('vrrp') ? 'vrid' : 'vhid';
+  const words = [`${addresses.join(' ')} ${id} ${vhid} ${state}${up ? '' : ' (down)'}`, ...troubles(address)];
+  return words.join(', ');
+}
+
+/** What keeps the address from being elected here, in few words. */
+function troubles({ faults, hold, demotion, says }: AddressStatus): string[] {
+  const worse = Object.keys(demotion).filter((by) => (demotion[by] ?? 0) > 0);
+  const as = says.protocol === 'carp' ? `advskew ${says.advskew}` : `priority ${says.priority}`;
+  return [
+    ...faults.map((by) => `without ${by}`),
+    ...(hold === null ? [] : [`held: ${hold}`]),
+    ...(worse.length === 0 ? [] : [`${as} by ${worse.join(', ')}`]),
+  ];
 }

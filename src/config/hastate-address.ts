@@ -1,13 +1,13 @@
 /** The service address of a group on this node, and how its adverts are told from the other node's. */
-import type { AddressFile, GroupFile } from './hastate-schema.ts';
-import { checkNode } from './hastate-nodes.ts';
+import { electionNumbers } from './hastate-election.ts';
+import { ofNode } from './hastate-nodes.ts';
 import type { NodeNames } from './hastate-nodes.ts';
+import { TRACK_KINDS } from './hastate-schema.ts';
+import type { AddressFile, GroupFile } from './hastate-schema.ts';
 import { dotted } from './yaml-source.ts';
 import type { Path, YamlSource } from './yaml-source.ts';
 import type { AddressSettings } from '../model/settings.ts';
-
-/** How much later the node speaks that is not preferred, in 1/256 s. */
-const SKEW_OF_THE_OTHER = 100;
+import type { TrackSettings } from '../model/tracking.ts';
 
 /** The address section at `path` for this node, or null where the group has none. */
 export function addressSettings(
@@ -20,39 +20,53 @@ export function addressSettings(
   if (written === undefined) return null;
   const external = written.protocol === 'external';
   if (!external) checkNeeded(source, path, written);
-  if (written['password-file'] === undefined && written.protocol === 'carp') {
-    const message = 'adverts without a password can be forged by anybody on the network';
-    source.diagnostics.warning(
-      source.keyAt(path),
-      message,
-      "add 'password-file: /etc/hastate.carp' (mode 0600)",
-    );
-  }
+  checkPassword(source, path, written);
+  checkPreempt(source, path, written);
   const interfaces = ofNode<string>(source, [...path, 'interface'], written.interface, names);
   return {
     protocol: written.protocol,
     interface: interfaces ?? '',
     // An external manager of the address has no vhid that concerns us.
-    vhid: written.vhid ?? 0,
-    advbase: written.advbase,
-    advskew: advskew(source, path, written, group.prefer, names),
+    vhid: written.vhid ?? written.vrid ?? 0,
+    ...electionNumbers(source, path, written, group.prefer, names),
     passwordFile: written['password-file'] ?? null,
     addresses: written.addresses,
     transport: written.transport,
     driver: written.driver,
     preempt: written.preempt,
+    preemptDelayMs: written['preempt-delay'] ?? 0,
+    checksum: written.checksum ?? 'auto',
+    unicast: written.unicast ?? [],
+    tieBreak: written['tie-break'] ?? 'bsd',
+    counter: written.counter ?? 'loop',
+    flap: flapBudget(written),
+    minBackupMs: written['min-hold'].backup ?? 0,
+    minMasterMs: written['min-hold'].master ?? 0,
+    linkUpDelayMs: written['link-delay'].up ?? 0,
+    linkDownDelayMs: written['link-delay'].down ?? 0,
+    track: trackList(source, path, written),
+    syncGroup: written['sync-group'] ?? null,
   };
+}
+
+function flapBudget({ flap }: AddressFile): AddressSettings['flap'] {
+  if (typeof flap !== 'object') return { transitions: 0, windowMs: 60_000, holdMs: 10_000 };
+  return { transitions: flap.transitions, windowMs: flap.within, holdMs: flap.hold };
 }
 
 function checkNeeded(source: YamlSource, path: Path, written: AddressFile): void {
   const example = { interface: 're0', vhid: '1' } as const;
+  const given = { interface: written.interface, vhid: written.vhid ?? written.vrid };
   for (const key of ['interface', 'vhid'] as const) {
-    if (written[key] !== undefined) continue;
+    if (given[key] !== undefined) continue;
     source.diagnostics.error(
       source.keyAt(path),
       `'${dotted([...path, key])}' is missing`,
       `add '${key}: ${example[key]}'`,
     );
+  }
+  if (written.vhid !== undefined && written.vrid !== undefined) {
+    source.diagnostics.error(source.keyAt([...path, 'vrid']), "'vrid' and 'vhid' say the same", 'remove one');
   }
   if (written.addresses.length === 0) {
     const message = `'${dotted([...path, 'addresses'])}' is missing`;
@@ -60,52 +74,54 @@ function checkNeeded(source: YamlSource, path: Path, written: AddressFile): void
   }
 }
 
-/** This node's value of a value that may be a map by node name; undefined when none is written. */
-export function ofNode<T extends string | number | boolean>(
-  source: YamlSource,
-  path: Path,
-  value: T | Readonly<Record<string, T>> | undefined,
-  names: NodeNames,
-): T | undefined {
-  if (typeof value !== 'object') return value;
-  for (const name of Object.keys(value)) checkNode(source, [...path, name], name, names);
-  for (const name of names.all) {
-    if (name in value) continue;
-    const message = `'${dotted(path)}' has no value for node ${name}`;
-    source.diagnostics.error(source.keyAt(path), message, `add '${name}: ...'`);
-  }
-  return value[names.self];
-}
-
-/** Two nodes with one skew would speak at once for ever; so each has its own, the preferred one less. */
-function advskew(
-  source: YamlSource,
-  address: Path,
-  written: AddressFile,
-  prefer: string | undefined,
-  names: NodeNames,
-): number {
-  const path = [...address, 'advskew'];
-  const { diagnostics } = source;
-  const first = written.advbase === 0 ? 1 : 0;
-  const preferred = prefer ?? [...names.all].sort()[0];
-  const fallback = names.self === preferred ? first : SKEW_OF_THE_OTHER;
-  const skews = written.advskew;
-  const own = ofNode<number>(source, path, skews, names) ?? fallback;
-  if (names.other !== null && skews !== undefined) {
-    const other = typeof skews === 'number' ? skews : skews[names.other];
-    if (other === own) {
-      const message = `advskew is ${own} on both nodes: neither would win`;
-      const hint = `write a map, e.g. advskew: { ${names.self}: 0, ${names.other}: ${SKEW_OF_THE_OTHER} }`;
-      diagnostics.error(source.at(path), message, hint);
-    }
-  }
-  if (written.advbase === 0 && own === 0) {
-    diagnostics.error(
-      source.at(path),
-      'advbase 0 with advskew 0 leaves no pause between adverts',
-      'use advskew 1',
+/** What an advert proves about its sender, and where that is nothing. */
+function checkPassword(source: YamlSource, path: Path, written: AddressFile): void {
+  const { protocol, 'password-file': file } = written;
+  if (file === undefined && protocol === 'carp') {
+    const message = 'adverts without a password can be forged by anybody on the network';
+    source.diagnostics.warning(
+      source.keyAt(path),
+      message,
+      "add 'password-file: /etc/hastate.carp' (mode 0600)",
     );
   }
-  return own;
+  if (file !== undefined && protocol === 'vrrp3') {
+    const message = 'VRRP 3 has no authentication: the password is not used';
+    source.diagnostics.error(source.keyAt([...path, 'password-file']), message, 'remove it');
+  }
+}
+
+function checkPreempt(source: YamlSource, path: Path, written: AddressFile): void {
+  if (written['preempt-delay'] === undefined || written.preempt) return;
+  const message = "'preempt-delay' without 'preempt: true' delays nothing";
+  source.diagnostics.error(source.keyAt([...path, 'preempt-delay']), message, "add 'preempt: true'");
+}
+
+function trackList(source: YamlSource, path: Path, written: AddressFile): TrackSettings[] {
+  const names = new Set<string>();
+  return written.track.flatMap((item, index) => {
+    const kind = TRACK_KINDS.find((known) => item[known] !== undefined);
+    if (kind === undefined) return [];
+    const target = item[kind] ?? '';
+    const name = `${kind} ${target}`;
+    const place = source.at([...path, 'track', index]);
+    if (names.has(name)) source.diagnostics.error(place, `'${name}' is tracked twice`, 'remove one');
+    names.add(name);
+    if (item.timeout > item.interval) {
+      const message = `${name}: a check may take ${item.timeout} ms and the next begins after ${item.interval} ms`;
+      source.diagnostics.error(place, message, 'make timeout at most interval');
+    }
+    return [
+      {
+        name,
+        kind,
+        target,
+        weight: item.weight,
+        intervalMs: item.interval,
+        timeoutMs: item.timeout,
+        rise: item.rise,
+        fall: item.fall,
+      },
+    ];
+  });
 }

@@ -1,7 +1,7 @@
 /** Failover groups of hastate.yaml, checked against hast.conf. */
-import { addressSettings, ofNode } from './hastate-address.ts';
+import { addressSettings } from './hastate-address.ts';
 import type { GroupFile, HastateFile } from './hastate-schema.ts';
-import { checkNode } from './hastate-nodes.ts';
+import { checkNode, ofNode } from './hastate-nodes.ts';
 import type { NodeNames } from './hastate-nodes.ts';
 import { didYouMean } from './nearest.ts';
 import type { Path, YamlSource } from './yaml-source.ts';
@@ -137,6 +137,7 @@ function checkAddresses(source: YamlSource, groups: readonly GroupSettings[]): v
     const id = `${address.interface} ${address.vhid}`;
     const other = vhids.get(id);
     if (address.protocol !== 'external' && other !== undefined) {
+      // CARP and VRRP share protocol and multicast group: an id belongs to one of them.
       const message = `vhid ${address.vhid} on ${address.interface} is already used by group ${other}`;
       source.diagnostics.error(source.at([...path, 'vhid']), message, 'give each group its own vhid');
     }

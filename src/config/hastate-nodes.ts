@@ -35,6 +35,23 @@ export function checkNode(source: YamlSource, path: Path, name: string, names: N
   );
 }
 
+/** This node's value of a value that may be a map by node name; undefined when none is written. */
+export function ofNode<T extends string | number | boolean>(
+  source: YamlSource,
+  path: Path,
+  value: T | Readonly<Record<string, T>> | undefined,
+  names: NodeNames,
+): T | undefined {
+  if (typeof value !== 'object') return value;
+  for (const name of Object.keys(value)) checkNode(source, [...path, name], name, names);
+  for (const name of names.all) {
+    if (name in value) continue;
+    const message = `'${dotted(path)}' has no value for node ${name}`;
+    source.diagnostics.error(source.keyAt(path), message, `add '${name}: ...'`);
+  }
+  return value[names.self];
+}
+
 /** Addresses of each node's peer channel. */
 export function nodeAddresses(
   source: YamlSource,

@@ -1,8 +1,11 @@
 /** The shape of hastate.yaml: names, types and ranges. What must fit together is in hastate-settings.ts. */
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { cidrFault } from './addresses.ts';
 import { parseDuration } from './durations.ts';
 import { SEVERITIES } from './syslog-target.ts';
+
+export const TRACK_KINDS = ['interface', 'script', 'process', 'file', 'ping', 'tcp'] as const;
 
 /** One value for both nodes, or a map by node name. */
 function perNode<T extends z.ZodType>(value: T) {
@@ -46,17 +49,66 @@ const hooks = z.record(
   z.record(hookParameter, perNode(z.union([z.string(), z.number(), z.boolean()]))).nullable(),
 );
 
+const ipAddress = z.string().refine((value) => isIP(value) !== 0, { error: 'must be an IP address' });
+
+const id = z.int().min(1).max(255);
+
+const tracked = z
+  .strictObject({
+    interface: text.optional(),
+    script: path.optional(),
+    process: text.optional(),
+    file: path.optional(),
+    ping: text.optional(),
+    tcp: text.optional(),
+    weight: z.int().min(-253).max(253).default(0),
+    interval: duration.default(1000),
+    timeout: duration.default(1000),
+    rise: z.int().min(1).max(100).default(1),
+    fall: z.int().min(1).max(100).default(1),
+  })
+  .superRefine((value, context) => {
+    const kinds = TRACK_KINDS.filter((kind) => value[kind] !== undefined);
+    if (kinds.length === 1) return;
+    const message = `must have one of ${TRACK_KINDS.join(', ')}, not ${kinds.length === 0 ? 'none' : kinds.join(' and ')}`;
+    context.addIssue({ code: 'custom', message });
+  });
+
 const address = z.strictObject({
   protocol: z.enum(['carp', 'vrrp2', 'vrrp3', 'kernel-carp', 'keepalived', 'external']).default('carp'),
   interface: perNode(text).optional(),
-  vhid: z.int().min(1).max(255).optional(),
-  advbase: z.int().min(0).max(255).default(1),
+  vhid: id.optional(),
+  vrid: id.optional(),
+  advbase: z.int().min(0).max(255).optional(),
   advskew: perNode(z.int().min(0).max(254)).optional(),
+  priority: perNode(z.int().min(1).max(255)).optional(),
+  interval: duration.optional(),
+  'interval-floor': duration.default(100),
+  'down-adverts': z.int().min(1).max(100).optional(),
   'password-file': path.optional(),
   addresses: z.array(cidr).default([]),
   transport: z.enum(['auto', 'raw', 'udp']).default('auto'),
   driver: z.enum(['auto', 'ip', 'ifconfig', 'simulated']).default('auto'),
   preempt: z.boolean().default(false),
+  'preempt-delay': duration.optional(),
+  checksum: z.enum(['auto', 'pseudo', 'plain']).optional(),
+  unicast: z.array(ipAddress).min(2).optional(),
+  'tie-break': z.enum(['bsd', 'openbsd', 'ucarp']).optional(),
+  counter: z.enum(['none', 'loop', 'strict']).optional(),
+  flap: z
+    .union([
+      z.literal([false, 'off']),
+      z.strictObject({
+        transitions: z.int().min(1).max(1000).default(6),
+        within: duration.default(60_000),
+        hold: duration.default(10_000),
+      }),
+    ])
+    .default({ transitions: 6, within: 60_000, hold: 10_000 }),
+  'min-hold': z.strictObject({ master: duration.optional(), backup: duration.optional() }).default({}),
+  'link-delay': z.strictObject({ up: duration.optional(), down: duration.optional() }).default({}),
+  track: z.array(tracked).default([]),
+  'sync-group': text.optional(),
 });
 
 const group = z.strictObject({

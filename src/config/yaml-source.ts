@@ -13,7 +13,11 @@ type Issue = z.core.$ZodIssue;
 
 /** A key stands for these when it is spelled as hast.conf or another program spells it. */
 const SYNONYMS: Readonly<Record<string, string>> = {
-  vrid: 'vhid',
+  virtual_router_id: 'vrid',
+  nopreempt: 'preempt',
+  advert_int: 'interval',
+  auth_pass: 'password-file',
+  unicast_peer: 'unicast',
   pass: 'password-file',
   password: 'password-file',
   secret: 'secret-file',

@@ -52,7 +52,10 @@ const handlers: Record<ControlRequest['command'], Handler> = {
     await refresh(context.sources);
     return nodeStatus(context.runtime, context.sources);
   },
-  groups: (context) => Promise.resolve(nodeStatus(context.runtime, context.sources).groups),
+  groups(context, args) {
+    if (args['clearHold'] !== undefined) findGroup(context, text(args, 'clearHold')).address?.clearHold();
+    return Promise.resolve(nodeStatus(context.runtime, context.sources).groups);
+  },
 
   role(context, args) {
     const names = Array.isArray(args['resources']) ? args['resources'].map(String) : [];

@@ -69,17 +69,13 @@ function badge(group: Group): string {
 
 function groupStatus(group: Group): GroupStatus {
   const { settings } = group;
-  const address = group.addressStatus();
   return {
     name: settings.name,
     policy: settings.policy,
     state: group.state,
     role: group.role,
     resources: settings.resources,
-    address:
-      settings.address === null || address === null
-        ? null
-        : { vhid: settings.address.vhid, addresses: settings.address.addresses, ...address },
+    address: group.address?.status() ?? null,
     badge: badge(group),
     lastTransition: group.lastTransition,
   };

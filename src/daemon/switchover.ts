@@ -46,6 +46,12 @@ export async function switchAway(
   return { ...base, tookMs: Math.round(runtime.clock.now() - started) };
 }
 
+/** To the other node, there is only one. */
+export async function switchToPeer(runtime: Runtime, group: Group): Promise<SwitchoverResult> {
+  const peer = runtime.settings.peer?.name ?? '';
+  return switchAway(runtime, group, peer, peer, false);
+}
+
 /** @throws HastateError `switchover-incomplete` when the other node took the epoch and does not serve */
 async function untilPeerServes({ clock, peer: words }: Runtime, group: string, peer: string): Promise<void> {
   const deadline = clock.now() + CHANGE_MS;

@@ -3,7 +3,9 @@
  * Made by src/config, read by everybody.
  */
 import type { ChecksumKind, CompressionKind, NodeName, PolicyKind, ReplicationMode } from './roles.ts';
+import type { CarpTieBreak } from './election.ts';
 import type { Timing } from './timing.ts';
+import type { TrackSettings } from './tracking.ts';
 
 /** One resource of hast.conf as it is on this node. @see hast.conf(5), protocols: hast section 1 */
 export interface ResourceSettings {
@@ -47,17 +49,44 @@ export interface AddressSettings {
   readonly protocol: AddressProtocol;
   /** Interface on this node. */
   readonly interface: string;
+  /** 1..255: CARP's vhid or VRRP's vrid. */
   readonly vhid: number;
-  /** Whole seconds, 0..255; 0 means that advskew/256 s is the interval. */
+  /** Whole seconds, 0..255; 0 means that advskew/256 s is the interval. CARP only. */
   readonly advbase: number;
-  /** 0..254 on this node. */
+  /** 0..254 on this node. CARP only. */
   readonly advskew: number;
+  /** 1..255 on this node; 255 owns the addresses. VRRP only. */
+  readonly priority: number;
+  /** ms between the adverts of a MASTER: VRRP's own, CARP's from advbase and advskew. */
+  readonly intervalMs: number;
+  /** Adverts that may be missed; CARP has 3. */
+  readonly downAdverts: number;
   readonly passwordFile: string | null;
   /** CIDR, e.g. 10.0.0.1/24. */
   readonly addresses: readonly string[];
   readonly transport: AdvertTransport;
   readonly driver: AddressDriver;
+  /** Take over from a worse MASTER that still speaks, once it was heard for `preemptDelayMs`. */
   readonly preempt: boolean;
+  readonly preemptDelayMs: number;
+  /** Checksum of VRRP 3 over IPv4; `auto` does as the peer does. */
+  readonly checksum: 'auto' | 'pseudo' | 'plain';
+  /** Addresses of all nodes to send to instead of the multicast group; empty = the group. */
+  readonly unicast: readonly string[];
+  readonly tieBreak: CarpTieBreak;
+  /** How replayed adverts of CARP are told. */
+  readonly counter: 'none' | 'loop' | 'strict';
+  /** More than `transitions` elections in `windowMs` hold this node back for `holdMs`, then twice that; 0 = never. */
+  readonly flap: { readonly transitions: number; readonly windowMs: number; readonly holdMs: number };
+  /** ms: no preempting so soon after losing, no listening to tracking so soon after winning. */
+  readonly minBackupMs: number;
+  readonly minMasterMs: number;
+  /** ms that the link must be up, or down, before it counts. */
+  readonly linkUpDelayMs: number;
+  readonly linkDownDelayMs: number;
+  readonly track: readonly TrackSettings[];
+  /** Groups of the same name are MASTER together or not at all. */
+  readonly syncGroup: string | null;
 }
 
 export interface GroupSettings {

@@ -1,12 +1,13 @@
 /** Puts a group's addresses on an interface and takes them off again. One driver per system. */
-import { execa } from 'execa';
-
 import { NetError } from '../model/errors.ts';
 import type { AddressDriver as DriverChoice } from '../model/settings.ts';
 import { addressOf } from '../protocol/ip-address.ts';
 import { ifconfigCommands } from './ifconfig-addresses.ts';
 import { ipCommands } from './ip-addresses.ts';
+import { missingCapability } from './capabilities.ts';
 import type { NetLog } from './log.ts';
+import { runCommand } from './run-command.ts';
+import type { CommandResult, RunCommand } from './run-command.ts';
 
 export interface AddressDriver {
   readonly kind: 'ip' | 'ifconfig' | 'simulated';
@@ -29,17 +30,6 @@ export interface AddressCommands {
   /** Reads the output of `list`. */
   parse(output: string, iface: string): string[];
 }
-
-export interface CommandResult {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs a command to its end; never throws. */
-export type RunCommand = (argv: readonly string[]) => Promise<CommandResult>;
-
-const TIMEOUT_MS = 5000;
 
 /**
  * @param choice `auto`: the system's own where we may, else `simulated`
@@ -73,8 +63,11 @@ export async function removeLeftovers(
 }
 
 function automaticChoice(log: NetLog): AddressDriver['kind'] {
-  if (process.getuid?.() === 0) return process.platform === 'freebsd' ? 'ifconfig' : 'ip';
-  log('warn', 'not root: addresses are only simulated; set driver: ip if this user may change them');
+  if (process.platform === 'freebsd' && process.getuid?.() === 0) return 'ifconfig';
+  // What counts is what `ip` gets when we start it.
+  if (process.platform === 'linux' && missingCapability('CAP_NET_ADMIN', 'ambient') === null) return 'ip';
+  const needed = process.platform === 'linux' ? 'root or CAP_NET_ADMIN as ambient capability' : 'root';
+  log('warn', `not ${needed}: addresses are only simulated; set driver: ip if this user may change them`);
   return 'simulated';
 }
 
@@ -142,23 +135,6 @@ function simulatedDriver(log: NetLog): AddressDriver {
 /** IPv6 addresses may be written in many ways; systems list the short one. */
 function canonical(address: string): string {
   return address.includes(':') ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address;
-}
-
-async function runCommand(argv: readonly string[]): Promise<CommandResult> {
-  const [command = '', ...args] = argv;
-  const result = await execa(command, args, {
-    reject: false,
-    timeout: TIMEOUT_MS,
-    killSignal: 'SIGKILL',
-    stdin: 'ignore',
-    maxBuffer: 1 << 20,
-    env: { LC_ALL: 'C' },
-  });
-  return {
-    exitCode: result.exitCode ?? 255,
-    stdout: result.stdout,
-    stderr: result.stderr === '' ? (result.shortMessage ?? '') : result.stderr,
-  };
 }
 
 function failed(code: string, what: string, argv: readonly string[], result: CommandResult): NetError {

@@ -1,13 +1,17 @@
 /** How adverts reach the other nodes: IP protocol 112 where that is possible, else UDP between hastate nodes. */
 import { describeError, NetError } from '../model/errors.ts';
 import type { NetLog } from './log.ts';
+import type { AdvertProtocol } from './raw-options.ts';
+import type { AddressFamily } from './raw-port.ts';
 import { openRawAdverts } from './raw-socket.ts';
 import { openUdpAdverts } from './udp-advert.ts';
 
 export interface AdvertMeta {
-  /** Address of the sender. */
+  /** Address of the sender, without a zone. */
   readonly source: string;
-  /** null where the transport has no TTL to check. */
+  /** Where it was sent to, which enters VRRP's checksum; null where the system does not say. */
+  readonly destination: string | null;
+  /** TTL or hop limit; null where the transport has none to check. */
   readonly ttl: number | null;
   /** ms, monotonic. */
   readonly at: number;
@@ -15,14 +19,27 @@ export interface AdvertMeta {
 
 export type AdvertListener = (packet: Buffer, meta: AdvertMeta) => void;
 
+/** The packet for one way; addresses are null where the transport does not know them. */
+export type PacketFor = (way: {
+  readonly source: string | null;
+  readonly destination: string | null;
+}) => Buffer;
+
 export interface AdvertTransport {
   readonly kind: 'raw' | 'udp';
+  readonly family: AddressFamily;
+  /** The address that the others see as ours, as it is now. */
+  source(): string | null;
   /** Why this kind and not the one that was preferred. */
   readonly why?: string;
-  /** Sends at once. Returns the error's text, or null. */
-  send(packet: Buffer): string | null;
-  /** Several listeners may share a transport: each picks its own vhid. The packet is only theirs during the call. */
+  /** What this kind cannot check here, for status. */
+  readonly note?: string;
+  /** Sends at once, to the group or to every unicast peer. Returns the error's text, or null. */
+  send(packet: Buffer | PacketFor): string | null;
+  /** Several listeners may share a transport. The packet is only theirs during the call. */
   onAdvert(listener: AdvertListener): void;
+  /** A valid advert came from there: a flood of others no longer holds up what it sends. */
+  vouch(source: string): void;
   /** Delivers everything that waits. @see drainTurns */
   drain(maxTurns?: number, maxMs?: number): Promise<{ datagrams: number }>;
   /** Datagrams by `received`, `sent`, `send-error` and reason of refusal. */
@@ -33,6 +50,16 @@ export interface AdvertTransport {
 export interface AdvertTransportOptions {
   readonly transport: 'auto' | 'raw' | 'udp';
   readonly interface: string;
+  /** Default 4. */
+  readonly family?: AddressFamily;
+  /** Raw: send to these instead of the group, and hear only them; empty = the group. */
+  readonly unicast?: readonly string[];
+  /** Shared addresses, which are never our source. */
+  readonly shared?: readonly string[];
+  /** Says how packets are marked and who fills in the checksum. Default carp. */
+  readonly protocol?: AdvertProtocol;
+  /** vhid or vrid: adverts of others are only counted. Default: all are heard. */
+  readonly id?: number;
   /** Addresses of the other nodes, for UDP. */
   readonly peers: readonly string[];
   /** UDP port, on all nodes. */

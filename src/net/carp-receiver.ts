@@ -1,88 +1,113 @@
-/**
- * Judges what a transport delivered, in the order that makes the counters useful, and lets only valid adverts
- * of one vhid through. Never throws for what a packet holds.
- * @see carp-vrrp 0.2
- */
-import { WireError } from '../model/errors.ts';
+/** Lets only valid CARP adverts of one vhid through. @see carp-vrrp 0.2, 1.2, 1.3 */
 import { CARP_BYTES, decodeCarp, verifyCarp } from '../protocol/carp.ts';
 import { splitFamilies } from '../protocol/ip-address.ts';
-import type { AdvertMeta } from './advert-transport.ts';
-import { DropCounters } from './drop-counters.ts';
-import type { NetLog } from './log.ts';
-import { createTokenBucket } from './token-bucket.ts';
+import { createReceiver } from './advert-receiver.ts';
+import type { AdvertReceiver, ReceiverBasics, Refusal } from './advert-receiver.ts';
 
-export interface ReceivedAdvert {
-  readonly advbase: number;
-  readonly advskew: number;
-  readonly demote: number;
-  readonly counter: bigint;
-  readonly source: string;
-  /** ms, monotonic. */
-  readonly at: number;
-}
+/**
+ * How replays are told. Nobody else's counter grows for ever, so beside foreign peers only `none` and `loop` work:
+ * `loop` refuses what we sent ourselves a while ago, `strict` every counter that is not above the sender's last.
+ */
+export type CounterMode = 'none' | 'loop' | 'strict';
 
-export interface CarpReceiver {
-  /** The advert, or null when it was refused (and counted). */
-  receive(packet: Buffer, meta: AdvertMeta): ReceivedAdvert | null;
-  /** Packets by `accepted` and reason of refusal. */
-  counters(): Record<string, number>;
-}
-
-const TTL = 255;
-/** Digests checked per second and in one burst: far above what any election needs. */
-const RATE = { perSecond: 200, burst: 400 };
-
-export function createCarpReceiver(options: {
-  readonly vhid: number;
+/** What a digest is made of: all nodes need the same. */
+export interface CarpSecret {
   readonly key: Buffer;
   /** Every address of the vhid, CIDR or plain. */
   readonly addresses: readonly string[];
-  /** Own addresses as they are now, without those of the vhid. */
-  readonly ownAddresses: () => ReadonlySet<string>;
-  readonly log: NetLog;
-}): CarpReceiver {
-  const { vhid, key, ownAddresses } = options;
-  const { addresses4, addresses6 } = splitFamilies(options.addresses);
-  const drops = new DropCounters(`carp vhid ${vhid}`, options.log);
-  const digests = createTokenBucket(RATE);
-  let accepted = 0;
+}
 
-  const refusal = (packet: Buffer, meta: AdvertMeta): { reason: string; detail?: string } | null => {
-    if (ownAddresses().has(meta.source)) return { reason: 'own-source' };
-    if (meta.ttl !== null && meta.ttl !== TTL) {
-      return { reason: 'ttl', detail: `TTL ${meta.ttl} from ${meta.source}: it came from another network` };
+export interface CarpReceiver extends AdvertReceiver {
+  /** We sent this: heard again it is a loop or a replay. */
+  sent(packet: Buffer): void;
+  /**
+   * From now on digests are made of `secret`; those of the set before it are accepted until `until` (ms,
+   * monotonic), so that the other node can follow.
+   */
+  change(secret: CarpSecret, until: number): void;
+}
+
+const OWN_REMEMBERED = 64;
+const VERSION_AND_TYPE = 0x21;
+/** VRRP 2 shares protocol and first byte: 8 bytes, addresses, 8 bytes of authentication. */
+const VRRP2_FRAME_BYTES = 16;
+
+export function createCarpReceiver(
+  options: ReceiverBasics &
+    CarpSecret & {
+      readonly vhid: number;
+      /** Default loop. */
+      readonly counter?: CounterMode;
+    },
+): CarpReceiver {
+  const { vhid, counter = 'loop' } = options;
+  let current = fold(options);
+  let previous: { readonly secret: FoldedSecret; readonly until: number } | null = null;
+  const own: string[] = [];
+  const counters = new Map<string, bigint>();
+
+  const verified = (packet: Buffer, at: number): boolean => {
+    if (verify(packet, current)) return true;
+    if (previous === null || at > previous.until) return false;
+    return verify(packet, previous.secret);
+  };
+  const replayed = (packet: Buffer, source: string): Refusal | null => {
+    if (counter === 'loop' && own.includes(packet.toString('latin1'))) {
+      return { reason: 'looped-back', detail: `our own advert came back from ${source}: a loop or a replay` };
     }
-    if (packet.length === CARP_BYTES && packet[0] === 0x21 && packet[1] !== vhid) {
-      return { reason: 'other-vhid' };
+    if (counter !== 'strict') return null;
+    const { counter: now } = decodeCarp(packet);
+    const last = counters.get(source);
+    // Wraps at 2^64: less than half the circle ahead is ahead.
+    if (last !== undefined && BigInt.asIntN(64, now - last) <= 0n) {
+      const detail = `counter ${now} from ${source} is not above ${last}: a replay, or its clock was set back`;
+      return { reason: 'replay', detail };
     }
-    try {
-      decodeCarp(packet);
-    } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      return { reason: error.code, detail: `${error.message} (from ${meta.source})` };
-    }
-    if (!digests.take(meta.at))
-      return { reason: 'rate-limit', detail: `more than ${RATE.perSecond} a second` };
-    if (!verifyCarp(packet, key, addresses4, addresses6)) {
-      return {
-        reason: 'hmac',
-        detail: `wrong digest from ${meta.source}: password or address list differ between the nodes`,
-      };
-    }
+    counters.set(source, now);
     return null;
   };
+  const receiver = createReceiver(`carp vhid ${vhid}`, options, (packet, { source, at }) => {
+    if (isVrrp(packet)) return { reason: 'other-protocol' };
+    if (packet.length === CARP_BYTES && packet[0] === VERSION_AND_TYPE && packet[1] !== vhid) {
+      return { reason: 'other-vhid' };
+    }
+    const { advbase, advskew, demote } = decodeCarp(packet);
+    if (!verified(packet, at)) {
+      const detail = `wrong digest from ${source}: password or address list differ between the nodes`;
+      return { reason: 'hmac', detail };
+    }
+    return replayed(packet, source) ?? { protocol: 'carp', advbase, advskew, demote };
+  });
   return {
-    receive: (packet, meta) => {
-      const refused = refusal(packet, meta);
-      if (refused !== null) {
-        drops.drop(refused.reason, refused.detail, meta.at);
-        return null;
-      }
-      accepted += 1;
-      drops.recovered(meta.at);
-      const { advbase, advskew, demote, counter } = decodeCarp(packet);
-      return { advbase, advskew, demote, counter, source: meta.source, at: meta.at };
+    ...receiver,
+    sent: (packet) => {
+      own.push(packet.toString('latin1'));
+      if (own.length > OWN_REMEMBERED) own.shift();
     },
-    counters: () => ({ ...drops.counts(), accepted }),
+    change: (secret, until) => {
+      previous = { secret: current, until };
+      current = fold(secret);
+    },
   };
+}
+
+interface FoldedSecret {
+  readonly key: Buffer;
+  readonly addresses4: readonly string[];
+  readonly addresses6: readonly string[];
+}
+
+function fold({ key, addresses }: CarpSecret): FoldedSecret {
+  return { key, ...splitFamilies(addresses) };
+}
+
+function verify(packet: Buffer, { key, addresses4, addresses6 }: FoldedSecret): boolean {
+  return verifyCarp(packet, key, addresses4, addresses6);
+}
+
+function isVrrp(packet: Buffer): boolean {
+  if (packet.length === CARP_BYTES) return false;
+  const count = packet[3] ?? 0;
+  const version3 = packet[0] === 0x31 && (packet.length - 8) % 4 === 0;
+  return version3 || (packet[0] === VERSION_AND_TYPE && packet.length === VRRP2_FRAME_BYTES + 4 * count);
 }

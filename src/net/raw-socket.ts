@@ -1,80 +1,48 @@
 /**
- * Adverts as IP protocol 112 to 224.0.0.18 through the raw-socket package, on one interface.
+ * Adverts as IP protocol 112 to 224.0.0.18 or ff02::12, or to each peer, on one interface.
  * Works in the main thread only and needs the right to open raw sockets.
  * @see carp-vrrp 3.1, 3.2
  */
 import { execa } from 'execa';
 
-import { describeError, NetError } from '../model/errors.ts';
-import { packIPv4 } from '../protocol/ip-address.ts';
-import { decodeIPv4 } from '../protocol/ipv4.ts';
-import type { AdvertListener, AdvertTransport } from './advert-transport.ts';
+import { NetError } from '../model/errors.ts';
+import type {
+  AdvertListener,
+  AdvertMeta,
+  AdvertTransport,
+  AdvertTransportOptions,
+} from './advert-transport.ts';
 import { drainTurns } from './drain.ts';
 import { DropCounters } from './drop-counters.ts';
-import { interfaceAddresses, interfaceIndex } from './interfaces.ts';
-import type { NetLog } from './log.ts';
-import { loadRawSocket } from './raw-module.ts';
-import type { RawSocketHandle } from './raw-module.ts';
-
-const PROTOCOL = 112;
-const GROUP = '224.0.0.18';
-const TTL = 255;
-/** DSCP 56, as FreeBSD sends. */
-const TOS = 0xe0;
-const RECEIVE_BUFFER_BYTES = 1 << 20;
-
-/** The package forgets sockets that nobody holds: the garbage collector would close them without a word. */
-const held = new Set<RawSocketHandle>();
+import { ADVERT_GROUP } from './raw-options.ts';
+import type { AddressFamily, RawDatagram } from './raw-port.ts';
+import { joinSegment } from './raw-segment.ts';
+import type { SegmentUser } from './raw-segment.ts';
+import { addressOf } from '../protocol/ip-address.ts';
 
 /** @throws NetError `raw-socket-missing`, `raw-socket-refused`, `interface-missing`, `carp-in-kernel` */
-export async function openRawAdverts(options: {
-  readonly interface: string;
-  readonly log: NetLog;
-}): Promise<AdvertTransport> {
-  const { interface: iface, log } = options;
-  const raw = loadRawSocket();
-  const index = interfaceIndex(iface);
+export async function openRawAdverts(options: AdvertTransportOptions): Promise<AdvertTransport> {
   if (process.platform === 'freebsd') await refuseKernelCarp();
-  let socket: RawSocketHandle;
-  try {
-    socket = raw.createSocket({
-      protocol: PROTOCOL,
-      addressFamily: raw.AddressFamily.IPv4,
-      bufferSize: 2048,
-    });
-  } catch (cause) {
-    throw refused(iface, cause);
-  }
-  const drops = new DropCounters(`adverts on ${iface}`, log);
-  socket.on('error', (error) => drops.drop('socket-error', error.message));
-  try {
-    if (process.platform === 'freebsd') joinOnFreeBSD(socket, iface);
-    else joinOnLinux(socket, iface, index);
-  } catch (cause) {
-    socket.close();
-    throw refused(iface, cause);
-  }
-  held.add(socket);
-  return transportOver(socket, drops);
-}
-
-function transportOver(socket: RawSocketHandle, drops: DropCounters): AdvertTransport {
+  const { interface: iface, family = 4, protocol = 'carp', id = null, shared = [], log } = options;
+  const drops = new DropCounters(`${protocol}${id === null ? '' : ` ${id}`} on ${iface}`, log);
+  const peers = new Set(options.unicast);
+  const destinations = peers.size > 0 ? [...peers] : [ADVERT_GROUP[family]];
   const listeners: AdvertListener[] = [];
   const count = { received: 0, sent: 0, sendErrors: 0 };
   let closed = false;
 
-  const receive = (datagram: Buffer): void => {
-    const header = decodeIPv4(datagram);
-    if (header.protocol !== PROTOCOL) {
-      drops.drop('other-protocol');
+  const receive = (datagram: RawDatagram, at: number): void => {
+    count.received += 1;
+    const { source } = datagram;
+    if (peers.size > 0 && !peers.has(source)) {
+      drops.drop('not-a-peer', `${source} is not a configured peer`, at);
       return;
     }
-    const packet = Buffer.from(datagram.subarray(header.headerBytes));
-    const meta = { source: header.source, ttl: header.ttl, at: performance.now() };
+    const meta: AdvertMeta = { source, destination: datagram.destination, ttl: datagram.ttl, at };
     for (const listener of listeners) {
-      // What a listener throws would come back as an error of the socket.
+      // What a listener throws must not end the reading of the others' adverts.
       try {
-        listener(packet, meta);
+        listener(datagram.payload, meta);
       } catch (error) {
         setImmediate(() => {
           throw error;
@@ -82,35 +50,45 @@ function transportOver(socket: RawSocketHandle, drops: DropCounters): AdvertTran
       }
     }
   };
-  socket.on('message', (datagram) => {
-    count.received += 1;
-    try {
-      receive(datagram);
-    } catch (error) {
-      drops.drop('no-ip-header', describeError(error));
-    }
-  });
-  socket.on('close', () => {
-    held.delete(socket);
-    if (!closed) drops.drop('socket-closed', 'the system closed the raw socket; nothing is heard any more');
-    closed = true;
-  });
+  const user: SegmentUser = { id, shared: shared.map(addressOf), receive };
+  const segment = joinSegment(iface, family, log, user);
+  try {
+    segment.sender(protocol);
+  } catch (error) {
+    segment.leave(user);
+    throw error;
+  }
+  const sendTo = (packet: Buffer, to: string): string | null => {
+    const error = segment.send(protocol, packet, to);
+    if (error === null) count.sent += 1;
+    else count.sendErrors += 1;
+    return error;
+  };
   return {
     kind: 'raw',
+    family,
+    ...hopLimitNote(family, segment.how),
+    source: () => segment.source(),
     send: (packet) => {
       if (closed) return 'the raw socket is closed';
-      try {
-        socket.wrap.send(packet, 0, packet.length, GROUP, () => undefined);
-        count.sent += 1;
-        return null;
-      } catch (error) {
-        count.sendErrors += 1;
-        return describeError(error);
-      }
+      const source = segment.source();
+      const errors = destinations.map((destination) => {
+        const bytes = typeof packet === 'function' ? packet({ source, destination }) : packet;
+        return sendTo(bytes, destination);
+      });
+      return errors.find((error) => error !== null) ?? null;
     },
     onAdvert: (listener) => void listeners.push(listener),
-    drain: (maxTurns, maxMs) => drainTurns(() => count.received, maxTurns, maxMs),
+    vouch: (source) => segment.vouch(source),
+    drain: (maxTurns, maxMs) =>
+      drainTurns(
+        () => segment.received,
+        maxTurns,
+        maxMs,
+        () => segment.read(),
+      ),
     counters: () => ({
+      ...segment.counters(),
       ...drops.counts(),
       received: count.received,
       sent: count.sent,
@@ -119,72 +97,17 @@ function transportOver(socket: RawSocketHandle, drops: DropCounters): AdvertTran
     close: () => {
       if (closed) return;
       closed = true;
-      held.delete(socket);
-      socket.close();
+      segment.leave(user);
     },
   };
 }
 
-function joinOnLinux(socket: RawSocketHandle, iface: string, index: number): void {
-  const LEVEL = { socket: 1, ip: 0 };
-  const SOCKET = { receiveBuffer: 8, bindToDevice: 25 };
-  const IP = {
-    tos: 1,
-    mtuDiscover: 10,
-    multicastIf: 32,
-    multicastTtl: 33,
-    multicastLoop: 34,
-    addMembership: 35,
-    multicastAll: 49,
+function hopLimitNote(family: AddressFamily, how: 'koffi' | 'raw-socket'): { note?: string } {
+  if (family === 4 || how === 'koffi') return {};
+  const rule = 'ip6 nexthdr 112 ip6 hoplimit != 255 drop';
+  return {
+    note: `the hop limit of IPv6 adverts cannot be seen without koffi: let a firewall check it (nft: ${rule})`,
   };
-  // Binding comes first: until then the socket hears protocol 112 of every interface.
-  const name = Buffer.from(`${iface}\0`);
-  socket.setOption(LEVEL.socket, SOCKET.bindToDevice, name, name.length);
-  const membership = Buffer.alloc(12);
-  packIPv4(GROUP).copy(membership);
-  membership.set(int(index), 8);
-  for (const [level, option, value] of [
-    [LEVEL.socket, SOCKET.receiveBuffer, int(RECEIVE_BUFFER_BYTES)],
-    [LEVEL.ip, IP.multicastAll, int(0)],
-    [LEVEL.ip, IP.addMembership, membership],
-    [LEVEL.ip, IP.multicastIf, membership],
-    [LEVEL.ip, IP.multicastTtl, int(TTL)],
-    [LEVEL.ip, IP.multicastLoop, int(0)],
-    [LEVEL.ip, IP.tos, int(TOS)],
-    [LEVEL.ip, IP.mtuDiscover, int(2)],
-  ] as const) {
-    socket.setOption(level, option, value, value.length);
-  }
-}
-
-/** No binding to a device there: the membership alone says which interface is heard. */
-function joinOnFreeBSD(socket: RawSocketHandle, iface: string): void {
-  const IP_LEVEL = 0;
-  const IP = {
-    tos: 3,
-    multicastIf: 9,
-    multicastTtl: 10,
-    multicastLoop: 11,
-    addMembership: 12,
-    dontFragment: 67,
-    minTtl: 66,
-  };
-  const own = interfaceAddresses(iface).find((address) => !address.includes(':'));
-  if (own === undefined) {
-    throw new NetError('no-ipv4-address', `interface ${iface} has no IPv4 address; give it one`);
-  }
-  const address = packIPv4(own);
-  for (const [option, value] of [
-    [IP.addMembership, Buffer.concat([packIPv4(GROUP), address])],
-    [IP.multicastIf, address],
-    [IP.multicastTtl, Buffer.from([TTL])],
-    [IP.multicastLoop, Buffer.from([0])],
-    [IP.minTtl, int(TTL)],
-    [IP.tos, int(TOS)],
-    [IP.dontFragment, int(1)],
-  ] as const) {
-    socket.setOption(IP_LEVEL, option, value, value.length);
-  }
 }
 
 async function refuseKernelCarp(): Promise<void> {
@@ -193,18 +116,5 @@ async function refuseKernelCarp(): Promise<void> {
   throw new NetError(
     'carp-in-kernel',
     'the kernel module carp takes every advert for itself; unload it or use protocol kernel-carp',
-  );
-}
-
-/** A C int in the machine's own byte order. */
-function int(value: number): Buffer {
-  return Buffer.from(Int32Array.of(value).buffer);
-}
-
-function refused(iface: string, cause: unknown): NetError {
-  return new NetError(
-    'raw-socket-refused',
-    `no raw socket on ${iface}: run as root or with CAP_NET_RAW, or use transport udp`,
-    { cause },
   );
 }

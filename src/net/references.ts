@@ -11,7 +11,8 @@ const PROBE_MS = 1000;
 /** TCP echo: hardly anybody serves it, nearly everybody refuses it. */
 const ECHO_PORT = 7;
 
-async function answers(reference: string, signal: AbortSignal): Promise<boolean> {
+/** Asks one, for about a second or until `signal`. */
+export async function referenceAnswers(reference: string, signal: AbortSignal): Promise<boolean> {
   const match = /^(?<host>\[.+\]|[^:]+):(?<port>\d+)$/.exec(reference);
   const host = match?.groups?.['host']?.replace(/^\[|\]$/g, '');
   const port = match?.groups?.['port'];
@@ -55,7 +56,7 @@ function connects(host: string, port: number, signal: AbortSignal): Promise<bool
 /** Asks all references at once. @returns how many answered within about a second */
 export async function countReachable(references: readonly string[], signal: AbortSignal): Promise<number> {
   const answered = await Promise.all(
-    references.map((reference) => answers(reference, signal).catch(() => false)),
+    references.map((reference) => referenceAnswers(reference, signal).catch(() => false)),
   );
   return answered.filter(Boolean).length;
 }

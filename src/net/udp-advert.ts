@@ -65,7 +65,7 @@ function transportOver(
       drops.drop('not-a-peer', `${source} is not a configured peer`);
       return;
     }
-    const meta = { source, ttl: null, at: performance.now() };
+    const meta = { source, destination: null, ttl: null, at: performance.now() };
     for (const listener of listeners) listener(packet, meta);
   };
   const broke = (error: Error): void => drops.drop('socket-error', error.message);
@@ -83,15 +83,20 @@ function transportOver(
   };
   return {
     kind: 'udp',
+    family: peers.every((peer) => isIPv6(peer)) ? 6 : 4,
+    source: () => options.bind[0] ?? null,
     ...(options.why === undefined ? {} : { why: options.why }),
     // Node tells the outcome of a send later: what is returned is the last failure since the call before.
     send: (packet) => {
       if (closed) return 'the UDP socket is closed';
       const known = lastError;
       lastError = null;
-      return peers.map((peer) => sendTo(peer, packet)).find((error) => error !== null) ?? known;
+      const bytes = typeof packet === 'function' ? packet({ source: null, destination: null }) : packet;
+      return peers.map((peer) => sendTo(peer, bytes)).find((error) => error !== null) ?? known;
     },
     onAdvert: (listener) => void listeners.push(listener),
+    // Nobody else than the peers is heard.
+    vouch: () => undefined,
     drain: (maxTurns, maxMs) => drainTurns(() => count.received, maxTurns, maxMs),
     counters: () => ({
       ...drops.counts(),

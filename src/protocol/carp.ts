@@ -4,9 +4,10 @@
  * by anybody on the segment, so they steer an election and never give a right to write.
  * @see carp-vrrp 1.1, 1.2
  */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 
 import { WireError } from '../model/errors.ts';
+import { hmacSha1 } from './hmac-sha1.ts';
 import { packIPv4, packIPv6 } from './ip-address.ts';
 import { internetChecksum } from './ipv4.ts';
 
@@ -140,12 +141,24 @@ function digestOf(
   addresses4: readonly string[],
   addresses6: readonly string[],
 ): Buffer {
-  const hmac = createHmac('sha1', key.subarray(0, CARP_KEY_BYTES));
-  hmac.update(Buffer.from([VERSION_AND_TYPE >> 4, VERSION_AND_TYPE & 0x0f, packet.readUInt8(AT.vhid)]));
-  const packed4 = addresses4.map(packIPv4).sort((a, b) => a.compare(b));
-  const packed6 = addresses6.map(packIPv6).sort((a, b) => a.compare(b));
-  for (const address of [...packed4, ...packed6]) hmac.update(address);
-  return hmac.update(packet.subarray(AT.counter, AT.digest)).digest();
+  const addresses = Buffer.concat([packed(addresses4, packIPv4), packed(addresses6, packIPv6)]);
+  const message = Buffer.concat([
+    Buffer.of(VERSION_AND_TYPE >> 4, VERSION_AND_TYPE & 0x0f, packet.readUInt8(AT.vhid)),
+    addresses,
+    packet.subarray(AT.counter, AT.digest),
+  ]);
+  return hmacSha1(key.subarray(0, CARP_KEY_BYTES), message);
+}
+
+/** Packed lists by the list that they were made of: whoever verifies a flood asks with the same list each time. */
+const packedLists = new WeakMap<readonly string[], Buffer>();
+
+function packed(addresses: readonly string[], pack: (text: string) => Buffer): Buffer {
+  const known = packedLists.get(addresses);
+  if (known !== undefined) return known;
+  const bytes = Buffer.concat(addresses.map(pack).sort((a, b) => a.compare(b)));
+  packedLists.set(addresses, bytes);
+  return bytes;
 }
 
 function isLinkLocal(address6: string): boolean {

@@ -3,6 +3,7 @@
  * over which the command line and the page learn everything they show. A first byte
  * `{` tells it from hastctl's frames. Also the types of what is shown.
  */
+import type { Announcement } from '../model/election.ts';
 import type { Evidence } from '../model/evidence.ts';
 import type { ResourceRecord, Freshness } from '../model/record.ts';
 import type {
@@ -148,6 +149,55 @@ export interface RoleResult {
   readonly number: number;
 }
 
+/** A group's shared address on this node, as `ifconfig` shows CARP and keepalived shows VRRP. */
+export interface AddressStatus {
+  readonly protocol: string;
+  readonly interface: string;
+  readonly state: CarpState;
+  /** ms since `state` began. */
+  readonly sinceMs: number;
+  readonly lastTransition: {
+    readonly from: CarpState;
+    readonly to: CarpState;
+    readonly reason: string;
+    /** ISO 8601, wall clock. */
+    readonly time: string;
+  } | null;
+  /** CARP's vhid or VRRP's vrid. */
+  readonly vhid: number;
+  readonly addresses: readonly string[];
+  /** The addresses are on the interface. */
+  readonly up: boolean;
+  readonly transport: string;
+  /** What this node says, or would say, as MASTER. */
+  readonly says: Announcement;
+  readonly timers: {
+    readonly advertMs: number;
+    /** Without adverts for this long a BACKUP takes over. */
+    readonly downMs: number;
+    /** ms between the adverts of the MASTER that is followed, VRRP 3. */
+    readonly learnedMs: number | null;
+  };
+  readonly preempt: boolean;
+  /** Why this node is worse than configured, by name; negative makes it better. */
+  readonly demotion: Readonly<Record<string, number>>;
+  /** What this node cannot lead without and does not have. */
+  readonly faults: readonly string[];
+  /** Why it holds back for a while, or null. */
+  readonly hold: string | null;
+  /** Elections won or lost within the window of the flap budget. */
+  readonly elections: number;
+  /** Nodes whose valid adverts were heard, the latest last. */
+  readonly peers: readonly {
+    readonly source: string;
+    readonly says: Announcement;
+    readonly heardMsAgo: number;
+    readonly adverts: number;
+  }[];
+  /** Adverts by `accepted`, `sent`, `send-error` and reason of refusal. */
+  readonly counters: Readonly<Record<string, number>>;
+}
+
 export interface GroupStatus {
   readonly name: string;
   readonly policy: PolicyKind;
@@ -155,13 +205,7 @@ export interface GroupStatus {
   readonly state: string;
   readonly role: 'primary' | 'secondary' | 'changing' | 'stuck';
   readonly resources: readonly string[];
-  readonly address: {
-    readonly state: CarpState;
-    readonly vhid: number;
-    readonly addresses: readonly string[];
-    readonly up: boolean;
-    readonly transport: string;
-  } | null;
+  readonly address: AddressStatus | null;
   readonly badge: string;
   readonly lastTransition: string | null;
 }

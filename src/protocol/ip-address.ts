@@ -23,6 +23,27 @@ export function packIPv6(text: string): Buffer {
   return Buffer.from([...left, ...new Array<number>(missing).fill(0), ...right]);
 }
 
+/** 4 or 16 bytes as text, IPv6 as RFC 5952 writes it. @throws WireError `ip-address` */
+export function unpackAddress(bytes: Buffer): string {
+  if (bytes.length === 4) return bytes.join('.');
+  if (bytes.length !== 16) throw malformed(bytes.toString('hex'), 'IP');
+  const words = Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(2 * index).toString(16));
+  const zeros = longestZeros(words);
+  if (zeros === null) return words.join(':');
+  return `${words.slice(0, zeros.from).join(':')}::${words.slice(zeros.from + zeros.length).join(':')}`;
+}
+
+/** The first of the longest runs of at least two zero words. */
+function longestZeros(words: readonly string[]): { from: number; length: number } | null {
+  let best: { from: number; length: number } | null = null;
+  for (let from = 0; from < words.length; from += 1) {
+    const length = words.slice(from).findIndex((word) => word !== '0');
+    const run = length < 0 ? words.length - from : length;
+    if (run >= 2 && run > (best?.length ?? 0)) best = { from, length: run };
+  }
+  return best;
+}
+
 /** The part of `10.0.0.1/24` before the slash. */
 export function addressOf(cidr: string): string {
   return cidr.split('/', 1)[0] ?? cidr;

@@ -10,6 +10,7 @@ import type {
   NodeStatus,
   ResourceStatus,
 } from '../../src/protocol/control.ts';
+import { addressStatus } from '../support/address-status.ts';
 
 export interface FakeNode {
   readonly path: string;
@@ -122,13 +123,7 @@ export function group(changes: Partial<GroupStatus> = {}): GroupStatus {
     state: 'standby.waiting',
     role: 'secondary',
     resources: ['disk1', 'disk2'],
-    address: {
-      state: 'BACKUP',
-      vhid: 1,
-      addresses: ['10.10.10.180/24'],
-      up: false,
-      transport: 'raw',
-    },
+    address: addressStatus(),
     badge: 'standby: may take over',
     lastTransition: null,
     ...changes,
@@ -186,7 +181,7 @@ export function leadingStatus(node: string, peer: string): NodeStatus {
         role: 'primary',
         state: 'primary.serving',
         badge: 'failover now: safe',
-        address: { state: 'MASTER', vhid: 1, addresses: ['10.10.10.180/24'], up: true, transport: 'raw' },
+        address: addressStatus({ state: 'MASTER', up: true }),
       }),
     ],
     charts: [

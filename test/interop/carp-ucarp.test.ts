@@ -5,6 +5,13 @@ import type { CarpLab } from '../support/carp-lab.ts';
 import { needs } from '../support/needs.ts';
 
 const instance = { vhid: 7, password: 's3cret', address: '10.78.0.100' };
+const ours = (advskew: number, change: { password?: string } = {}) => ({
+  vhid: instance.vhid,
+  password: instance.password,
+  addresses: [`${instance.address}/24`],
+  election: { protocol: 'carp', advbase: 1, advskew, tieBreak: 'ucarp' } as const,
+  ...change,
+});
 const says = (part: string) => (line: string) => line.includes(part);
 
 describe.skipIf(needs('root', 'netns', 'ip', 'ucarp', 'raw-socket', 'koffi'))('beside a real ucarp', () => {
@@ -19,10 +26,13 @@ describe.skipIf(needs('root', 'netns', 'ip', 'ucarp', 'raw-socket', 'koffi'))('b
     const master = lab.ucarp({ ...instance, advskew: 100 });
     await master.line(says('Switching to state: MASTER'), 8000);
 
-    const node = lab.node({ ...instance, address: '10.78.0.100/24', advbase: 1, advskew: 50 });
+    const node = lab.node(ours(50));
     await node.line(says('"state":"BACKUP"'), 5000);
     expect(await node.line(says('"heard"'), 3000)).toBe(
-      JSON.stringify({ heard: '10.78.0.2', advbase: 1, advskew: 100, ttl: 255 }),
+      JSON.stringify({
+        heard: '10.78.0.2',
+        says: { protocol: 'carp', advbase: 1, advskew: 100, demote: 0 },
+      }),
     );
     const between = node.lines.length;
     await node.line(says('"heard"'), 3000, between);
@@ -55,13 +65,7 @@ describe.skipIf(needs('root', 'netns', 'ip', 'ucarp', 'raw-socket', 'koffi'))('b
   });
 
   it('we refuse its adverts when the passwords differ, and say so once', async () => {
-    const node = lab.node({
-      ...instance,
-      address: '10.78.0.100/24',
-      advbase: 1,
-      advskew: 0,
-      password: 'other',
-    });
+    const node = lab.node(ours(0, { password: 'other' }));
     await node.line(says('"state":"BACKUP"'), 5000);
     await node.line(says('wrong digest from 10.78.0.2'), 5000);
     await node.line(says('"state":"MASTER"'), 6000);

@@ -111,14 +111,24 @@ describe('an advertiser under any sequence of events', () => {
       { type: 'TX.ERROR', error: 'ENETDOWN' },
       { type: 'LOOP.STALL', ms: 5000 },
       { type: 'DEMOTE', by: 'admin', amount: 10 },
+      { type: 'FAULT', by: 'test' },
+      { type: 'FAULT.OVER', by: 'test' },
+      { type: 'SYNC.LEAD' },
+      { type: 'SYNC.YIELD', reason: 'test' },
+      { type: 'HOLD.CLEAR' },
+      { type: 'CONFIGURE', settings: { preempt: true } },
     ),
+    fc.tuple(fc.constantFrom(0, 50, 100, 255), fc.nat(100_000)).map(([priority, at]): AdvertiserEvent => ({
+      type: 'RX',
+      says: { protocol: 'vrrp', priority, intervalMs: 1000 },
+      source: '10.0.0.9',
+      at,
+    })),
     fc
       .tuple(fc.constantFrom(0, 1, 255), fc.constantFrom(0, 5, 255), fc.nat(100_000))
       .map(([advbase, advskew, at]): AdvertiserEvent => ({
         type: 'RX',
-        advbase,
-        advskew,
-        demote: 0,
+        says: { protocol: 'carp', advbase, advskew, demote: 0 },
         source: '10.0.0.9',
         at,
       })),
@@ -134,36 +144,46 @@ describe('an advertiser under any sequence of events', () => {
 
   it('never shows the address without its group, leads only when allowed, and always lets go', async () => {
     await fc.assert(
-      fc.asyncProperty(steps, fc.boolean(), async (script, preempt) => {
-        const lan = segment();
-        const node = lan.add('10.0.0.1', { advskew: 5, preempt });
-        const check = (): void => {
-          const { context } = node.actor.getSnapshot();
-          const where = node.where();
-          expect(JSON.parse(JSON.stringify(context))).toEqual(context);
-          if (where.includes('raising') || where.includes('serving')) expect(context.holdsGroup).toBe(true);
-          if (/^(INIT|BACKUP)/.test(where)) expect(node.addressUp).toBe(false);
-          if (where.includes('wanted')) expect(context.eligible || context.holdsGroup).toBe(true);
-          expect(context.carp).toBe(
-            where.startsWith('LEAVING') ? 'MASTER' : where.replace(/\..*/, '').replace(/\+.*/, ''),
-          );
-        };
-        node.send({ type: 'ADMIN.START' });
-        for (const step of script) {
-          if (step === 'fail add') node.next.add = () => Promise.reject(new Error('add'));
-          else if (step === 'fail remove') node.next.remove = () => Promise.reject(new Error('remove'));
-          else if (typeof step === 'number') {
-            lan.clock.increment(step);
-            await lan.settle();
-          } else if (typeof step === 'object') node.send(step);
-          check();
-        }
-        node.send({ type: 'ADMIN.STOP' });
-        await lan.pass(3100);
-        expect(node.where()).toBe('INIT');
-        expect(node.addressUp).toBe(false);
-      }),
-      { numRuns: 60 },
+      fc.asyncProperty(
+        steps,
+        fc.boolean(),
+        fc.constantFrom(0, 100, 255),
+        async (script, preempt, priority) => {
+          const lan = segment();
+          const node = lan.add('10.0.0.1', {
+            advskew: 5,
+            preempt,
+            flapBudget: 2,
+            ...(priority === 0 ? {} : { vrrp: { priority } }),
+          });
+          const check = (): void => {
+            const { context } = node.actor.getSnapshot();
+            const where = node.where();
+            expect(JSON.parse(JSON.stringify(context))).toEqual(context);
+            if (where.includes('raising') || where.includes('serving')) expect(context.holdsGroup).toBe(true);
+            if (/^(INIT|BACKUP)/.test(where)) expect(node.addressUp).toBe(false);
+            if (where.includes('wanted')) expect(context.eligible || context.holdsGroup).toBe(true);
+            expect(context.carp).toBe(
+              where.startsWith('LEAVING') ? 'MASTER' : where.replace(/\..*/, '').replace(/\+.*/, ''),
+            );
+          };
+          node.send({ type: 'ADMIN.START' });
+          for (const step of script) {
+            if (step === 'fail add') node.next.add = () => Promise.reject(new Error('add'));
+            else if (step === 'fail remove') node.next.remove = () => Promise.reject(new Error('remove'));
+            else if (typeof step === 'number') {
+              lan.clock.increment(step);
+              await lan.settle();
+            } else if (typeof step === 'object') node.send(step);
+            check();
+          }
+          node.send({ type: 'ADMIN.STOP' });
+          await lan.pass(3100);
+          expect(node.where()).toBe('INIT');
+          expect(node.addressUp).toBe(false);
+        },
+      ),
+      { numRuns: 100 },
     );
   });
 });

@@ -40,12 +40,9 @@ describe('an advertiser that starts', () => {
     const errors: string[] = [];
     const actor = createActor(advertiserMachine, {
       input: {
-        vhid: 1,
-        advbase: 1,
-        advskew: 0,
+        election: { protocol: 'carp', advbase: 1, advskew: 0, tieBreak: 'bsd' },
         preempt: false,
-        mode: 'bsd',
-        selfAddress: null,
+        selfAddresses: [],
         eligible: true,
         linkUp: true,
         seed: 1,

@@ -5,8 +5,40 @@ import type { ActorRefFrom } from 'xstate';
 
 import { advertiserMachine } from '../../machines/advertiser.ts';
 import type { AdvertToSend, AdvertiserEvent, AdvertiserInput } from '../../machines/advertiser.ts';
+import type { Announcement, CarpTieBreak, VrrpElection } from '../../src/model/election.ts';
 import { expectStates, pathOf } from './expect-states.ts';
 import type { StateRecord } from './expect-states.ts';
+
+/** CARP by default; `vrrp` makes it a node of VRRP 3 with 1 s between adverts. */
+export interface NodeInput extends Partial<AdvertiserInput> {
+  readonly advbase?: number;
+  readonly advskew?: number;
+  readonly mode?: CarpTieBreak;
+  readonly selfAddress?: string | null;
+  readonly vrrp?: Partial<VrrpElection>;
+}
+
+function inputOf(name: string, node: NodeInput, seed: number): AdvertiserInput {
+  const { advbase = 1, advskew = 0, mode = 'bsd', selfAddress = name, vrrp, ...rest } = node;
+  return {
+    election:
+      vrrp === undefined
+        ? { protocol: 'carp', advbase, advskew, tieBreak: mode }
+        : { protocol: 'vrrp3', priority: 100, intervalMs: 1000, downAdverts: 3, ...vrrp },
+    preempt: false,
+    selfAddresses: selfAddress === null ? [] : [selfAddress],
+    eligible: true,
+    linkUp: true,
+    seed,
+    ...rest,
+  };
+}
+
+/** `1/100` for CARP, `prio 100` for VRRP. */
+function wordsOf(says: Announcement): string {
+  if (says.protocol === 'vrrp') return `prio ${says.priority}`;
+  return `${says.advbase}/${says.advskew}${says.demote === 0 ? '' : ` demoted ${says.demote}`}`;
+}
 
 export interface Advertiser {
   readonly name: string;
@@ -29,7 +61,7 @@ export interface Advertiser {
 export interface Segment {
   readonly clock: SimulatedClock;
   readonly nodes: Advertiser[];
-  add(name: string, input?: Partial<AdvertiserInput>): Advertiser;
+  add(name: string, input?: NodeInput): Advertiser;
   /** Lets virtual time pass in steps of 5 ms, with everything that becomes due. */
   pass(ms: number): Promise<void>;
   /** Until nothing is left to do without time passing. */
@@ -42,14 +74,14 @@ export function segment(): Segment {
   const settle = async (): Promise<void> => {
     await new Promise((resolve) => setImmediate(resolve));
   };
-  const deliver = (from: Advertiser, advert: { advbase: number; advskew: number }): void => {
+  const deliver = (from: Advertiser, says: Announcement): void => {
     if (from.deaf) return;
     for (const node of nodes) {
       if (node === from || node.deaf) continue;
-      node.send({ type: 'RX', ...advert, demote: 0, source: from.name, at: clock.now() });
+      node.send({ type: 'RX', says, source: from.name, at: clock.now() });
     }
   };
-  const add = (name: string, input: Partial<AdvertiserInput> = {}): Advertiser => {
+  const add = (name: string, input: NodeInput = {}): Advertiser => {
     const effects: string[] = [];
     const next: Advertiser['next'] = { add: null, remove: null, drain: null };
     const answer = async <T>(kind: 'add' | 'remove' | 'drain', value: T, done?: () => void): Promise<T> => {
@@ -71,13 +103,16 @@ export function segment(): Segment {
         ),
       },
       actions: {
-        sendAdvert: (_: unknown, { advbase, advskew, gapLimitMs }: AdvertToSend) => {
-          effects.push(`advert ${advbase}/${advskew}${gapLimitMs === null ? ' first' : ''}`);
-          deliver(node, { advbase, advskew });
+        sendAdvert: (_: unknown, { says, gapLimitMs }: AdvertToSend) => {
+          effects.push(`advert ${wordsOf(says)}${gapLimitMs === null ? ' first' : ''}`);
+          deliver(node, says);
         },
-        sendBowOut: () => {
+        sendBowOut: (_: unknown, { says }) => {
           effects.push('bow-out');
-          deliver(node, { advbase: 255, advskew: 255 });
+          deliver(node, says);
+        },
+        notifyFlapping: (_: unknown, { holdMs, flaps }) => {
+          effects.push(`flapping: ${flaps}, held for ${holdMs} ms`);
         },
         announceAddresses: () => void effects.push('announce'),
         notifyState: (_: unknown, { from, to, reason }) => {
@@ -89,21 +124,7 @@ export function segment(): Segment {
         },
       },
     });
-    const actor = createActor(machine, {
-      clock,
-      input: {
-        vhid: 1,
-        advbase: 1,
-        advskew: 0,
-        preempt: false,
-        mode: 'bsd',
-        selfAddress: name,
-        eligible: true,
-        linkUp: true,
-        seed: nodes.length + 1,
-        ...input,
-      },
-    });
+    const actor = createActor(machine, { clock, input: inputOf(name, input, nodes.length + 1) });
     const node: Advertiser = {
       name,
       actor,
@@ -138,18 +159,20 @@ export const AT = {
 } as const;
 
 /** An advert as another node would have sent it. */
-export const rx = (advbase: number, advskew: number, at = 0, source = '10.0.0.9'): AdvertiserEvent => ({
+export const rx = (advbase: number, advskew: number, at = 0, source = '10.0.0.9'): AdvertiserEvent =>
+  rxOf({ protocol: 'carp', advbase, advskew, demote: 0 }, at, source);
+export const rxVrrp = (priority: number, at = 0, source = '10.0.0.9', intervalMs = 1000): AdvertiserEvent =>
+  rxOf({ protocol: 'vrrp', priority, intervalMs }, at, source);
+export const rxOf = (says: Announcement, at = 0, source = '10.0.0.9'): AdvertiserEvent => ({
   type: 'RX',
-  advbase,
-  advskew,
-  demote: 0,
+  says,
   source,
   at,
 });
 export const refusing = (message: string) => () => Promise.reject(new Error(message));
 
 /** A started node that hears nobody. */
-export function backup(input: Partial<AdvertiserInput> = {}): { lan: Segment; node: Advertiser } {
+export function backup(input: NodeInput = {}): { lan: Segment; node: Advertiser } {
   const lan = segment();
   const node = lan.add('10.0.0.1', input);
   node.send({ type: 'ADMIN.START' });
@@ -158,9 +181,7 @@ export function backup(input: Partial<AdvertiserInput> = {}): { lan: Segment; no
 }
 
 /** Elected, its group silent. */
-export async function wanted(
-  input: Partial<AdvertiserInput> = {},
-): Promise<{ lan: Segment; node: Advertiser }> {
+export async function wanted(input: NodeInput = {}): Promise<{ lan: Segment; node: Advertiser }> {
   const { lan, node } = backup(input);
   await lan.pass(4000);
   expect(node.where()).toBe(AT.wanted);
@@ -170,9 +191,7 @@ export async function wanted(
 }
 
 /** Elected, its group primary, the address up. */
-export async function serving(
-  input: Partial<AdvertiserInput> = {},
-): Promise<{ lan: Segment; node: Advertiser }> {
+export async function serving(input: NodeInput = {}): Promise<{ lan: Segment; node: Advertiser }> {
   const { lan, node } = await wanted(input);
   node.send({ type: 'GROUP.PROMOTED' });
   await lan.settle();

@@ -1,34 +1,32 @@
-/** Two network namespaces joined by a veth pair, with a CARP node of ours in one and ucarp in the other. */
+/** Two network namespaces joined by a veth pair: a CARP or VRRP node of ours in one, ucarp or keepalived in the other. */
 import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
 import { execa } from 'execa';
 
 import type { CarpNodeOptions } from '../fixtures/carp-node.ts';
+import { talk } from './talker.ts';
+import type { Talker } from './talker.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** A process whose lines can be waited for. */
-export interface Talker {
-  readonly lines: readonly string[];
-  /** The first line from index `from` on that fits; rejects with all lines after `ms`. */
-  line(fits: (line: string) => boolean, ms: number, from?: number): Promise<string>;
-  write(text: string): void;
-  kill(signal: NodeJS.Signals): Promise<void>;
+export interface Keepalived extends Talker {
+  /** At once, without a good-bye; its addresses stay where they are. */
+  crash(): Promise<void>;
 }
 
 export interface CarpLab {
-  /** Namespace of ours and of the peer. Each has interface `lan0`, 10.78.0.1/24 and 10.78.0.2/24. */
+  /** Namespace of ours and of the peer. Each has `lan0`: 10.78.0.1/24, fe80::1/64 and 10.78.0.2/24, fe80::2/64. */
   readonly ours: string;
   readonly theirs: string;
   in(namespace: string, ...argv: string[]): Promise<string>;
   ucarp(options: { vhid: number; password: string; address: string; advskew: number }): Talker;
+  /** @param instance the body of a `vrrp_instance` beside interface and state */
+  keepalived(instance: string): Promise<Keepalived>;
   node(options: Omit<CarpNodeOptions, 'interface'>): Talker;
   close(): Promise<void>;
 }
@@ -71,13 +69,51 @@ export async function openCarpLab(): Promise<CarpLab> {
     await execa('ip', ['netns', 'add', ours]);
     await execa('ip', ['netns', 'add', theirs]);
     await inside(ours, 'ip', 'link', 'add', 'lan0', 'type', 'veth', 'peer', 'name', 'lan0', 'netns', theirs);
-    for (const [name, address] of [
-      [ours, '10.78.0.1/24'],
-      [theirs, '10.78.0.2/24'],
+    for (const [name, host] of [
+      [ours, 1],
+      [theirs, 2],
     ] as const) {
-      await inside(name, 'ip', 'address', 'add', address, 'dev', 'lan0');
+      await inside(name, 'ip', 'address', 'add', `10.78.0.${host}/24`, 'dev', 'lan0');
+      await inside(name, 'ip', 'link', 'set', 'lan0', 'addrgenmode', 'none');
       await inside(name, 'ip', 'link', 'set', 'lan0', 'up');
     }
+    for (const [name, host] of [
+      [ours, 1],
+      [theirs, 2],
+    ] as const) {
+      await inside(name, 'ip', 'address', 'add', `fe80::${host}/64`, 'dev', 'lan0', 'nodad');
+    }
+    let started = 0;
+    const keepalived = async (instance: string): Promise<Keepalived> => {
+      started += 1;
+      const file = (kind: string): string => join(directory, `keepalived-${started}.${kind}`);
+      const config = `global_defs { router_id lab }
+vrrp_instance V1 {
+  interface lan0
+  state BACKUP
+${instance}
+}
+`;
+      await writeFile(file('conf'), config, { mode: 0o644 });
+      const [parent, child] = [file('pid'), file('vrrp')];
+      const talker = start(
+        theirs,
+        ...['keepalived', '-n', '-l', '-D', '-P', '-f', file('conf'), '-p', parent, '-r', child],
+      );
+      return {
+        ...talker,
+        crash: async () => {
+          const [parentId, childId] = await Promise.all(
+            [parent, child].map(async (path) => Number(await readFile(path, 'utf8'))),
+          );
+          if (parentId === undefined || childId === undefined) throw new Error('keepalived has no process');
+          // The parent would start another, and its end would tell the child to leave in good order.
+          process.kill(parentId, 'SIGSTOP');
+          process.kill(childId, 'SIGKILL');
+          await talker.kill('SIGKILL');
+        },
+      };
+    };
     return {
       ours,
       theirs,
@@ -90,6 +126,7 @@ export async function openCarpLab(): Promise<CarpLab> {
           ...[`--addr=${address}`, `--advskew=${advskew}`, '--advbase=1'],
           ...[`--upscript=${script}`, `--downscript=${script}`, '--neutral', '--ignoreifstate'],
         ),
+      keepalived,
       node: (options) =>
         start(ours, process.execPath, bundle, JSON.stringify({ ...options, interface: 'lan0' })),
       close,
@@ -98,41 +135,4 @@ export async function openCarpLab(): Promise<CarpLab> {
     await close();
     throw error;
   }
-}
-
-function talk(child: ChildProcess): Talker {
-  const lines: string[] = [];
-  const waiting = new Set<() => void>();
-  const note = (line: string): void => {
-    lines.push(line);
-    for (const look of waiting) look();
-  };
-  for (const stream of [child.stdout, child.stderr]) {
-    if (stream !== null) createInterface({ input: stream }).on('line', note);
-  }
-  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  return {
-    lines,
-    line: (fits, ms, from = 0) =>
-      new Promise((resolve, reject) => {
-        const look = (): void => {
-          const found = lines.slice(from).find(fits);
-          if (found === undefined) return;
-          clearTimeout(timer);
-          waiting.delete(look);
-          resolve(found);
-        };
-        const timer = setTimeout(() => {
-          waiting.delete(look);
-          reject(new Error(`no such line in ${ms} ms; all lines:\n${lines.join('\n')}`));
-        }, ms);
-        waiting.add(look);
-        look();
-      }),
-    write: (text) => void child.stdin?.write(text),
-    kill: async (signal) => {
-      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-      await ended;
-    },
-  };
 }

@@ -3,31 +3,44 @@ import { readFile } from 'node:fs/promises';
 
 import type { CleanupAction } from '../../device/cleanup.ts';
 import { HastateError } from '../../model/errors.ts';
+import { electionOf } from '../../model/election.ts';
+import { SYNC_FAULT, syncFaults, syncTurn, type SyncMember, type SyncOrder } from '../../model/sync-group.ts';
 import type { AddressSettings } from '../../model/settings.ts';
 import { type AddressDriver, createAddressDriver } from '../../net/addresses.ts';
+import { CARP_KEY_BYTES } from '../../protocol/carp.ts';
+import { VRRP_AUTH_BYTES } from '../../protocol/vrrp.ts';
 import type { Runtime } from '../runtime.ts';
 import { type Advertiser, startAdvertiser } from './advertiser.ts';
 
-/** A password counts to this many bytes, as ifconfig takes it. */
-const KEY_BYTES = 19;
+export interface AddressEvents {
+  /** A valid advert of the peer was heard. */
+  heard(): void;
+  /** This node cannot lead some group any more: see `unfit`. */
+  unfit(): void;
+}
 
 export class SharedAddresses {
   readonly #runtime: Runtime;
-  readonly #heard: () => void;
-  readonly #all: { advertiser: Advertiser; driver: AddressDriver; settings: AddressSettings }[] = [];
+  readonly #events: AddressEvents;
+  readonly #all: {
+    group: string;
+    advertiser: Advertiser;
+    driver: AddressDriver;
+    settings: AddressSettings;
+  }[] = [];
 
-  /** @param heard a valid advert of the peer was heard */
-  constructor(runtime: Runtime, heard: () => void) {
+  constructor(runtime: Runtime, events: AddressEvents) {
     this.#runtime = runtime;
-    this.#heard = heard;
+    this.#events = events;
   }
 
   /** @throws HastateError `protocol-not-there`, NetError when adverts cannot be sent at all */
   async start(group: string, settings: AddressSettings): Promise<Advertiser> {
-    if (settings.protocol !== 'carp') {
+    const election = electionOf(settings);
+    if (election === null || settings.protocol === 'kernel-carp') {
       throw new HastateError(
         'protocol-not-there',
-        `group ${group}: address protocol '${settings.protocol}' is not there yet; use carp`,
+        `group ${group}: address protocol '${settings.protocol}' is not there yet; use carp, vrrp2 or vrrp3`,
       );
     }
     const driver = createAddressDriver(settings.driver, this.#runtime.log);
@@ -36,12 +49,55 @@ export class SharedAddresses {
       runtime: this.#runtime,
       group,
       settings,
-      key: Buffer.from(password.replace(/\r?\n$/, '')).subarray(0, KEY_BYTES),
+      election,
+      key: this.#key(group, settings, password.replace(/\r?\n$/, '')),
       driver,
-      heard: this.#heard,
+      heard: () => this.#events.heard(),
+      unfit: (now) => {
+        this.#orders(settings.syncGroup, (members) => syncFaults(members, group));
+        if (now) this.#events.unfit();
+      },
+      turned: (_, to) => {
+        this.#orders(settings.syncGroup, (members) => syncTurn(members, group, to));
+      },
     });
-    this.#all.push({ advertiser, driver, settings });
+    this.#all.push({ group, advertiser, driver, settings });
     return advertiser;
+  }
+
+  /** What is cut off is said once: the other node may cut elsewhere. */
+  #key(group: string, settings: AddressSettings, password: string): Buffer {
+    const bytes = Buffer.from(password);
+    const most = settings.protocol === 'carp' ? CARP_KEY_BYTES : VRRP_AUTH_BYTES;
+    if (bytes.length > most) {
+      const message = `${group}: the password in ${settings.passwordFile ?? ''} has ${bytes.length} bytes and ${settings.protocol} uses the first ${most}; other programs may refuse it: shorten it`;
+      this.#runtime.warnings.add(message);
+      this.#runtime.log('warn', message);
+    }
+    return bytes.subarray(0, most);
+  }
+
+  #orders(syncGroup: string | null, decide: (members: readonly SyncMember[]) => readonly SyncOrder[]): void {
+    if (syncGroup === null) return;
+    const all = this.#all.filter(({ settings }) => settings.syncGroup === syncGroup);
+    const members = all.map(({ group, advertiser }) => ({
+      name: group,
+      state: advertiser.state(),
+      fault: advertiser.unfit?.startsWith(SYNC_FAULT) === true ? null : advertiser.unfit,
+    }));
+    for (const { to, order, by } of decide(members)) {
+      const advertiser = all.find(({ group }) => group === to)?.advertiser;
+      if (order === 'lead') advertiser?.obey({ type: 'SYNC.LEAD' });
+      else if (order === 'yield') advertiser?.obey({ type: 'SYNC.YIELD', reason: `${by} lost its election` });
+      else advertiser?.obey({ type: order === 'fault' ? 'FAULT' : 'FAULT.OVER', by: `${SYNC_FAULT}${by}` });
+    }
+  }
+
+  /** Groups that this node cannot lead, and why. */
+  unfit(): { group: string; why: string }[] {
+    return this.#all.flatMap(({ group, advertiser: { unfit } }) =>
+      unfit === null ? [] : [{ group, why: unfit }],
+    );
   }
 
   cleanupActions(): CleanupAction[] {

@@ -1,49 +1,39 @@
-/** One shared address: its advertiser chart over a transport, and the driver that moves it. */
+/** One shared address: its advertiser chart over a transport of each family, and the driver that moves it. */
 import { type Actor, fromPromise } from 'xstate';
 
 import { advertiserMachine, type AdvertiserEvent, type AdvertToSend } from '../../../machines/advertiser.ts';
+import type { StateChange } from '../../../machines/advertiser-context.ts';
+import type { Announcement } from '../../model/election.ts';
 import { describeError } from '../../model/errors.ts';
 import type { CarpState } from '../../model/roles.ts';
+import { ownFault } from '../../model/sync-group.ts';
 import type { AddressSettings } from '../../model/settings.ts';
-import { removeLeftovers, type AddressDriver } from '../../net/addresses.ts';
-import { openAdvertTransport, type AdvertTransport } from '../../net/advert-transport.ts';
+import { removeLeftovers } from '../../net/addresses.ts';
+import type { ReceivedAdvert } from '../../net/advert-receiver.ts';
+import type { AdvertTransport } from '../../net/advert-transport.ts';
 import { announceAddresses } from '../../net/announce.ts';
-import { createCarpReceiver, type CarpReceiver } from '../../net/carp-receiver.ts';
 import { interfaceAddresses } from '../../net/interfaces.ts';
-import { encodeCarp } from '../../protocol/carp.ts';
-import { splitFamilies } from '../../protocol/ip-address.ts';
+import type { AddressStatus } from '../../protocol/control.ts';
+import { addressOf } from '../../protocol/ip-address.ts';
 import type { Runtime } from '../runtime.ts';
 import { reach, runChart } from './actors.ts';
+import { createSpeaker, type AdvertSpeaker } from './advert-speaker.ts';
+import { type AdvertiserOptions, fitnessOf, openTransports } from './advert-transports.ts';
+import type { Fitness } from './fitness.ts';
+import { addressStatus } from './address-status.ts';
 import type { AddressService } from './group-services.ts';
 
 const ADDRESS_MS = 10_000;
 const REASSERT_MS = 1000;
 
-export interface AdvertiserOptions {
-  readonly runtime: Runtime;
-  readonly group: string;
-  readonly settings: AddressSettings;
-  /** Content of the password file, without its line end. */
-  readonly key: Buffer;
-  readonly driver: AddressDriver;
-  /** A valid advert of the peer was heard. */
-  heard(): void;
-}
-
 export async function startAdvertiser(options: AdvertiserOptions): Promise<Advertiser> {
   const { runtime, settings } = options;
-  const transport = await openAdvertTransport({
-    transport: settings.transport,
-    interface: settings.interface,
-    peers: runtime.settings.peer?.addresses.map(({ host }) => host) ?? [],
-    port: runtime.settings.advertPort,
-    bind: runtime.settings.peerListen.map(({ host }) => host),
-    log: runtime.log,
-  });
-  if (transport.why !== undefined)
-    runtime.warnings.add(
-      `adverts of ${options.group} go by UDP, which only hastate nodes hear: ${transport.why}`,
-    );
+  const transports = await openTransports(options);
+  const why = transports.find((transport) => transport.why !== undefined)?.why;
+  if (why !== undefined)
+    runtime.warnings.add(`adverts of ${options.group} go by UDP, which only hastate nodes hear: ${why}`);
+  for (const { note } of transports)
+    if (note !== undefined) runtime.warnings.add(`adverts of ${options.group}: ${note}`);
   for (const cidr of await removeLeftovers(options.driver, settings.addresses, settings.interface)) {
     runtime.journal.add({
       kind: 'address.leftover',
@@ -52,67 +42,86 @@ export async function startAdvertiser(options: AdvertiserOptions): Promise<Adver
       message: `${options.group}: an earlier life left ${cidr} on ${settings.interface}; removed`,
     });
   }
-  return new Advertiser(options, transport);
+  const fitness = await fitnessOf(options, transports);
+  return new Advertiser(options, transports, fitness);
 }
 
 export class Advertiser implements AddressService {
   readonly #options: AdvertiserOptions;
-  readonly #transport: AdvertTransport;
-  readonly #receiver: CarpReceiver;
+  readonly #speakers: readonly AdvertSpeaker[];
   readonly #actor: Actor<typeof advertiserMachine>;
+  readonly #fitness: Fitness | null;
+  #unfit: string | null = null;
   #eligible = false;
   #counter: bigint;
   #lastSentAt: number | null = null;
   /** Valid adverts so far: garbage must not keep a dead master alive. */
   #accepted = 0;
+  #lastChange: (StateChange & { readonly at: number; readonly time: string }) | null = null;
   #reassertedAt = Number.NEGATIVE_INFINITY;
   #closing = false;
 
-  constructor(options: AdvertiserOptions, transport: AdvertTransport) {
+  constructor(options: AdvertiserOptions, transports: readonly AdvertTransport[], fitness: Fitness | null) {
     const { runtime, settings } = options;
     this.#options = options;
-    this.#transport = transport;
-    this.#counter = BigInt(`0x${runtime.randomId()}`);
-    const shared = new Set(settings.addresses.map((cidr) => cidr.slice(0, cidr.indexOf('/'))));
-    const bound = transport.kind === 'udp' ? runtime.settings.peerListen.map(({ host }) => host) : [];
-    this.#receiver = createCarpReceiver({
-      vhid: settings.vhid,
-      key: options.key,
-      addresses: settings.addresses,
-      ownAddresses: () =>
-        new Set([
-          ...interfaceAddresses(settings.interface).filter((address) => !shared.has(address)),
-          ...bound,
-        ]),
-      log: runtime.log,
-    });
+    this.#fitness = fitness;
+    this.#counter = firstCounter(settings, runtime);
+    const shared = new Set(settings.addresses.map(addressOf));
+    const byUdp = transports.some(({ kind }) => kind === 'udp');
+    const bound = byUdp ? runtime.settings.peerListen.map(({ host }) => host) : [];
+    const ownAddresses = (): ReadonlySet<string> =>
+      new Set([
+        ...interfaceAddresses(settings.interface).filter((address) => !shared.has(address)),
+        ...bound,
+      ]);
     this.#actor = runChart(runtime, {
       id: `advertiser.${options.group}`,
       name: 'advertiser',
       machine: this.#bound(),
       input: {
-        vhid: settings.vhid,
-        advbase: settings.advbase,
-        advskew: settings.advskew,
+        election: options.election,
         preempt: settings.preempt,
-        mode: 'bsd',
-        selfAddress: null,
+        preemptDelayMs: settings.preemptDelayMs,
+        selfAddresses: transports.flatMap((transport) => transport.source() ?? []),
+        linkUpDelayMs: settings.linkUpDelayMs,
+        linkDownDelayMs: settings.linkDownDelayMs,
+        minBackupMs: settings.minBackupMs,
+        minMasterMs: settings.minMasterMs,
+        flapBudget: settings.flap.transitions,
+        flapWindowMs: settings.flap.windowMs,
+        flapHoldMs: settings.flap.holdMs,
         eligible: false,
-        linkUp: true,
+        linkUp: fitness?.linkUp ?? true,
         seed: Number.parseInt(runtime.randomId().slice(0, 8), 16),
       },
       about: { group: options.group },
       describe: (snapshot) => snapshot.context.reason,
+      onChange: ({ context }) => {
+        const before = this.#unfit;
+        this.#unfit = context.linkUp ? ownFault(context.faults) : `link ${settings.interface}`;
+        if (before !== this.#unfit) options.unfit(this.#unfit !== null);
+      },
     });
-    transport.onAdvert((packet, meta) => {
-      const advert = this.#receiver.receive(packet, meta);
-      if (advert === null) return;
-      this.#accepted += 1;
-      options.heard();
-      const { advbase, advskew, demote, source } = advert;
-      this.#actor.send({ type: 'RX', advbase, advskew, demote, source, at: runtime.clock.now() });
-    });
+    this.#speakers = transports.map((transport) =>
+      createSpeaker({
+        settings,
+        election: options.election,
+        key: options.key,
+        transport,
+        nextCounter: () => (this.#counter = BigInt.asUintN(64, this.#counter + 1n)),
+        ownAddresses,
+        log: runtime.log,
+        heard: (advert) => this.#heard(advert),
+      }),
+    );
+    fitness?.start((event) => this.#actor.send(event));
     this.#actor.send({ type: 'ADMIN.START' });
+  }
+
+  #heard({ says, source }: ReceivedAdvert): void {
+    this.#accepted += 1;
+    this.#options.heard();
+    this.#actor.send({ type: 'RX', says, source, at: this.#options.runtime.clock.now() });
   }
 
   #bound() {
@@ -121,7 +130,7 @@ export class Advertiser implements AddressService {
       actors: {
         drainAdverts: fromPromise(async () => {
           const before = this.#accepted;
-          await this.#transport.drain();
+          await Promise.all(this.#speakers.map(({ transport }) => transport.drain()));
           return { heard: this.#accepted > before };
         }),
         addAddresses: fromPromise(async () => {
@@ -137,8 +146,8 @@ export class Advertiser implements AddressService {
         sendAdvert: (_, advert) => {
           this.#send(advert);
         },
-        sendBowOut: () => {
-          this.#send({ advbase: 255, advskew: 255, gapLimitMs: null });
+        sendBowOut: (_, { says }) => {
+          this.#send({ says, gapLimitMs: null });
         },
         announceAddresses: () => {
           if (driver.kind === 'simulated') return;
@@ -149,12 +158,24 @@ export class Advertiser implements AddressService {
             );
           });
         },
-        notifyState: (_, { from, to, reason }) => {
+        notifyState: (_, change) => {
+          const { from, to, reason } = change;
+          this.#lastChange = { ...change, at: runtime.clock.now(), time: new Date().toISOString() };
+          // After the chart is in its new state.
+          queueMicrotask(() => this.#options.turned(from, to));
           runtime.journal.add({
             kind: 'address.carp',
             level: 'info',
             group,
-            message: `${group}: vhid ${settings.vhid} ${from} -> ${to} (${reason})`,
+            message: `${group}: ${idName(settings)} ${settings.vhid} ${from} -> ${to} (${reason})`,
+          });
+        },
+        notifyFlapping: (_, { flaps, holdMs }) => {
+          runtime.journal.add({
+            kind: 'address.flapping',
+            level: 'error',
+            group,
+            message: `${group}: ${flaps} elections in ${settings.flap.windowMs / 1000} s are too many: this node stays BACKUP for ${holdMs / 1000} s; look for lost adverts or two nodes with one set of settings`,
           });
         },
         notifyAddress: (_, { change, error }) => {
@@ -170,27 +191,23 @@ export class Advertiser implements AddressService {
     });
   }
 
-  #send(advert: AdvertToSend): void {
-    const { runtime, settings, key } = this.#options;
-    const now = runtime.clock.now();
+  #send({ says, gapLimitMs }: AdvertToSend): void {
+    const now = this.#options.runtime.clock.now();
     const gap = this.#lastSentAt === null ? 0 : now - this.#lastSentAt;
-    if (advert.gapLimitMs !== null && gap > advert.gapLimitMs) {
+    this.#lastSentAt = now;
+    if (gapLimitMs !== null && gap > gapLimitMs) {
       this.#event({ type: 'LOOP.STALL', ms: gap });
-      this.#lastSentAt = now;
       return;
     }
-    this.#lastSentAt = now;
-    this.#counter = (this.#counter + 1n) & 0xffffffffffffffffn;
-    const packet = encodeCarp({
-      vhid: settings.vhid,
-      advskew: advert.advskew,
-      advbase: advert.advbase,
-      counter: this.#counter,
-      key,
-      ...splitFamilies(settings.addresses),
-    });
-    const error = this.#transport.send(packet);
-    this.#event(error === null ? { type: 'TX.OK' } : { type: 'TX.ERROR', error });
+    const errors = this.#say(says);
+    const [error] = errors;
+    // While one family is heard the other node knows of us.
+    if (error === undefined || errors.length < this.#speakers.length) this.#event({ type: 'TX.OK' });
+    else this.#event({ type: 'TX.ERROR', error });
+  }
+
+  #say(says: Announcement): string[] {
+    return this.#speakers.flatMap((speaker) => speaker.say(says) ?? []);
   }
 
   /** From within an action: delivered when the chart is done with the event that it handles now. */
@@ -204,20 +221,45 @@ export class Advertiser implements AddressService {
     return this.#actor.getSnapshot().context.carp;
   }
 
-  status(): { state: CarpState; up: boolean; transport: string } {
-    const { context } = this.#actor.getSnapshot();
-    const simulated = this.#options.driver.kind === 'simulated';
-    return {
-      state: context.carp,
-      up: context.serving,
-      transport: `${this.#transport.kind}${simulated ? ', address simulated' : ''}`,
-    };
+  status(): AddressStatus {
+    const { runtime, settings, driver } = this.#options;
+    const simulated = driver.kind === 'simulated';
+    const kinds = [...new Set(this.#speakers.map(({ transport }) => transport.kind))].join(' and ');
+    const now = runtime.clock.now();
+    // Receivers have the clock of this process, which stands still while the machine sleeps.
+    const ahead = now - performance.now();
+    return addressStatus({
+      settings,
+      snapshot: this.#actor.getSnapshot(),
+      now,
+      since: this.#lastChange?.at ?? runtime.startedAt,
+      lastChange: this.#lastChange,
+      transport: `${kinds}${simulated ? ', address simulated' : ''}`,
+      peers: this.#speakers
+        .flatMap((speaker) => speaker.peers())
+        .map((peer) => ({ ...peer, at: peer.at + ahead })),
+      counters: this.counters(),
+    });
+  }
+
+  /** Why this node cannot lead, or null when it can. */
+  get unfit(): string | null {
+    return this.#unfit;
+  }
+
+  /** An order of its sync group. */
+  obey(event: Extract<AdvertiserEvent, { type: `SYNC.${string}` | `FAULT${string}` }>): void {
+    this.#actor.send(event);
   }
 
   eligible(may: boolean): void {
     if (may === this.#eligible) return;
     this.#eligible = may;
     this.#actor.send({ type: may ? 'GROUP.ELIGIBLE' : 'GROUP.HOLD' });
+  }
+
+  clearHold(): void {
+    this.#actor.send({ type: 'HOLD.CLEAR' });
   }
 
   /** The event loop stood still: what its timers say is doubted. */
@@ -261,12 +303,17 @@ export class Advertiser implements AddressService {
   }
 
   counters(): Record<string, number> {
-    return { ...this.#transport.counters(), ...this.#receiver.counters() };
+    const sum: Record<string, number> = {};
+    for (const speaker of this.#speakers) {
+      for (const [name, count] of Object.entries(speaker.counters())) sum[name] = (sum[name] ?? 0) + count;
+    }
+    return sum;
   }
 
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
+    await this.#fitness?.close();
     this.#actor.send({ type: 'ADMIN.STOP' });
     await reach(
       this.#actor,
@@ -277,6 +324,15 @@ export class Advertiser implements AddressService {
       this.#options.runtime.log('warn', describeError(error));
     });
     this.#actor.stop();
-    this.#transport.close();
+    for (const { transport } of this.#speakers) transport.close();
   }
+}
+
+/** Random as FreeBSD's; where counters must grow over restarts too, by the clock. */
+function firstCounter({ counter }: AddressSettings, runtime: Runtime): bigint {
+  return counter === 'strict' ? BigInt(Date.now()) << 20n : BigInt(`0x${runtime.randomId()}`);
+}
+
+function idName({ protocol }: AddressSettings): 'vhid' | 'vrid' {
+  return protocol === 'vrrp2' || protocol === 'vrrp3' ? 'vrid' : 'vhid';
 }

@@ -3,6 +3,7 @@ import type { HooksResult } from '../../../machines/group.ts';
 import type { Epoch } from '../../model/record.ts';
 import type { CarpState } from '../../model/roles.ts';
 import type { GroupSettings } from '../../model/settings.ts';
+import type { AddressStatus } from '../../protocol/control.ts';
 import type { AskPeer } from './agreement.ts';
 import type { ReferencesReached } from './evidence.ts';
 import type { Member } from './members.ts';
@@ -29,7 +30,7 @@ export interface GroupServices {
 /** The group's shared address: raised last, lowered first. */
 export interface AddressService {
   state(): CarpState;
-  status(): { state: CarpState; up: boolean; transport: string };
+  status(): AddressStatus;
   raise(): Promise<void>;
   lower(): Promise<void>;
   /** Primary and serving: takes the address back that a stranger's advert cost us. */
@@ -38,4 +39,6 @@ export interface AddressService {
   released(failed: string | null): void;
   /** Whether this node may become MASTER at all. */
   eligible(may: boolean): void;
+  /** An operator ends the hold for too many elections. */
+  clearHold(): void;
 }

@@ -8,7 +8,6 @@ import type { Evidence, Trigger } from '../../model/evidence.ts';
 import type { Wishes } from '../../model/intent.ts';
 import { peerPresence } from '../../model/presence.ts';
 import type { Epoch } from '../../model/record.ts';
-import type { CarpState } from '../../model/roles.ts';
 import type { GroupSettings } from '../../model/settings.ts';
 import type { Verdict } from '../../model/verdict.ts';
 import type { GroupStatus } from '../../protocol/control.ts';
@@ -388,8 +387,8 @@ export class Group {
       );
   }
 
-  addressStatus(): { state: CarpState; up: boolean; transport: string } | null {
-    return this.#services.address?.status() ?? null;
+  get address(): AddressService | null {
+    return this.#services.address;
   }
 
   /** Why the peer could not take over right now without loss, or null when it could. */

@@ -9,7 +9,7 @@ import type { Actor } from 'xstate';
 import { nodeMachine } from '../../../machines/node.ts';
 import { describeError, HastateError } from '../../model/errors.ts';
 import type { GroupSettings, ResourceSettings } from '../../model/settings.ts';
-import type { ControlRequest, NodeStatus, SwitchoverResult } from '../../protocol/control.ts';
+import type { ControlRequest, NodeStatus } from '../../protocol/control.ts';
 import { watchLoopStalls } from '../../net/loop-stall.ts';
 import { DataListener } from '../engine/data-listener.ts';
 import { type CommandContext, runCommand } from '../commands.ts';
@@ -21,7 +21,7 @@ import { RepeatedLines } from '../repeated-lines.ts';
 import { RoleDesk } from '../roles.ts';
 import type { Runtime } from '../runtime.ts';
 import { nodeStatus, refresh, type StatusSources } from '../status.ts';
-import { switchAway } from '../switchover.ts';
+import { switchToPeer } from '../switchover.ts';
 import { reach, runChart, step } from './actors.ts';
 import { byHandGroup } from './by-hand.ts';
 import { SharedAddresses } from './addresses.ts';
@@ -31,15 +31,18 @@ import { Group } from './group.ts';
 import type { GroupServices } from './group-services.ts';
 import { GroupHooks, hookOutputs, hooksDirectory } from './hooks.ts';
 import { KEEPER_BEAT_MS, KeeperCare } from './keeper-care.ts';
+import { leaveUnfit } from './leave-unfit.ts';
 import { Link } from './link.ts';
 import { Member } from './members.ts';
 import { References } from './references.ts';
 import { followPlan } from './reload.ts';
+import { Timers } from './timers.ts';
 
 const START_MS = 30_000;
 const STOP_MS = 60_000;
 const PEER_STATUS_MS = 1000;
 const BOUND_OUTPUTS_MS = 10_000;
+const UNFIT_AGAIN_MS = 10_000;
 
 export interface NodeOptions {
   readonly runtime: Runtime;
@@ -66,7 +69,7 @@ export class HastateNode {
   #listener: DataListener | null = null;
   readonly #references: References;
   readonly #refusals: Refusals;
-  readonly #timers = new Set<() => void>();
+  readonly #timers: Timers;
   readonly #stopping = new AbortController();
   /** Content of the secret file. */
   #secret: Buffer | null = null;
@@ -75,13 +78,19 @@ export class HastateNode {
     this.#options = options;
     this.#runtime = options.runtime;
     this.#references = new References(options.runtime);
+    this.#timers = new Timers(options.runtime.clock);
     this.#keeper = new KeeperCare(options.runtime, () => {
       for (const group of this.#groups.values()) group.cleanedByKeeper();
     });
     this.#refusals = new Refusals(() => options.runtime.clock.now());
-    this.#addresses = new SharedAddresses(options.runtime, () => {
-      const now = this.#runtime.clock.now();
-      for (const member of this.#members.values()) member.lease.heard('adverts', now);
+    this.#addresses = new SharedAddresses(options.runtime, {
+      heard: () => {
+        const now = this.#runtime.clock.now();
+        for (const member of this.#members.values()) member.lease.heard('adverts', now);
+      },
+      unfit: () => {
+        this.#leaveUnfit();
+      },
     });
     this.#devices = new Devices(options.runtime, () => {
       this.#tellKeeper();
@@ -207,23 +216,13 @@ export class HastateNode {
 
   async #cleanUp(): Promise<void> {
     await Promise.all([this.#keeper.start(), this.#devices.cleanUp()]);
-    this.#every(KEEPER_BEAT_MS, () => {
+    this.#timers.every(KEEPER_BEAT_MS, () => {
       this.#keeper.beat();
     });
   }
 
   #tellKeeper(): void {
     this.#keeper.tell([...this.#addresses.cleanupActions(), ...this.#devices.cleanupActions()]);
-  }
-
-  #every(ms: number, work: () => void): void {
-    let cancel: (() => void) | null = null;
-    const again = (): void => {
-      work();
-      cancel = this.#runtime.clock.after(ms, again);
-    };
-    cancel = this.#runtime.clock.after(ms, again);
-    this.#timers.add(() => cancel?.());
   }
 
   async #openResources(): Promise<void> {
@@ -289,7 +288,7 @@ export class HastateNode {
       secret: this.#secret,
       version: this.#options.version,
       referencesLost: () => this.#references.lost,
-      switchAway: (group) => this.#switchAway(group),
+      switchAway: (group) => switchToPeer(runtime, group),
       composeStatus: () => this.status(),
     });
     this.#listener = await DataListener.start({
@@ -316,13 +315,15 @@ export class HastateNode {
         },
       }),
     );
-    this.#every(BOUND_OUTPUTS_MS, () => void this.#hooks.boundOutputs());
+    this.#timers.every(UNFIT_AGAIN_MS, () => {
+      this.#leaveUnfit();
+    });
+    this.#timers.every(BOUND_OUTPUTS_MS, () => void this.#hooks.boundOutputs());
     this.#references.start();
   }
 
-  async #switchAway(group: Group): Promise<SwitchoverResult> {
-    const peer = this.#runtime.settings.peer?.name ?? '';
-    return switchAway(this.#runtime, group, peer, peer, false);
+  #leaveUnfit(): void {
+    void leaveUnfit(this.#runtime, this.#groups, this.#addresses.unfit());
   }
 
   #needLink(): Link {
@@ -385,7 +386,7 @@ export class HastateNode {
     this.#stopping.abort();
     this.#keeper.leave();
     this.#references.close();
-    for (const cancel of this.#timers) cancel();
+    this.#timers.close();
     await this.#addresses.close();
     for (const group of this.#groups.values()) group.actor.stop();
     await this.#listener?.close();

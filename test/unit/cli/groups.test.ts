@@ -9,6 +9,7 @@ import type {
   JournalEvent,
   SwitchoverResult,
 } from '../../../src/protocol/control.ts';
+import { addressStatus } from '../../support/address-status.ts';
 import { Scene } from './support.ts';
 
 let scene: Scene;
@@ -31,7 +32,7 @@ const group = (changes: Partial<GroupStatus>): GroupStatus => ({
   state: 'primary',
   role: 'primary',
   resources: ['test'],
-  address: { state: 'MASTER', vhid: 1, addresses: ['10.0.0.9/24'], up: true, transport: 'raw' },
+  address: addressStatus({ state: 'MASTER', addresses: ['10.0.0.9/24'], up: true }),
   badge: 'failover now: safe',
   lastTransition: null,
   ...changes,
@@ -51,6 +52,26 @@ describe('groups', () => {
         '',
       ].join('\n'),
     );
+  });
+
+  it('says what keeps an address from being elected, and lets go of a hold', async () => {
+    await answer([
+      group({
+        address: addressStatus({
+          protocol: 'vrrp3',
+          addresses: ['10.0.0.9/24'],
+          says: { protocol: 'vrrp', priority: 70, intervalMs: 1000 },
+          faults: ['ping 10.0.0.1'],
+          demotion: { 'track:file /f': 30, 'track:tcp a:1': -5 },
+          hold: 'flapping: 7 elections in 60 s',
+        }),
+      }),
+    ]);
+    const { out } = await scene.run('groups', '--clear-hold', 'storage');
+    expect(out).toContain(
+      '10.0.0.9/24 vrid 1 BACKUP (down), without ping 10.0.0.1, held: flapping: 7 elections in 60 s, priority 70 by track:file /f',
+    );
+    expect(asked).toMatchObject([{ command: 'groups', args: { clearHold: 'storage' } }]);
   });
 
   it('says that there are none', async () => {

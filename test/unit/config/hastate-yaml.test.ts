@@ -79,11 +79,26 @@ describe('hastate.yaml', () => {
             vhid: 1,
             advbase: 1,
             advskew: 0,
+            priority: 100,
+            intervalMs: 1000,
+            downAdverts: 3,
             passwordFile: '/etc/hastate.carp',
             addresses: ['10.10.10.180/24'],
             transport: 'auto',
             driver: 'auto',
             preempt: false,
+            preemptDelayMs: 0,
+            checksum: 'auto',
+            unicast: [],
+            tieBreak: 'bsd',
+            counter: 'loop',
+            flap: { transitions: 6, windowMs: 60_000, holdMs: 10_000 },
+            minBackupMs: 0,
+            minMasterMs: 0,
+            linkUpDelayMs: 0,
+            linkDownDelayMs: 0,
+            track: [],
+            syncGroup: null,
           },
         },
       ],
@@ -144,7 +159,7 @@ timing: { heartbeat: 50ms, promotion-delay: 2s, slack: 100ms }
 visualizer: off
 groups:
   g: { resources: [disk1], hooks: { 10-a: { n: 5, b: true }, 20-b: }, device: none, policy: manual,
-       address: { protocol: vrrp3, interface: { hast1: eth0, hast2: eth1 }, vhid: 7, advbase: 0,
+       address: { protocol: vrrp3, interface: { hast1: eth0, hast2: eth1 }, vrid: 7,
                   addresses: ['fd00::1/64'], transport: udp, driver: simulated, preempt: true } }`;
     const found = settings(text, 'hast2');
     expect(found.peer?.addresses).toEqual([
@@ -180,7 +195,7 @@ groups:
   it.each([
     ['prefer: hast2, ', 1, 100, 0],
     ['', 1, 0, 100],
-    ['', 0, 1, 100],
+    ['', 0, 26, 33],
   ])('gives the nodes different skews by itself (%j, advbase %i)', (prefer, advbase, first, second) => {
     const text = around(
       `groups: { g: { ${prefer}resources: [disk1], address: { interface: i, vhid: 1, advbase: ${advbase}, addresses: [10.0.0.1/8] } } }`,
@@ -256,7 +271,7 @@ groups:
     [address('vhid: 1'), 3, 36, "'groups.g.address.interface' is missing", 're0'],
     [address('interface: i'), 3, 36, "'groups.g.address.vhid' is missing", 'vhid: 1'],
     [address('interface: i, vhid: 256'), 3, 67, "'groups.g.address.vhid' is 256", 'at most 255'],
-    [address('interface: i, vrid: 2'), 3, 61, "unknown key 'groups.g.address.vrid'", "write 'vhid'"],
+    [address('interface: i, vrid: 2'), 3, 61, "'groups.g.address.vrid' has no meaning", "write 'vhid'"],
     [
       address('interface: i, vhid: 1, advskew: 5'),
       3,
@@ -279,7 +294,7 @@ groups:
       3,
       91,
       'no pause',
-      'advskew 1',
+      'advskew 26',
     ],
     [
       member('address: { interface: i, vhid: 1 }'),

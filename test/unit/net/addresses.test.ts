@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { createAddressDriver, removeLeftovers } from '../../../src/net/addresses.ts';
-import type { CommandResult } from '../../../src/net/addresses.ts';
+import type { CommandResult } from '../../../src/net/run-command.ts';
 
 const quiet = (): void => undefined;
 const ok = (stdout = ''): CommandResult => ({ exitCode: 0, stdout, stderr: '' });

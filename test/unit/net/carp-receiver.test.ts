@@ -7,8 +7,8 @@ import { internetChecksum } from '../../../src/protocol/ipv4.ts';
 
 const key = Buffer.from('s3cret');
 const addresses = ['10.0.0.100/24'];
-const meta = { source: '10.0.0.2', ttl: 255, at: 1000 };
-const good = encodeCarp({
+const meta = { source: '10.0.0.2', destination: '224.0.0.18', ttl: 255, at: 1000 };
+const said = {
   vhid: 7,
   advskew: 100,
   advbase: 1,
@@ -16,7 +16,8 @@ const good = encodeCarp({
   key,
   addresses4: ['10.0.0.100'],
   addresses6: [],
-});
+};
+const good = encodeCarp(said);
 const changed = (change: (packet: Buffer) => void): Buffer => {
   const packet = Buffer.from(good);
   change(packet);
@@ -25,7 +26,10 @@ const changed = (change: (packet: Buffer) => void): Buffer => {
   return packet;
 };
 
-function receiver(): { receive: ReturnType<typeof createCarpReceiver>; lines: string[] } {
+function receiver(options: Partial<Parameters<typeof createCarpReceiver>[0]> = {}): {
+  receive: ReturnType<typeof createCarpReceiver>;
+  lines: string[];
+} {
   const lines: string[] = [];
   const receive = createCarpReceiver({
     vhid: 7,
@@ -33,6 +37,7 @@ function receiver(): { receive: ReturnType<typeof createCarpReceiver>; lines: st
     addresses,
     ownAddresses: () => new Set(['10.0.0.1']),
     log: (_level, message) => lines.push(message),
+    ...options,
   });
   return { receive, lines };
 }
@@ -40,15 +45,20 @@ function receiver(): { receive: ReturnType<typeof createCarpReceiver>; lines: st
 describe('a CARP receiver', () => {
   it('lets a valid advert through with who sent it and when', () => {
     const { receive } = receiver();
-    expect(receive.receive(good, meta)).toEqual({
-      advbase: 1,
-      advskew: 100,
-      demote: 0,
-      counter: 42n,
+    const heard = {
+      says: { protocol: 'carp', advbase: 1, advskew: 100, demote: 0 },
       source: '10.0.0.2',
       at: 1000,
-    });
-    expect(receive.counters()).toEqual({ accepted: 1 });
+    };
+    expect(receive.receive(good, meta)).toEqual(heard);
+    receive.receive(good, { ...meta, at: 1100 });
+    expect(receive.peers()).toEqual([{ ...heard, at: 1100, adverts: 2 }]);
+    expect(receive.counters()).toEqual({ accepted: 2 });
+  });
+
+  it('takes what a configured peer sent through a router, by unicast', () => {
+    const { receive } = receiver({ unicast: true });
+    expect(receive.receive(good, { ...meta, ttl: 64 })).not.toBeNull();
   });
 
   it('takes an advert without TTL, which UDP does not have', () => {
@@ -87,12 +97,56 @@ describe('a CARP receiver', () => {
     expect(lines).toHaveLength(2);
   });
 
-  it('checks no more digests than 400 at once and 200 a second', () => {
+  it('leaves VRRP adverts of the same id to others', () => {
+    const { receive, lines } = receiver();
+    const vrrp2 = Buffer.from('2107640101010000' + '0a000064' + '00'.repeat(8), 'hex');
+    const vrrp3 = Buffer.from('3107640100640000' + '0a000064', 'hex');
+    for (const packet of [vrrp2, vrrp3]) expect(receive.receive(packet, meta)).toBeNull();
+    expect(receive.counters()).toEqual({ accepted: 0, 'other-protocol': 2 });
+    expect(lines).toEqual([]);
+  });
+
+  it('knows its own adverts again, byte for byte, and takes the same counter from another', () => {
     const { receive } = receiver();
-    for (let n = 0; n < 1000; n += 1) receive.receive(good, meta);
-    expect(receive.counters()).toEqual({ accepted: 400, 'rate-limit': 600 });
-    for (let n = 0; n < 300; n += 1) receive.receive(good, { ...meta, at: 2000 });
-    expect(receive.counters()).toEqual({ accepted: 600, 'rate-limit': 700 });
+    receive.sent(good);
+    expect(receive.receive(good, meta)).toBeNull();
+    const slower = changed((packet) => (packet[2] = 200));
+    expect(receive.receive(slower, meta)).not.toBeNull();
+    expect(receive.counters()).toEqual({ accepted: 1, 'looped-back': 1 });
+    const careless = receiver({ counter: 'none' }).receive;
+    careless.sent(good);
+    expect(careless.receive(good, meta)).not.toBeNull();
+  });
+
+  it('refuses counters that do not grow when told to be strict, for each source alone and around 2^64', () => {
+    const { receive } = receiver({ counter: 'strict' });
+    const at = (counter: bigint): Buffer => encodeCarp({ ...said, counter });
+    const taken = [5n, 5n, 4n, 6n, 0xffffffffffffffffn, (1n << 63n) - 1n].map(
+      (counter) => receive.receive(at(counter), meta) !== null,
+    );
+    expect(taken).toEqual([true, false, false, true, false, true]);
+    expect(receive.receive(at((1n << 64n) - 2n), meta)).not.toBeNull();
+    expect(receive.receive(at(1n), meta)).not.toBeNull();
+    expect(receive.receive(at(1n), { ...meta, source: '10.0.0.3' })).not.toBeNull();
+    expect(receive.counters()).toEqual({ accepted: 6, replay: 3 });
+  });
+
+  it('accepts the address set before a change until the grace is over', () => {
+    const { receive } = receiver();
+    receive.change({ key, addresses: ['10.0.0.100/24', '10.0.0.101/24'] }, 5000);
+    const both = encodeCarp({ ...said, addresses4: ['10.0.0.101', '10.0.0.100'] });
+    expect(receive.receive(good, { ...meta, at: 5000 })).not.toBeNull();
+    expect(receive.receive(both, { ...meta, at: 5000 })).not.toBeNull();
+    expect(receive.receive(good, { ...meta, at: 5001 })).toBeNull();
+    expect(receive.receive(both, { ...meta, at: 5001 })).not.toBeNull();
+  });
+
+  it('remembers the last 16 nodes', () => {
+    const { receive } = receiver();
+    for (let n = 0; n < 20; n += 1) receive.receive(good, { ...meta, source: `10.0.1.${n}` });
+    expect(receive.peers().map(({ source }) => source)).toEqual(
+      Array.from({ length: 16 }, (_, n) => `10.0.1.${n + 4}`),
+    );
   });
 
   it('throws for nothing that a packet holds', () => {

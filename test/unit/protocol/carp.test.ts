@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { WireError } from '../../../src/model/errors.ts';
 import { carpIntervals, decodeCarp, encodeCarp, verifyCarp } from '../../../src/protocol/carp.ts';
 import { internetChecksum } from '../../../src/protocol/ipv4.ts';
+import { eachMutation } from '../../support/mutations.ts';
 
 interface Captured {
   id: string;
@@ -157,6 +158,41 @@ describe('a CARP advert', () => {
         expect(codeOf(Buffer.from(bytes))).toMatch(/^(ok|carp-)/);
       }),
     );
+  });
+
+  it('is refused with a reason, or true to its digest, for 120,000 mutations', () => {
+    const key = sample.message.key;
+    const same = captured.filter(({ message }) => message.key.equals(key)).map(({ wanted }) => wanted);
+    const samples = same.map(({ packetHex }) => Buffer.from(packetHex, 'hex'));
+    const mend = (bytes: Buffer): void => {
+      if (bytes.length < 8) return;
+      bytes.writeUInt16BE(0, 6);
+      bytes.writeUInt16BE(internetChecksum(bytes), 6);
+    };
+    const outcomes = new Map<string, number>();
+    eachMutation(samples, { seed: 1, count: 120_000, mend }, (bytes) => {
+      let outcome = codeOf(bytes);
+      if (outcome === 'ok' && verifyCarp(bytes, key, sample.message.addresses4, [])) {
+        outcome = 'verified';
+        // What the digest does not cover may differ, nothing else.
+        const covered = (one: Buffer): boolean =>
+          one[1] === bytes[1] && one.subarray(8).equals(bytes.subarray(8));
+        if (!samples.some(covered)) throw new Error(`forged: ${bytes.toString('hex')}`);
+        const again = encodeCarp({ ...sample.message, ...decodeCarp(bytes) });
+        if (!again.equals(bytes)) throw new Error(`not encoded again: ${bytes.toString('hex')}`);
+      }
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    });
+    expect([...outcomes.keys()].sort()).toEqual([
+      'carp-authlen',
+      'carp-checksum',
+      'carp-long',
+      'carp-short',
+      'carp-version',
+      'carp-vhid',
+      'ok',
+      'verified',
+    ]);
   });
 
   it.each([

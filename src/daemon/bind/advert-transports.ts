@@ -1,0 +1,83 @@
+/** What an advertiser stands on: a transport of each family, and watches over what makes this node unfit. */
+import type { ElectionSettings } from '../../model/election.ts';
+import type { CarpState } from '../../model/roles.ts';
+import type { AddressSettings } from '../../model/settings.ts';
+import type { AddressDriver } from '../../net/addresses.ts';
+import type { AdvertTransport } from '../../net/advert-transport.ts';
+import { openAdvertTransport } from '../../net/advert-transport.ts';
+import { interfaceAddresses } from '../../net/interfaces.ts';
+import { splitFamilies } from '../../protocol/ip-address.ts';
+import type { Runtime } from '../runtime.ts';
+import { type Fitness, watchFitness } from './fitness.ts';
+
+export interface AdvertiserOptions {
+  readonly runtime: Runtime;
+  readonly group: string;
+  readonly settings: AddressSettings;
+  readonly election: ElectionSettings;
+  /** Content of the password file, without its line end. */
+  readonly key: Buffer;
+  readonly driver: AddressDriver;
+  /** A valid advert of the peer was heard. */
+  heard(): void;
+  /** What this node cannot lead without is gone, or there again: see `Advertiser.unfit`. */
+  unfit(now: boolean): void;
+  /** The advertiser is in another state. */
+  turned(from: CarpState, to: CarpState): void;
+}
+
+/** One of each family that the address has; by UDP one for all. */
+export async function openTransports(options: AdvertiserOptions): Promise<AdvertTransport[]> {
+  const { runtime, settings, election } = options;
+  const { addresses4, addresses6 } = splitFamilies(settings.addresses);
+  const families = [
+    ...(addresses4.length > 0 ? [4 as const] : []),
+    ...(addresses6.length > 0 ? [6 as const] : []),
+  ];
+  const own = new Set(interfaceAddresses(settings.interface));
+  const open: AdvertTransport[] = [];
+  try {
+    for (const family of families) {
+      const transport = await openAdvertTransport({
+        transport: settings.transport,
+        family,
+        protocol: election.protocol,
+        id: settings.vhid,
+        shared: settings.addresses,
+        interface: settings.interface,
+        unicast: settings.unicast.filter((node) => !own.has(node) && node.includes(':') === (family === 6)),
+        peers: runtime.settings.peer?.addresses.map(({ host }) => host) ?? [],
+        port: runtime.settings.advertPort,
+        bind: runtime.settings.peerListen.map(({ host }) => host),
+        log: runtime.log,
+      });
+      open.push(transport);
+      if (transport.kind === 'udp') break;
+    }
+  } catch (error) {
+    for (const transport of open) transport.close();
+    throw error;
+  }
+  return open;
+}
+
+/** Null where no address is put on a real interface. */
+export async function fitnessOf(
+  { runtime, settings, group, driver }: AdvertiserOptions,
+  transports: readonly AdvertTransport[],
+): Promise<Fitness | null> {
+  if (driver.kind === 'simulated') return null;
+  return watchFitness({
+    settings,
+    families: transports.filter(({ kind }) => kind === 'raw').map(({ family }) => family),
+    log: runtime.log,
+    changed: ({ name }, well, why) => {
+      runtime.journal.add({
+        kind: 'address.track',
+        level: well ? 'info' : 'warn',
+        group,
+        message: `${group}: ${name} is ${well ? 'well' : 'not well'}: ${why}`,
+      });
+    },
+  });
+}
