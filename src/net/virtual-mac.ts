@@ -103,6 +103,8 @@ function settingsOf(iface: string, name: string): string[] {
   const [real, virtual] = [iface, name].map((part) => part.replaceAll('.', '/'));
   return [
     `net.ipv4.conf.${real ?? ''}.arp_ignore=1`,
+    // Questions that the real interface asks must not name an address that lives behind the virtual one.
+    `net.ipv4.conf.${real ?? ''}.arp_announce=2`,
     `net.ipv4.conf.${virtual ?? ''}.arp_ignore=1`,
     `net.ipv4.conf.${virtual ?? ''}.rp_filter=2`,
     `net.ipv6.conf.${virtual ?? ''}.accept_ra=0`,
