@@ -20,6 +20,8 @@ export interface ForeignElection {
   /** What is wrong without being an error, for status; null when nothing is. */
   trouble(): string | null;
   counters(): Record<string, number>;
+  /** Commands that take the address away from this node without this process; safe to repeat. */
+  cleanupActions(): string[][];
   /** Leaves the node held back. */
   close(): Promise<void>;
 }

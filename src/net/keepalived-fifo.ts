@@ -85,6 +85,45 @@ export async function readFifo(
   };
 }
 
+interface SharedFifo {
+  readonly closing: Promise<() => Promise<void>>;
+  readonly listeners: Set<(message: FifoMessage) => void>;
+}
+
+const shared = new Map<string, SharedFifo>();
+
+/** keepalived knows one pipe for all of its instances, so all groups read the same. */
+async function shareFifo(
+  path: string,
+  listener: (message: FifoMessage) => void,
+): Promise<() => Promise<void>> {
+  const known = shared.get(path);
+  const listeners = known?.listeners ?? new Set();
+  listeners.add(listener);
+  const entry = known ?? {
+    listeners,
+    closing: readFifo(path, (message) => {
+      for (const each of listeners) each(message);
+    }),
+  };
+  shared.set(path, entry);
+  const leave = async (): Promise<void> => {
+    listeners.delete(listener);
+    if (listeners.size > 0) return;
+    shared.delete(path);
+    await (
+      await entry.closing
+    )();
+  };
+  try {
+    await entry.closing;
+    return leave;
+  } catch (error) {
+    shared.delete(path);
+    throw error;
+  }
+}
+
 /** @throws NetError `keepalived-fifo` */
 export async function startKeepalived(options: {
   /** Name of the vrrp_instance. */
@@ -99,7 +138,7 @@ export async function startKeepalived(options: {
   const count: Record<string, number> = {};
   const holdBack = (on: boolean): Promise<void> => writeFile(trackFile, on ? '1\n' : '0\n', { mode: 0o644 });
   await holdBack(true);
-  const closeFifo = await readFifo(fifo, ({ kind, name, state: word, priority }) => {
+  const closeFifo = await shareFifo(fifo, ({ kind, name, state: word, priority }) => {
     if (kind !== 'INSTANCE' || name !== instance) return;
     count[word.toLowerCase()] = (count[word.toLowerCase()] ?? 0) + 1;
     const to = stateOf(word);
@@ -117,6 +156,7 @@ export async function startKeepalived(options: {
     trouble: () =>
       Object.keys(count).length === 0 ? `keepalived has not said anything about ${instance} yet` : null,
     counters: () => ({ ...count }),
+    cleanupActions: () => [['sh', '-c', 'echo 1 >"$0"', trackFile]],
     close: async () => {
       await holdBack(true);
       await closeFifo();

@@ -5,6 +5,7 @@
  */
 import { describeError, NetError } from '../model/errors.ts';
 import type { CarpState } from '../model/roles.ts';
+import { addressOf } from '../protocol/ip-address.ts';
 import { watchDevd } from './devd.ts';
 import type { ForeignElection, StateNews } from './foreign-election.ts';
 import type { NetLog } from './log.ts';
@@ -128,6 +129,12 @@ export async function startKernelCarp(options: KernelCarpOptions): Promise<Forei
     },
     trouble: () => trouble,
     counters: () => ({ ...count }),
+    // Not by demotion: a write adds, and nobody would know how often it was done.
+    cleanupActions: () =>
+      options.addresses.map((cidr) => {
+        const family = cidr.includes(':') ? 'inet6' : 'inet';
+        return ['ifconfig', iface, family, addressOf(cidr), '-alias'];
+      }),
     close: async () => {
       clearInterval(timer);
       devd.close();

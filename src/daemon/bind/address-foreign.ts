@@ -136,8 +136,12 @@ export class ForeignAddress implements AddressService {
     // C4: the group's verdict decides, not who has the address.
   }
 
-  stalled(): void {
-    // Whoever elects does not stand still with us.
+  clearHold(): void {
+    // Flapping is counted where the election is.
+  }
+
+  cleanupActions(): string[][] {
+    return this.#election?.cleanupActions() ?? [];
   }
 
   counters(): Record<string, number> {

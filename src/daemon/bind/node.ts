@@ -20,10 +20,9 @@ import type { Runtime } from '../runtime.ts';
 import { nodeStatus, type StatusSources } from '../status.ts';
 import { reach, runChart } from './actors.ts';
 import { SharedAddresses } from './addresses.ts';
-import type { Advertiser } from './advertiser.ts';
 import { Devices } from './devices.ts';
 import { Group } from './group.ts';
-import type { GroupServices } from './group-services.ts';
+import type { AddressService, GroupServices } from './group-services.ts';
 import { GroupHooks } from './hooks.ts';
 import { Link } from './link.ts';
 import { Member } from './members.ts';
@@ -334,7 +333,7 @@ export class HastateNode {
     );
   }
 
-  #services(address: Advertiser | null): GroupServices {
+  #services(address: AddressService | null): GroupServices {
     return {
       allMembers: () => this.#members.values(),
       references: this.#references,
