@@ -18,7 +18,7 @@ export interface AddressDriver {
   /** CIDRs that are on the interface; none when there is no such interface. @throws NetError `address-list` */
   present(iface: string): Promise<string[]>;
   /** The interface that answers for the address while it is up, which is where to announce it. */
-  carrier(cidr: string, iface: string): string;
+  readonly carrier: (cidr: string, iface: string) => string;
   /** Takes away what else an earlier life left, once its addresses are gone. */
   clear?(iface: string): Promise<void>;
   /** Commands that take the addresses off without this process; a failing one must not stop the others. */
