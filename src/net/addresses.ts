@@ -11,12 +11,16 @@ import type { CommandResult, RunCommand } from './run-command.ts';
 
 export interface AddressDriver {
   readonly kind: 'ip' | 'ifconfig' | 'simulated';
-  /** Idempotent. @throws NetError `address-add` */
+  /** Idempotent; the address is seen there when this resolves. @throws NetError `address-add` */
   add(cidr: string, iface: string): Promise<void>;
   /** Idempotent: also fine when the address or the interface is gone. @throws NetError `address-remove` */
   remove(cidr: string, iface: string): Promise<void>;
   /** CIDRs that are on the interface; none when there is no such interface. @throws NetError `address-list` */
   present(iface: string): Promise<string[]>;
+  /** The interface that answers for the address while it is up, which is where to announce it. */
+  readonly carrier: (cidr: string, iface: string) => string;
+  /** Takes away what else an earlier life left, once its addresses are gone. */
+  clear?(iface: string): Promise<void>;
   /** Commands that take the addresses off without this process; a failing one must not stop the others. */
   cleanupActions(cidrs: readonly string[], iface: string): string[][];
 }
@@ -59,6 +63,7 @@ export async function removeLeftovers(
   const present = (await driver.present(iface)).map(addressOf);
   const left = cidrs.filter((cidr) => present.includes(canonical(addressOf(cidr))));
   for (const cidr of left) await driver.remove(cidr, iface);
+  await driver.clear?.(iface);
   return left;
 }
 
@@ -94,8 +99,14 @@ function commandDriver(commands: AddressCommands, run: RunCommand): AddressDrive
       inOrder(async () => {
         const argv = commands.add(cidr, iface);
         const result = await run(argv);
-        if (result.exitCode === 0) return;
-        throw failed('address-add', `address ${cidr} does not go on ${iface}`, argv, result);
+        if (result.exitCode !== 0) {
+          throw failed('address-add', `address ${cidr} does not go on ${iface}`, argv, result);
+        }
+        if (await isThere(cidr, iface)) return;
+        throw new NetError(
+          'address-add',
+          `address ${cidr} is not on ${iface} although \`${argv.join(' ')}\` said nothing; does another program manage ${iface}?`,
+        );
       }),
     remove: (cidr, iface) =>
       inOrder(async () => {
@@ -105,6 +116,7 @@ function commandDriver(commands: AddressCommands, run: RunCommand): AddressDrive
         throw failed('address-remove', `address ${cidr} does not come off ${iface}`, argv, result);
       }),
     present: (iface) => inOrder(() => present(iface)),
+    carrier: (_, iface) => iface,
     cleanupActions: (cidrs, iface) => cidrs.map((cidr) => commands.remove(cidr, iface)),
   };
 }
@@ -128,6 +140,7 @@ function simulatedDriver(log: NetLog): AddressDriver {
       return Promise.resolve();
     },
     present: (iface) => Promise.resolve([...on(iface)]),
+    carrier: (_, iface) => iface,
     cleanupActions: () => [],
   };
 }

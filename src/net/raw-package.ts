@@ -6,6 +6,8 @@
 import { createRequire } from 'node:module';
 
 import { describeError, NetError } from '../model/errors.ts';
+import { cInt } from './c-values.ts';
+import { interfaceIndex } from './interfaces.ts';
 import { DatagramWithHeader } from './raw-datagram.ts';
 import { ADVERT_PROTOCOL, refusedRawSocket } from './raw-port.ts';
 import type { RawDatagram, RawPort, RawPortOptions } from './raw-port.ts';
@@ -79,6 +81,42 @@ export function openPackagePort(options: RawPortOptions): RawPort {
       socket.close();
     },
   };
+}
+
+const ICMPV6 = 58;
+const IPV6_LEVEL = 41;
+const ALL_NODES = 'ff02::1';
+const HOPS = 255;
+/** IPV6_MULTICAST_IF and IPV6_MULTICAST_HOPS. */
+const OPTIONS = process.platform === 'freebsd' ? { group: 9, hops: 10 } : { group: 17, hops: 18 };
+
+/**
+ * Sends neighbour advertisements to all nodes. The system fills in the checksum.
+ * @param messages ICMPv6, without headers
+ * @throws NetError `raw-socket-missing`, `raw-socket-refused`, `interface-missing`
+ */
+export function sendNeighbourAdverts(iface: string, messages: readonly Buffer[]): void {
+  if (messages.length === 0) return;
+  const raw = loadRawSocket();
+  const index = cInt(interfaceIndex(iface));
+  let socket: PackageSocket | null = null;
+  try {
+    socket = raw.createSocket({
+      protocol: ICMPV6,
+      addressFamily: raw.AddressFamily.IPv6,
+      bufferSize: BUFFER_BYTES,
+    });
+    socket.pauseRecv();
+    socket.setOption(IPV6_LEVEL, OPTIONS.group, index, index.length);
+    socket.setOption(IPV6_LEVEL, OPTIONS.hops, cInt(HOPS), 4);
+    for (const message of messages) {
+      socket.wrap.send(message, 0, message.length, `${ALL_NODES}%${iface}`, () => undefined);
+    }
+  } catch (cause) {
+    throw refusedRawSocket(iface, cause);
+  } finally {
+    socket?.close();
+  }
 }
 
 function datagramOf(family: 4 | 6, bytes: Buffer, source: string): RawDatagram {

@@ -78,9 +78,9 @@ export class SegmentLab {
         const from = join(ROOT, 'node_modules', name);
         await cp(from, join(place, 'node_modules', name), { recursive: true, force: false });
       }
-      await bundle('advert-node', place);
+      await bundleFixture('advert-node', place);
     }
-    await bundle('wire-tap', join(this.directory, 'koffi'));
+    await bundleFixture('wire-tap', join(this.directory, 'koffi'));
   }
 
   async ip(side: Side, ...words: readonly string[]): Promise<string> {
@@ -152,7 +152,8 @@ export class SegmentLab {
   }
 }
 
-async function bundle(fixture: string, place: string): Promise<void> {
+/** As one file that runs wherever it is put. */
+export async function bundleFixture(fixture: string, place: string): Promise<void> {
   await build({
     entryPoints: [join(ROOT, `test/fixtures/${fixture}.ts`)],
     outfile: join(place, `${fixture}.mjs`),

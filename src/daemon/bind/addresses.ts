@@ -10,7 +10,10 @@ import { type AddressDriver, createAddressDriver } from '../../net/addresses.ts'
 import { CARP_KEY_BYTES } from '../../protocol/carp.ts';
 import { VRRP_AUTH_BYTES } from '../../protocol/vrrp.ts';
 import type { Runtime } from '../runtime.ts';
+import { startForeignAddress } from './address-foreign-start.ts';
+import type { ForeignAddress } from './address-foreign.ts';
 import { type Advertiser, startAdvertiser } from './advertiser.ts';
+import type { AddressService } from './group-services.ts';
 
 export interface AddressEvents {
   /** A valid advert of the peer was heard. */
@@ -29,22 +32,29 @@ export class SharedAddresses {
     settings: AddressSettings;
   }[] = [];
 
+  readonly #foreign: ForeignAddress[] = [];
+
   constructor(runtime: Runtime, events: AddressEvents) {
     this.#runtime = runtime;
     this.#events = events;
   }
 
-  /** @throws HastateError `protocol-not-there`, NetError when adverts cannot be sent at all */
-  async start(group: string, settings: AddressSettings): Promise<Advertiser> {
-    const election = electionOf(settings);
-    if (election === null || settings.protocol === 'kernel-carp') {
-      throw new HastateError(
-        'protocol-not-there',
-        `group ${group}: address protocol '${settings.protocol}' is not there yet; use carp, vrrp2 or vrrp3`,
-      );
-    }
-    const driver = createAddressDriver(settings.driver, this.#runtime.log);
+  /** @throws NetError when adverts cannot be sent at all, or of who elects instead of us */
+  async start(group: string, settings: AddressSettings): Promise<AddressService> {
     const password = settings.passwordFile === null ? '' : await readFile(settings.passwordFile, 'utf8');
+    const election = electionOf(settings);
+    const foreign = await startForeignAddress({
+      runtime: this.#runtime,
+      group,
+      settings,
+      password: this.#key(group, settings, password.replace(/\r?\n$/, '')).toString(),
+    });
+    if (foreign !== null) {
+      this.#foreign.push(foreign);
+      return foreign;
+    }
+    if (election === null) throw new HastateError('no-election', `group ${group}: nobody elects its address`);
+    const driver = createAddressDriver(settings.driver, this.#runtime.log);
     const advertiser = await startAdvertiser({
       runtime: this.#runtime,
       group,
@@ -68,7 +78,8 @@ export class SharedAddresses {
   /** What is cut off is said once: the other node may cut elsewhere. */
   #key(group: string, settings: AddressSettings, password: string): Buffer {
     const bytes = Buffer.from(password);
-    const most = settings.protocol === 'carp' ? CARP_KEY_BYTES : VRRP_AUTH_BYTES;
+    const carp = settings.protocol === 'carp' || settings.protocol === 'kernel-carp';
+    const most = carp ? CARP_KEY_BYTES : VRRP_AUTH_BYTES;
     if (bytes.length > most) {
       const message = `${group}: the password in ${settings.passwordFile ?? ''} has ${bytes.length} bytes and ${settings.protocol} uses the first ${most}; other programs may refuse it: shorten it`;
       this.#runtime.warnings.add(message);
@@ -101,11 +112,11 @@ export class SharedAddresses {
   }
 
   cleanupActions(): CleanupAction[] {
-    return this.#all.flatMap(({ driver, settings }) =>
-      driver
-        .cleanupActions(settings.addresses, settings.interface)
-        .map((argv) => ({ kind: 'run' as const, argv })),
+    const ours = this.#all.flatMap(({ driver, settings }) =>
+      driver.cleanupActions(settings.addresses, settings.interface),
     );
+    const others = this.#foreign.flatMap((address) => address.cleanupActions());
+    return [...ours, ...others].map((argv) => ({ kind: 'run' as const, argv }));
   }
 
   stalled(ms: number): void {
@@ -114,5 +125,6 @@ export class SharedAddresses {
 
   async close(): Promise<void> {
     for (const { advertiser } of this.#all) await advertiser.close();
+    for (const address of this.#foreign) await address.close();
   }
 }

@@ -11,7 +11,7 @@ import type { AddressSettings } from '../../model/settings.ts';
 import { removeLeftovers } from '../../net/addresses.ts';
 import type { ReceivedAdvert } from '../../net/advert-receiver.ts';
 import type { AdvertTransport } from '../../net/advert-transport.ts';
-import { announceAddresses } from '../../net/announce.ts';
+import { byCarrier, createAnnouncer, type Announcer } from '../../net/announcer.ts';
 import { interfaceAddresses } from '../../net/interfaces.ts';
 import type { AddressStatus } from '../../protocol/control.ts';
 import { addressOf } from '../../protocol/ip-address.ts';
@@ -50,6 +50,7 @@ export class Advertiser implements AddressService {
   readonly #options: AdvertiserOptions;
   readonly #speakers: readonly AdvertSpeaker[];
   readonly #actor: Actor<typeof advertiserMachine>;
+  readonly #announcer: Announcer;
   readonly #fitness: Fitness | null;
   #unfit: string | null = null;
   #eligible = false;
@@ -64,6 +65,10 @@ export class Advertiser implements AddressService {
   constructor(options: AdvertiserOptions, transports: readonly AdvertTransport[], fitness: Fitness | null) {
     const { runtime, settings } = options;
     this.#options = options;
+    this.#announcer = createAnnouncer({
+      addressesOn: byCarrier(settings.addresses, settings.interface, options.driver.carrier),
+      log: (level, message) => runtime.log(level, `${options.group}: ${message}`),
+    });
     this.#fitness = fitness;
     this.#counter = firstCounter(settings, runtime);
     const shared = new Set(settings.addresses.map(addressOf));
@@ -138,6 +143,7 @@ export class Advertiser implements AddressService {
           return undefined;
         }),
         removeAddresses: fromPromise(async () => {
+          this.#announcer.stop();
           for (const cidr of settings.addresses) await driver.remove(cidr, settings.interface);
           return undefined;
         }),
@@ -150,13 +156,7 @@ export class Advertiser implements AddressService {
           this.#send({ says, gapLimitMs: null });
         },
         announceAddresses: () => {
-          if (driver.kind === 'simulated') return;
-          announceAddresses(settings.interface, settings.addresses).catch((error: unknown) => {
-            runtime.log(
-              'warn',
-              `${group}: announcing ${settings.addresses.join(', ')} failed: ${describeError(error)}`,
-            );
-          });
+          if (driver.kind !== 'simulated') this.#announcer.announce();
         },
         notifyState: (_, change) => {
           const { from, to, reason } = change;
@@ -324,6 +324,7 @@ export class Advertiser implements AddressService {
       this.#options.runtime.log('warn', describeError(error));
     });
     this.#actor.stop();
+    this.#announcer.stop();
     for (const { transport } of this.#speakers) transport.close();
   }
 }

@@ -25,10 +25,9 @@ import { switchToPeer } from '../switchover.ts';
 import { reach, runChart, step } from './actors.ts';
 import { byHandGroup } from './by-hand.ts';
 import { SharedAddresses } from './addresses.ts';
-import type { Advertiser } from './advertiser.ts';
 import { Devices } from './devices.ts';
 import { Group } from './group.ts';
-import type { GroupServices } from './group-services.ts';
+import type { AddressService, GroupServices } from './group-services.ts';
 import { GroupHooks, hookOutputs, hooksDirectory } from './hooks.ts';
 import { KEEPER_BEAT_MS, KeeperCare } from './keeper-care.ts';
 import { leaveUnfit } from './leave-unfit.ts';
@@ -354,7 +353,7 @@ export class HastateNode {
     );
   }
 
-  #services(address: Advertiser | null): GroupServices {
+  #services(address: AddressService | null): GroupServices {
     return {
       allMembers: () => this.#members.values(),
       references: this.#references,

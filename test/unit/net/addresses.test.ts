@@ -37,10 +37,10 @@ describe('the ifconfig driver', () => {
     ['10.10.10.180/24', 'ifconfig re0 inet 10.10.10.180/24 alias', 'ifconfig re0 inet 10.10.10.180 -alias'],
     ['fd00::180/64', 'ifconfig re0 inet6 fd00::180/64 no_dad alias', 'ifconfig re0 inet6 fd00::180 -alias'],
   ])('adds and removes %s', async (cidr, add, remove) => {
-    const { commands, driver } = recorded('ifconfig', () => ok());
+    const { commands, driver } = recorded('ifconfig', (argv) => ok(argv.includes('-a') ? IFCONFIG : ''));
     await driver.add(cidr, 're0');
     await driver.remove(cidr, 're0');
-    expect(commands).toEqual([add, remove]);
+    expect(commands).toEqual([add, 'ifconfig -a', remove]);
     expect(driver.cleanupActions([cidr], 're0').map((argv) => argv.join(' '))).toEqual([remove]);
   });
 
@@ -82,6 +82,11 @@ describe('a command driver', () => {
     await expect(driver.remove('10.0.0.1/24', 'eth0')).rejects.toMatchObject({ code: 'address-remove' });
   });
 
+  it('does not believe that an address is there when it is not', async () => {
+    const { driver } = recorded('ip', (argv) => ok(argv.includes('show') ? '[]' : ''));
+    await expect(driver.add('10.0.0.1/24', 'eth0')).rejects.toMatchObject({ code: 'address-add' });
+  });
+
   it('starts no command before the one before has ended', async () => {
     let finish: (result: CommandResult) => void = () => undefined;
     const { commands, driver } = recorded('ip', (argv) =>
@@ -103,9 +108,10 @@ describe('a command driver', () => {
   });
 
   it('leaves the label out where the name has no room for it', async () => {
-    const { commands, driver } = recorded('ip', () => ok());
+    const listing = [{ ifname: 'enp3s0f1np1xy', addr_info: [{ local: '10.0.0.1', prefixlen: 24 }] }];
+    const { commands, driver } = recorded('ip', () => ok(JSON.stringify(listing)));
     await driver.add('10.0.0.1/24', 'enp3s0f1np1xy');
-    expect(commands).toEqual(['ip address replace 10.0.0.1/24 dev enp3s0f1np1xy']);
+    expect(commands[0]).toBe('ip address replace 10.0.0.1/24 dev enp3s0f1np1xy');
   });
 });
 
