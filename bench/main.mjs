@@ -55,13 +55,18 @@ function installPeers(say) {
   if (failed.length > 0) throw new Error(`these could not be installed: ${failed.join(' ')}`);
 }
 
+/** What lies there: other measures stay as they are when only some run. */
+function stored() {
+  return existsSync(join(ROOT, RESULT)) ? JSON.parse(readFileSync(join(ROOT, RESULT), 'utf8')) : null;
+}
+
 /** The last committed result; without git what lies there. */
 function committed() {
   try {
     const options = { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] };
     return JSON.parse(execFileSync('git', ['show', `HEAD:${RESULT}`], options));
   } catch {
-    return existsSync(join(ROOT, RESULT)) ? JSON.parse(readFileSync(join(ROOT, RESULT), 'utf8')) : null;
+    return stored();
   }
 }
 
@@ -108,7 +113,7 @@ async function main() {
   const directory = await mkdtemp(join(tmpdir(), 'hastate-bench-clients-'));
   const result = {
     machine: machine(),
-    measures: options.measures.length === MEASURES.length ? {} : { ...before?.measures },
+    measures: options.measures.length === MEASURES.length ? {} : { ...stored()?.measures },
   };
   const regressions = [];
   try {
