@@ -1,13 +1,11 @@
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { ConfigFileError } from '../../../src/config/diagnostics.ts';
 import type { Diagnostic } from '../../../src/config/diagnostics.ts';
 import { parseHastConf, resolveHastConf } from '../../../src/config/hast-conf.ts';
-import { loadHastate, parseHastate } from '../../../src/config/hastate-yaml.ts';
+import { parseHastate } from '../../../src/config/hastate-yaml.ts';
 import type { HastateSettings, HastSettings } from '../../../src/model/settings.ts';
 
 const sample = (name: string): Promise<string> =>
@@ -378,40 +376,5 @@ groups:
       }),
       { numRuns: 300 },
     );
-  });
-});
-
-describe('loadHastate', () => {
-  let directory: string;
-  beforeAll(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'hastate-yaml-'));
-  });
-  afterAll(() => rm(directory, { recursive: true }));
-
-  it('refuses secrets that are missing, empty or open to others, where they are named', async () => {
-    const path = join(directory, 'hastate.yaml');
-    const secret = join(directory, 'secret');
-    const password = join(directory, 'password');
-    await writeFile(path, yaml.replace('/etc/hastate.secret', secret).replace('/etc/hastate.carp', password));
-    await expect(loadHastate(path, hast('hast1'))).rejects.toThrow(
-      `${path}:7:14: cannot read ${secret}: no such file or directory; create it`,
-    );
-    await writeFile(secret, '', { mode: 0o600 });
-    await writeFile(password, 'x');
-    await chmod(password, 0o640);
-    const refused = loadHastate(path, hast('hast1'));
-    await expect(refused).rejects.toThrow(`${path}:7:14: ${secret} is empty`);
-    await expect(refused).rejects.toThrow(
-      `:23:22: ${password} has mode 0640 and not 0600; run 'chmod 0600 ${password}'`,
-    );
-    await writeFile(secret, 'x');
-    await chmod(password, 0o600);
-    await expect(loadHastate(path, hast('hast1'))).resolves.toMatchObject({ secretFile: secret });
-  });
-
-  it('says config-missing for a file that cannot be opened', async () => {
-    await expect(loadHastate(join(directory, 'no'), hast('hast1'))).rejects.toMatchObject({
-      code: 'config-missing',
-    });
   });
 });
