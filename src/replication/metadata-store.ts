@@ -254,7 +254,9 @@ const NO_SLACK =
   "another size given to 'hastate create -m' on both nodes avoids that";
 
 function doubtOf({ meta, own, freshness }: DecodedMetadata, image: Buffer, at: number | null): string | null {
-  if (own === null) return meta.resuid === 0n ? null : FOREIGN;
+  // The first who opens a new disk gives it its canary.
+  const isNew = own === null || (own.canary === undefined && own.record.state === 'virgin');
+  if (isNew) return meta.resuid === 0n ? null : FOREIGN;
   if (at === null) return NO_SLACK;
   if (image.toString('hex', at, at + CANARY_BYTES) !== own.canary) return FOREIGN;
   return freshness === 'unknown' ? 'its metadata was torn or lost and read from a copy' : null;

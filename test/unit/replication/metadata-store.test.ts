@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { DiskError } from '../../../src/model/errors.ts';
-import { METADATA_BYTES, decodeMetadataBlock } from '../../../src/protocol/hast-metadata.ts';
+import { VIRGIN_RECORD } from '../../../src/model/record.ts';
+import { METADATA_BYTES, decodeMetadataBlock, encodeMetadataBlock } from '../../../src/protocol/hast-metadata.ts';
 import { createMetadata } from '../../../src/replication/engine.ts';
 import { MetadataStore } from '../../../src/replication/metadata-store.ts';
 import { SimClock, SimRandom } from '../../support/sim-clock.ts';
@@ -49,6 +50,15 @@ test('updates are written one after the other and the last one counts', async ()
     sequence: 3n,
     record: { epoch: { number: 3 } },
   });
+});
+
+test('a new disk with a record and no canary yet is new, not one that a hastd wrote to', async () => {
+  const scene = new Scene();
+  const { meta } = await scene.open();
+  const created = encodeMetadataBlock(meta, { record: VIRGIN_RECORD, sequence: 1n });
+  for (const image of [scene.disk.content, scene.disk.durable]) created.copy(image, 0);
+  const store = await scene.open();
+  expect(store).toMatchObject({ doubt: null, mapLost: false, record: { state: 'virgin' } });
 });
 
 test('what cannot be written is not believed', async () => {
