@@ -208,7 +208,8 @@ describe.skipIf(needs('sh'))('one node', () => {
   });
 
   it('takes up what it can of hastate.yaml, and names what needs a restart', async () => {
-    await startAlone({ groups: [{ name: 'storage', resources: ['disk1'], hooks: ['10-service'] }] });
+    const more = ['policy: manual'];
+    await startAlone({ groups: [{ name: 'storage', resources: ['disk1'], hooks: ['10-service'], more }] });
     const calls = join(lab.directory, 'calls');
     await lab.writeHook('10-service', `echo "$1 $HASTATE_PARAM_WHAT" >> ${calls}`);
     await daemon.promoteAlone('storage');
@@ -237,7 +238,7 @@ describe.skipIf(needs('sh'))('one node', () => {
     const earlier = (await daemon.logged(' debug: ')).length;
     expect(groupOf(await daemon.status(), 'storage').state).toBe('primary.serving');
     // What went up goes down as it went up; the next time it is the new one.
-    await daemon.request('role', { role: 'init', resources: ['disk1'] }, 20_000);
+    await daemon.request('role', { role: 'secondary', resources: ['disk1'] }, 20_000);
     expect((await daemon.logged(' debug: resource.disk1')).length).toBeGreaterThan(earlier);
     await daemon.promoteAlone('storage');
     await daemon.stop();
