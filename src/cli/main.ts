@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** `hastate`: the command line. */
 import { basename } from 'node:path';
+import { isatty } from 'node:tty';
 
 import { run } from './run.ts';
 
@@ -11,8 +12,9 @@ const code = await run(process.argv.slice(2), {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
   program: basename(process.argv[1] ?? '') === 'hastctl' ? 'hastctl' : 'hastate',
-  terminal: process.stdout.isTTY,
-  errTerminal: process.stderr.isTTY,
+  // `isTTY` is undefined, whatever its type says, when it is none.
+  terminal: isatty(process.stdout.fd),
+  errTerminal: isatty(process.stderr.fd),
   color: (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb',
   interruption() {
     const interrupted = new AbortController();

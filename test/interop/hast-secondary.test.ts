@@ -19,6 +19,11 @@ const BY_DESIGN: readonly ByDesign[] = [
     what: 'in addition: seq 1, error 22',
     why: 'an unknown command is refused; hastd aborts',
   },
+  {
+    scenario: /^unknown-address$/,
+    what: 'in addition: errmsg Address 127.0.0.63 is not the remote address of any resource.',
+    why: 'a stranger is told why; hastd closes without a word',
+  },
 ];
 
 const rows: Row[] = [];

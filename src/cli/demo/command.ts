@@ -121,7 +121,9 @@ async function runDemo(options: DemoOptions): Promise<number> {
     await Promise.all([daemons.hasta.stop(), daemons.hastb.stop()]);
     await page?.close();
     await rm(RUNNING, { force: true });
-    if (code === 0 || stopping.signal.aborted) await rm(directory, { recursive: true, force: true });
+    // The keeper of a daemon that had to be killed may still be taking its device away.
+    if (code === 0 || stopping.signal.aborted)
+      await rm(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
     process.removeListener('SIGINT', interrupt).removeListener('SIGTERM', interrupt);
   }
   return code;

@@ -47,11 +47,12 @@ export class PowerDisk {
     const words = ['-f', '-U', socket, '--filter=cache', 'file', this.#backing, 'cache=writeback'];
     this.#kit = spawn('nbdkit', words, options);
     await eventually('nbdkit listens', () => existsSync(socket));
-    this.#fuse = spawn('nbdfuse', ['-P', ready, this.path, '--unix', socket], options);
-    await eventually(
-      'nbdfuse is ready',
-      async () => (await readFile(ready, 'utf8').catch(() => '')).length > 0,
-    );
+    await eventually('nbdfuse is ready', async () => {
+      // One that could not mount just then ends at once.
+      if (this.#fuse === null || this.#fuse.exitCode !== null)
+        this.#fuse = spawn('nbdfuse', ['-P', ready, this.path, '--unix', socket], options);
+      return (await readFile(ready, 'utf8').catch(() => '')).length > 0;
+    });
   }
 
   /** Stands still, so that whoever uses it can be ended with nothing written after that. */
