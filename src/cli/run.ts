@@ -11,6 +11,7 @@ import { CliError, EXIT, exitCodeOf } from './exit.ts';
 import { groupsCommand } from './groups.ts';
 import { HASTCTL_COMMANDS, logLine, speakAsHastctl, usage } from './hastctl-style.ts';
 import { promoteCommand } from './promote.ts';
+import { resolveCommand } from './resolve.ts';
 import { roleCommand } from './role.ts';
 import { listCommand, statusCommand } from './status.ts';
 import { reloadCommand } from './reload.ts';
@@ -23,7 +24,15 @@ import { DEFAULT_HASTATE_YAML } from '../config/hastate-yaml.ts';
 import { describeError, HastateError } from '../model/errors.ts';
 
 const COMMANDS = [
-  ...[statusCommand, listCommand, groupsCommand, whyNotCommand, switchoverCommand, promoteCommand],
+  ...[
+    statusCommand,
+    listCommand,
+    groupsCommand,
+    whyNotCommand,
+    switchoverCommand,
+    promoteCommand,
+    resolveCommand,
+  ],
   ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, reloadCommand, stopCommand],
 ];
 

@@ -3,10 +3,12 @@ import { HastateError } from '../model/errors.ts';
 import type { Trigger } from '../model/evidence.ts';
 import type { Verdict } from '../model/verdict.ts';
 import type { ControlRequest, JournalEvent, SwitchoverResult, WhyNotResult } from '../protocol/control.ts';
+import type { PeerMethod } from '../protocol/peer-message.ts';
 import type { Group } from './bind/group.ts';
 import { holdsOff } from './bind/group-phase.ts';
 import { nodeStatus, refresh, type StatusSources } from './status.ts';
 import type { RoleDesk } from './roles.ts';
+import { resolveSplit } from './resolve.ts';
 import type { Runtime } from './runtime.ts';
 import { switchAway } from './switchover.ts';
 
@@ -16,7 +18,8 @@ export interface CommandContext {
   readonly runtime: Runtime;
   readonly sources: StatusSources;
   readonly roles: RoleDesk;
-  askPeerToSwitch(group: string): Promise<unknown>;
+  /** @throws NetError */
+  askPeer(method: PeerMethod, params: Record<string, unknown>, timeoutMs: number): Promise<unknown>;
   stop(): void;
   /** Reads both files again. */
   reload(): Promise<unknown>;
@@ -84,7 +87,8 @@ const handlers: Record<ControlRequest['command'], Handler> = {
           'not-primary',
           `${group.settings.name} is not primary here; ask on ${to}'s peer or name --to ${context.runtime.node}`,
         );
-      return (await context.askPeerToSwitch(group.settings.name)) as SwitchoverResult;
+      const params = { group: group.settings.name };
+      return (await context.askPeer('switchover', params, CHANGE_MS)) as SwitchoverResult;
     }
     return switchAway(context.runtime, group, peer, to, dryRun);
   },
@@ -106,6 +110,14 @@ const handlers: Record<ControlRequest['command'], Handler> = {
     await group.promote(trigger, 'serving', CHANGE_MS);
     return { group: group.settings.name, state: group.state };
   },
+
+  resolve: (context, args) =>
+    resolveSplit(context, {
+      resource: text(args, 'resource'),
+      discard: text(args, 'discard'),
+      dryRun: args['dryRun'] === true,
+      demote: args['demote'] === true,
+    }),
 
   'why-not': (context, args): Promise<WhyNotResult> => {
     const group = findGroup(context, text(args, 'group'));

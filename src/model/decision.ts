@@ -132,7 +132,7 @@ function judgeEpoch(evidence: Evidence, found: Findings): void {
       'D5',
       'split-brain',
       `both nodes were primary in epoch ${own.number} (ids ${own.id} and ${evidence.report.epoch.id}): decide which copy to keep`,
-      'stop hastated on the node whose copy is to be discarded, run hastate create --force there, start it again',
+      'hastate resolve RESOURCE --discard NODE --dry-run',
     );
   } else if (order === 'newer' && !forced(evidence)) {
     refuse(

@@ -6,6 +6,7 @@
 import type { Announcement } from '../model/election.ts';
 import type { Evidence } from '../model/evidence.ts';
 import type { ResourceRecord, Freshness } from '../model/record.ts';
+import type { CopyFacts, ResolveVerdict } from '../model/resolve.ts';
 import type {
   CarpState,
   ChecksumKind,
@@ -19,7 +20,16 @@ import type {
 import type { Verdict } from '../model/verdict.ts';
 
 export type ControlCommand =
-  'status' | 'role' | 'groups' | 'switchover' | 'promote' | 'why-not' | 'events' | 'reload' | 'stop';
+  | 'status'
+  | 'role'
+  | 'groups'
+  | 'switchover'
+  | 'promote'
+  | 'resolve'
+  | 'why-not'
+  | 'events'
+  | 'reload'
+  | 'stop';
 
 export interface ControlRequest {
   readonly id: number;
@@ -254,6 +264,23 @@ export interface SwitchoverResult {
   readonly plan: readonly string[];
   /** ms; null for a dry run. */
   readonly tookMs: number | null;
+}
+
+/** What `resolve` found and did. */
+export interface ResolveResult {
+  readonly resource: string;
+  /** Both as they were before anything was done. */
+  readonly keep: CopyFacts;
+  readonly discard: CopyFacts;
+  readonly dryRun: boolean;
+  readonly verdict: ResolveVerdict;
+  readonly plan: readonly string[];
+  /** What the numbers do not tell. */
+  readonly notKnown: readonly string[];
+  /** The copy was given up, durably. */
+  readonly done: boolean;
+  /** What did not go as planned after that. */
+  readonly notes: readonly string[];
 }
 
 /** What came of reading both files again. */

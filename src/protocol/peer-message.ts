@@ -69,7 +69,7 @@ export interface PeerHeartbeat extends HeartbeatBody {
   readonly echo: { readonly boot: string; readonly at: number } | null;
 }
 
-export const PEER_METHODS = ['outdate', 'claim', 'handover', 'switchover', 'status'] as const;
+export const PEER_METHODS = ['outdate', 'claim', 'handover', 'switchover', 'status', 'resolve'] as const;
 export type PeerMethod = (typeof PEER_METHODS)[number];
 
 export interface PeerRequest {
@@ -176,7 +176,7 @@ function readEcho(value: unknown, field: string): { boot: string; at: number } {
   return { boot: hexId(fields['boot'], `${field}.boot`), at: finite(fields['at'], `${field}.at`) };
 }
 
-function readEpoch(value: unknown, field: string): Epoch {
+export function readEpoch(value: unknown, field: string): Epoch {
   const fields = object(value, field);
   return {
     number: count(fields['number'], `${field}.number`),
@@ -208,7 +208,7 @@ function readResource(value: unknown, field: string): ResourceReport {
   };
 }
 
-function readRecord(value: unknown, field: string): ResourceRecord {
+export function readRecord(value: unknown, field: string): ResourceRecord {
   const fields = object(value, field);
   const generations = object(fields['generations'], `${field}.generations`);
   const states = ['virgin', 'clean', 'outdated', 'inconsistent'] as const;

@@ -65,6 +65,7 @@ export async function distrust(core: EngineCore): Promise<void> {
 /** D5: what this disk holds is given up. It keeps its identity and has no history. Rejects with DiskError. */
 export async function discardCopy(core: EngineCore): Promise<void> {
   core.freshness = { kind: 'outdated' };
+  core.peerProblem = null;
   await markEverything(core.map);
   await core.save(({ meta }) => ({
     record: { ...VIRGIN_RECORD, state: 'outdated' },

@@ -38,6 +38,8 @@ export interface LinkOptions {
   /** No majority of the references for a while. */
   referencesLost(): boolean;
   switchAway(group: Group): Promise<unknown>;
+  /** The other node's part of `hastate resolve`. */
+  resolve(params: Readonly<Record<string, unknown>>): Promise<unknown>;
   composeStatus(): unknown;
 }
 
@@ -283,6 +285,8 @@ export class Link {
         return this.#takeOver(this.#group(params), params['epoch'] as Epoch, params['records']);
       case 'switchover':
         return this.#options.switchAway(this.#group(params));
+      case 'resolve':
+        return this.#options.resolve(params);
       case 'status':
         return this.#options.composeStatus();
     }

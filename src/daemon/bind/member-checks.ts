@@ -15,7 +15,7 @@ export function peerReady(runtime: Runtime, members: readonly Member[]): string 
     const { settings, snapshot } = member;
     if (snapshot === null) return `${settings.name} is not open`;
     if (wentApart(runtime, member))
-      return `${settings.name}: split-brain, both disks went on apart: decide which copy to keep`;
+      return `${settings.name}: split-brain, both disks went on apart: decide which copy to keep with 'hastate resolve ${settings.name} --discard NODE'`;
     if (!snapshot.dataLinkUp) return `${settings.name}: ${peer} is not connected`;
     if (snapshot.sync !== null) return `${settings.name}: ${peer} is still resyncing`;
     if (!snapshot.record.inSync.includes(peer)) return `${settings.name}: ${peer} is not in sync`;

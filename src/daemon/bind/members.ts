@@ -199,7 +199,10 @@ export class Member {
   command(
     command: Extract<
       EngineCommand,
-      { type: 'outdate' | 'peer-outdated' | 'set-freshness' | 'peer-epoch' | 'unrelease' | 'snapshot' }
+      {
+        type:
+          'outdate' | 'peer-outdated' | 'set-freshness' | 'peer-epoch' | 'unrelease' | 'discard' | 'snapshot';
+      }
     >,
   ): Promise<EngineSnapshot> {
     return this.#command(command);

@@ -18,6 +18,7 @@ import { Notices } from '../notices.ts';
 import { Refusals } from '../refusals.ts';
 import type { ReloadPlan } from '../reload-plan.ts';
 import { RepeatedLines } from '../repeated-lines.ts';
+import { answerResolve } from '../resolve.ts';
 import { RoleDesk } from '../roles.ts';
 import type { Runtime } from '../runtime.ts';
 import { nodeStatus, refresh, type StatusSources } from '../status.ts';
@@ -114,7 +115,7 @@ export class HastateNode {
         members: sources.members,
         groupOf: (resource) => this.#groupOf(resource),
       }),
-      askPeerToSwitch: (group) => this.#needLink().ask('switchover', { group }, STOP_MS),
+      askPeer: (method, params, timeoutMs) => this.#needLink().ask(method, params, timeoutMs),
       stop: () => {
         options.requestStop();
       },
@@ -288,6 +289,7 @@ export class HastateNode {
       version: this.#options.version,
       referencesLost: () => this.#references.lost,
       switchAway: (group) => switchToPeer(runtime, group),
+      resolve: (params) => answerResolve(this.#commands, params),
       composeStatus: () => this.status(),
     });
     this.#listener = await DataListener.start({
