@@ -39,6 +39,8 @@ export type GroupEvent =
   | { readonly type: 'DEMOTE'; readonly reason: string; readonly handoverTo: NodeName | null }
   | { readonly type: 'SECONDARY' }
   | { readonly type: 'RETRY' }
+  /** The engine of a member that was settled is gone. */
+  | { readonly type: 'MEMBER.LOST'; readonly reason: string }
   | { readonly type: 'STOP'; readonly handoverTo: NodeName | null };
 
 /** What a run of hooks came to. */

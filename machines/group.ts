@@ -17,6 +17,15 @@ const scope = ({ context }: { context: GroupContext }): Scope => ({
   reason: context.reason,
 });
 
+/** Its engine is opened again. */
+const whenLost = {
+  target: 'unsettled',
+  actions: {
+    type: 'noteError',
+    params: ({ event }: { event: { readonly reason: string } }) => ({ error: event.reason }),
+  },
+} as const;
+
 export const groupMachine = groupSetup.createMachine({
   id: 'group',
   description: 'A failover group: everything up in order, down in reverse, all or nothing',
@@ -78,6 +87,7 @@ export const groupMachine = groupSetup.createMachine({
         },
         waiting: {
           on: {
+            'MEMBER.LOST': whenLost,
             EVALUATE: [
               {
                 guard: and(['wanted', 'allowed']),
@@ -96,6 +106,7 @@ export const groupMachine = groupSetup.createMachine({
         },
         claiming: {
           description: 'The peer lives and is not primary: asks for its consent',
+          on: { 'MEMBER.LOST': whenLost },
           invoke: {
             id: 'claimConsent',
             src: 'claimConsent',
@@ -107,7 +118,10 @@ export const groupMachine = groupSetup.createMachine({
             },
           },
         },
-        refused: { after: { retry: 'waiting' }, on: { EVALUATE: { actions: 'judge' } } },
+        refused: {
+          after: { retry: 'waiting' },
+          on: { 'MEMBER.LOST': whenLost, EVALUATE: { actions: 'judge' } },
+        },
       },
     },
     promoting: {

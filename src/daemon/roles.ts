@@ -75,7 +75,10 @@ export class RoleDesk {
   }
 
   async #giveAll(role: HastRole, names: readonly string[]): Promise<RoleResult[]> {
-    const wanted = names[0] === 'all' ? [...this.#sources.members.keys()] : names;
+    const { members, runtime } = this.#sources;
+    // While the node starts those that are to come are meant as well.
+    const all = new Set([...members.keys(), ...runtime.hast.resources.map(({ name }) => name)]);
+    const wanted = names[0] === 'all' ? [...all] : names;
     const results: RoleResult[] = [];
     for (const name of wanted) {
       results.push(await this.#giveOne(role, name));
@@ -88,10 +91,10 @@ export class RoleDesk {
     const member = members.get(resource);
     const previous = member === undefined ? null : (member.snapshot?.role ?? 'init');
     try {
-      if (member === undefined)
+      if (member === undefined && !runtime.hast.resources.some(({ name }) => name === resource))
         throw new HastateError('unknown-resource', `there is no resource '${resource}' in hast.conf`);
       const group = this.#sources.groupOf(resource);
-      if (group === null)
+      if (member === undefined || group === null)
         throw new HastateError('not-started', 'the node is still starting: try again in a moment');
       await (group.byHand ? this.#byHand(group, member, role) : this.#grouped(group, resource, role));
       return { resource, previous, error: null, code: null, number: 0 };

@@ -100,6 +100,17 @@ export class NbdInitiator {
     await this.#request(NbdCommand.FLUSH, 0, 0, 0, null);
   }
 
+  /** The range reads as zeros; `mayPunch` lets the disk give its space back. @throws NetError `nbd-closed`, `nbd-error` */
+  async zero(offset: number, length: number, options: { readonly mayPunch?: boolean } = {}): Promise<void> {
+    const flags = options.mayPunch === true ? 0 : CommandFlag.NO_HOLE;
+    await this.#request(NbdCommand.WRITE_ZEROES, flags, offset, length, null);
+  }
+
+  /** The range is no longer needed: what it reads as is open. @throws NetError `nbd-closed`, `nbd-error` */
+  async trim(offset: number, length: number): Promise<void> {
+    await this.#request(NbdCommand.TRIM, 0, offset, length, null);
+  }
+
   /** Says goodbye and waits for the end, at most 1 s. Idempotent. */
   async disconnect(): Promise<void> {
     if (!this.#ended) {
@@ -187,7 +198,14 @@ function closedError(what: string): NetError {
   return new NetError('nbd-closed', `NBD connection ended before the ${what} was answered; connect again`);
 }
 
+const COMMAND_NAMES: ReadonlyMap<number, string> = new Map([
+  [NbdCommand.READ, 'read'],
+  [NbdCommand.WRITE, 'write'],
+  [NbdCommand.FLUSH, 'flush'],
+  [NbdCommand.TRIM, 'trim'],
+  [NbdCommand.WRITE_ZEROES, 'write of zeros'],
+]);
+
 function commandName(type: number): string {
-  if (type === NbdCommand.READ) return 'read';
-  return type === NbdCommand.WRITE ? 'write' : 'flush';
+  return COMMAND_NAMES.get(type) ?? `command ${type}`;
 }

@@ -15,6 +15,9 @@ import type { Primary, PrimaryHost } from './primary.ts';
  */
 const OWN_FLUSH_MS = 2000;
 
+/** What a plain hastd says every time where there is nothing to flush with: a provider without a cache, a file. */
+const CANNOT: ReadonlySet<string> = new Set(['EOPNOTSUPP', 'ENOTTY']);
+
 export type FlushDone = (error: string | null) => void;
 type PeerResult = 'flushed' | 'absent' | 'lost' | 'unable' | 'failed';
 
@@ -115,11 +118,11 @@ export class Flusher {
           done('flushed');
           return;
         }
-        // A plain hastd on a file cannot flush and says so every time.
-        if (link.words === null) {
+        if (link.words === null && CANNOT.has(error)) {
           done('unable');
           return;
         }
+        // What it was to flush may be lost, and its next success says nothing of that.
         done('failed');
         link.close(`the peer failed to flush: ${error}`);
       },

@@ -308,3 +308,25 @@ it('tries again when some member cannot be secondary', async () => {
   fresh.clock.increment(500);
   expect(fresh.ports.settleSecondary.waiting).toBe(1);
 });
+
+describe('the engine of a member that dies in standby', () => {
+  const lose = (): void => actor.send({ type: 'MEMBER.LOST', reason: 'disk1: engine died' });
+
+  it('makes the group settle again, after a pause, and the reason is told', async () => {
+    lose();
+    expect(actor.getSnapshot().matches({ standby: 'unsettled' })).toBe(true);
+    expect(actor.getSnapshot().context.error).toBe('disk1: engine died');
+    expect(ports.settleSecondary.waiting).toBe(0);
+    clock.increment(500);
+    await ports.settleSecondary.answer(undefined);
+    expect(actor.getSnapshot().matches({ standby: 'waiting' })).toBe(true);
+  });
+
+  it('told again does not put the next attempt off', () => {
+    lose();
+    clock.increment(400);
+    lose();
+    clock.increment(100);
+    expect(ports.settleSecondary.waiting).toBe(1);
+  });
+});

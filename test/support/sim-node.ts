@@ -247,6 +247,13 @@ export class SimNode {
       else this.device.write(offset, data, fua, resolve);
     });
   }
+  /** As zero() or discard(), with the clock in the caller's hand. */
+  begin(verb: 'zero' | 'discard', offset: number, length: number): Promise<string | null> {
+    return new Promise((resolve) => {
+      if (verb === 'discard') this.device?.discard(offset, length, false, resolve);
+      else this.device?.zero(offset, length, { fua: false, mayPunch: true, fast: false }, resolve);
+    });
+  }
   zero(offset: number, length: number, options: Partial<ZeroOptions> = {}): Promise<string | null> {
     const { fua = false, mayPunch = true, fast = false } = options;
     return this.#pair.clock.finish(

@@ -19,6 +19,7 @@ import type { AddressService, GroupServices } from './group-services.ts';
 import { describeTransition, isUp, roleOf } from './group-phase.ts';
 import { handoverRecords } from '../../model/handover.ts';
 import { gatherEvidence, recordsOf } from './evidence.ts';
+import { tellLost } from './lost-member.ts';
 import type { Member } from './members.ts';
 import { promotionOrder } from './promotion-order.ts';
 import { brokenMember, checkReleased, cutOff, hasRival, isIll, peerReady } from './member-checks.ts';
@@ -171,6 +172,7 @@ export class Group {
       return;
     }
     if (snapshot.status !== 'active') return;
+    tellLost(this.actor, this.members);
     const verdict = this.evaluate();
     const peerLeads =
       this.#runtime.peer.report(this.settings.name)?.primary === true &&

@@ -1,5 +1,5 @@
 /** Answers the requests of a primary as a captured secondary answered the same ones. */
-import { encodeFrame, HAST_VERSION } from '../../../src/protocol/hast-message.ts';
+import { encodeFrame, HAST_CMD, HAST_VERSION } from '../../../src/protocol/hast-message.ts';
 import type { Message } from './captured.ts';
 import { type Compared, withU64 } from './compare.ts';
 import { messageAt } from './played-connection.ts';
@@ -37,7 +37,7 @@ export class CapturedAnswers {
     const seq = ours.nv.big('seq', 'uint64');
     if (request === undefined) {
       this.beside.push(ours);
-      return { request: null, replies: seq === undefined ? [] : [success(seq)] };
+      return { request: null, replies: seq === undefined ? [] : [success(seq, ours.nv)] };
     }
     if (at > 0) this.swapped++;
     this.taken[this.#requests.indexOf(request)] = ours;
@@ -51,9 +51,12 @@ function isSame({ nv: captured }: Message, { nv: ours }: Compared): boolean {
   return captured.size('offset') === ours.size('offset');
 }
 
-function success(seq: bigint): Compared {
-  const [bytes = Buffer.alloc(0)] = encodeFrame(HAST_VERSION, [{ name: 'seq', type: 'uint64', value: seq }]);
-  const message = messageAt(bytes, 0);
+/** What is read that way is looked at by nobody. */
+function success(seq: bigint, asked: Compared['nv']): Compared {
+  const isRead = asked.number('cmd', 'uint8') === HAST_CMD.READ;
+  const data = isRead ? Buffer.alloc(asked.size('length') ?? 0) : undefined;
+  const fields = [{ name: 'seq', type: 'uint64', value: seq }] as const;
+  const message = messageAt(Buffer.concat(encodeFrame(HAST_VERSION, fields, data)), 0);
   if (message === null) throw new Error('half a message was encoded');
   return message;
 }

@@ -226,8 +226,7 @@ export class PrimaryReplay {
 
   /** Issues what clients issued, answers every request as the real secondary did. */
   async #serve(session: Session, one: PlayedConnection, two: PlayedConnection): Promise<void> {
-    // Until the device has a command for it: TRIM.
-    const requests = this.#requests(session).filter((request) => !isDelete(request));
+    const requests = this.#requests(session);
     const answers = new CapturedAnswers(requests, this.#captured(session.second ?? 0).s2p.messages);
     const [hello] = one.received.splice(0, 1);
     const until = (what: string, reached: () => boolean | Promise<boolean>): Promise<void> =>
@@ -241,11 +240,16 @@ export class PrimaryReplay {
     } else {
       // A write before that goes to our disk alone, and is copied afterwards.
       await until('in sync', () => this.#engine?.events.at(-1)?.message === IN_SYNC);
-      for (const request of requests) {
-        answers.expect(request);
-        const done = this.#drive(request);
-        await until('the request', () => answers.allCame);
-        await done;
+      for (const request of withoutRepeats(requests)) {
+        const { length } = answers.beside;
+        // What comes instead counts as beside.
+        if (!isReplaced(request)) answers.expect(request);
+        const done = settled(this.#drive(request));
+        await until(
+          'the request',
+          () => answers.allCame && (!isReplaced(request) || (done.over && answers.beside.length > length)),
+        );
+        await done.promise;
       }
     }
     // It flushes by itself what was written, and only then calls it clean (A6).
@@ -256,7 +260,8 @@ export class PrimaryReplay {
       const clean = snapshot?.dirtyBytes === 0 && snapshot.sync === null;
       return clean && (flushed || answers.beside.length > before);
     });
-    const messages = hello === undefined ? answers.taken : [hello, ...answers.taken];
+    const taken = answers.taken.filter(Boolean);
+    const messages = hello === undefined ? taken : [hello, ...taken];
     this.#sent.set(session.first, { messages, beside: answers.beside, swapped: answers.swapped });
   }
 
@@ -286,6 +291,9 @@ export class PrimaryReplay {
         plain.copy(this.#data, offset);
         return nbd.write(offset, plain);
       }
+      case HAST_CMD.DELETE:
+        this.#data.fill(0, offset, offset + length);
+        return nbd.zero(offset, length, { mayPunch: true }).then(() => nbd.trim(offset, length));
       case HAST_CMD.FLUSH:
         return nbd.flush();
       case HAST_CMD.KEEPALIVE:
@@ -319,8 +327,26 @@ export class PrimaryReplay {
   }
 }
 
-function isDelete({ nv }: Message): boolean {
-  return nv.number('cmd', 'uint8') === HAST_CMD.DELETE;
+/** A plain hastd is sent zeros instead of a DELETE, and a READ, which is answered, instead of a KEEPALIVE. */
+export function isReplaced({ nv }: Compared): boolean {
+  const cmd = nv.number('cmd', 'uint8');
+  return cmd === HAST_CMD.DELETE || cmd === HAST_CMD.KEEPALIVE;
+}
+
+/** Ten seconds of silence before each KEEPALIVE: one tells as much as two. */
+function withoutRepeats(requests: readonly Message[]): Message[] {
+  const isKeepalive = ({ nv }: Message): boolean => nv.number('cmd', 'uint8') === HAST_CMD.KEEPALIVE;
+  const first = requests.find(isKeepalive);
+  return requests.filter((request) => request === first || !isKeepalive(request));
+}
+
+function settled(promise: Promise<unknown>): { readonly promise: Promise<unknown>; over: boolean } {
+  const state = { promise, over: false };
+  const over = (): void => {
+    state.over = true;
+  };
+  promise.then(over, over);
+  return state;
 }
 
 function sameExtent([one]: [number, Buffer], [other]: [number, Buffer]): boolean {
