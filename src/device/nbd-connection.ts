@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { BlockDevice } from '../model/block-device.ts';
+import { BufferPool, type Held } from '../protocol/buffer-pool.ts';
 import { WireError } from '../model/errors.ts';
 import {
   CommandFlag,
@@ -34,6 +35,8 @@ const BURST = 16;
 /** Behind a write of more than this another is expected, of which little is read with its header. */
 const LARGE_BYTES = 128 * 1024;
 const HEADER_WINDOW_BYTES = 4096;
+/** Of large writes that were done, for the next ones. */
+const MAX_SPARE_BYTES = 16 * 1024 * 1024;
 
 export interface ConnectionOptions {
   readonly socket: Socket;
@@ -60,6 +63,7 @@ export class NbdConnection implements Receiver {
   readonly #handshake: NbdHandshake;
   readonly #batch = new ReplyBatch();
   readonly #slab = new ReceiveSlab();
+  readonly #payloads = new BufferPool(MAX_SPARE_BYTES);
   #unparsed: Buffer = Buffer.alloc(0);
   #incoming: IncomingWrite | null = null;
   #inFlight = 0;
@@ -75,6 +79,7 @@ export class NbdConnection implements Receiver {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.#slab.reuse();
     const { socket } = options;
     const own = readInto(socket, this);
     this.#socket = own ?? socket;
@@ -230,9 +235,9 @@ export class NbdConnection implements Receiver {
     } else if (this.#unparsed.length >= length) {
       const data = this.#unparsed.subarray(0, length);
       this.#unparsed = this.#unparsed.subarray(length);
-      this.#startWrite(request, data);
+      this.#startWrite(request, data, this.#slab.hold(data));
     } else {
-      this.#incoming = { request, data: Buffer.allocUnsafeSlow(length), refusal: null, filled: 0 };
+      this.#incoming = { request, data: this.#payloads.take(length), refusal: null, filled: 0 };
     }
   }
 
@@ -246,7 +251,7 @@ export class NbdConnection implements Receiver {
     if (incoming.filled < request.length) return false;
     this.#incoming = null;
     if (data === null) this.#reply(request, refusal);
-    else this.#startWrite(request, data);
+    else this.#startWrite(request, data, { release: () => this.#payloads.give(data) });
     return true;
   }
 
@@ -269,10 +274,17 @@ export class NbdConnection implements Receiver {
     });
   }
 
-  #startWrite(request: NbdRequest, data: Buffer): void {
+  #startWrite(request: NbdRequest, data: Buffer, held: Held | null): void {
     this.#inFlight += 1;
     const fua = (request.flags & CommandFlag.FUA) !== 0;
-    writeSplit(this.#device, request.offset, data, fua, (error) => this.#settle(request, error, null));
+    writeSplit(
+      this.#device,
+      request.offset,
+      data,
+      fua,
+      (error) => this.#settle(request, error, null),
+      () => held?.release(),
+    );
   }
 
   #settle(request: NbdRequest, error: string | null, room: ReplyRoom | null): void {

@@ -1,9 +1,10 @@
 /**
  * Memory that a socket reads into. What arrives one after the other lies one after the other, so
- * a message that came in several pieces can be used in place. Memory that was handed out is not
- * used again: it goes when nobody refers to it any more.
+ * a message that came in several pieces can be used in place. Memory that was handed out is used again only
+ * where the reader says so, with hold() for what it keeps; else it goes when nobody refers to it any more.
  */
 import { Socket } from 'node:net';
+import type { Held } from '../protocol/buffer-pool.ts';
 
 const SLAB_BYTES = 1024 * 1024;
 /** What is read at most at once. */
@@ -11,24 +12,72 @@ const WINDOW_BYTES = 256 * 1024;
 /** With less room than this a new slab costs less than the small reads that would fill the old one. */
 const MIN_WINDOW_BYTES = 32 * 1024;
 
+/** Full slabs that wait to be used again, at most; one more is left to the garbage collector. */
+const MAX_FULL_SLABS = 8;
+
+/** Some memory, and how much of what lies in it is still needed. */
+class Slab {
+  readonly memory = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  holds = 0;
+  /** Something may lie in it that nobody holds, and that is needed. */
+  readonly once: boolean;
+
+  constructor(once: boolean) {
+    this.once = once;
+  }
+
+  release(): void {
+    this.holds -= 1;
+  }
+}
+
 export class ReceiveSlab {
-  #slab: Buffer = Buffer.alloc(0);
-  #at = 0;
+  #slab: Slab | null = null;
+  #at = SLAB_BYTES;
+  #reuses = false;
+  #full: Slab[] = [];
+
+  /**
+   * From now on what take() returned is overwritten, unless hold() was called for it: not before the reader
+   * took 900 KiB more, so a message that is not complete yet needs no hold.
+   */
+  reuse(): void {
+    this.#reuses = true;
+  }
+
+  /** Keeps these bytes as they are until release(). @returns null when they do not lie here, and stay anyway */
+  hold(bytes: Buffer): Held | null {
+    const slab = this.#reuses ? this.#find(bytes.buffer) : null;
+    if (slab !== null) slab.holds += 1;
+    return slab;
+  }
 
   /** Where the next bytes go: at most so many. */
   window(bytes = WINDOW_BYTES): Buffer {
-    if (this.#slab.length - this.#at < MIN_WINDOW_BYTES) {
-      this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-      this.#at = 0;
-    }
-    return this.#slab.subarray(this.#at, this.#at + bytes);
+    if (this.#slab === null || SLAB_BYTES - this.#at < MIN_WINDOW_BYTES) this.#slab = this.#next(this.#slab);
+    return this.#slab.memory.subarray(this.#at, this.#at + bytes);
   }
 
   /** So many bytes are in the last window(). @returns them */
   take(bytes: number): Buffer {
-    const chunk = this.#slab.subarray(this.#at, this.#at + bytes);
+    const chunk = this.#slab?.memory.subarray(this.#at, this.#at + bytes) ?? Buffer.alloc(0);
     this.#at += bytes;
     return chunk;
+  }
+
+  /** What was taken last may be half a message that nobody holds yet: its slab is not the next one. */
+  #next(last: Slab | null): Slab {
+    this.#at = 0;
+    const free = this.#full.findIndex((slab) => slab.holds === 0);
+    const next = free < 0 ? new Slab(!this.#reuses) : this.#full.splice(free, 1)[0];
+    if (last !== null && !last.once) this.#full.push(last);
+    if (this.#full.length > MAX_FULL_SLABS) this.#full.shift();
+    return next ?? new Slab(!this.#reuses);
+  }
+
+  #find(memory: ArrayBufferLike): Slab | null {
+    if (this.#slab?.memory.buffer === memory) return this.#slab;
+    return this.#full.find((slab) => slab.memory.buffer === memory) ?? null;
   }
 }
 
@@ -94,6 +143,15 @@ export class SocketReader {
         return true;
       },
     };
+  }
+
+  /** @see ReceiveSlab.reuse */
+  reuse(): void {
+    this.#slab.reuse();
+  }
+
+  hold(bytes: Buffer): Held | null {
+    return this.#slab.hold(bytes);
   }
 
   listen(listener: (chunk: Buffer) => void): void {

@@ -28,18 +28,27 @@ export function readSplit(
   }
 }
 
-/** Takes ownership of `data`. With `fua` every piece is durable when `done` is called without error. */
+/**
+ * Takes ownership of `data`. With `fua` every piece is durable when `done` is called without error.
+ * @param free may be called: the device is done with all of `data`
+ */
 export function writeSplit(
   device: BlockDevice,
   offset: number,
   data: Buffer,
   fua: boolean,
   done: (error: string | null) => void,
+  free: () => void = () => undefined,
 ): void {
   const count = Math.ceil(data.length / device.maxRequestBytes);
-  const settle = collect(count, done);
+  const settle = count === 1 ? done : collect(count, done);
+  let held = count;
+  const freed = (): void => {
+    held -= 1;
+    if (held === 0) free();
+  };
   for (let start = 0; start < data.length; start += device.maxRequestBytes) {
-    device.write(offset + start, data.subarray(start, start + device.maxRequestBytes), fua, settle);
+    device.write(offset + start, data.subarray(start, start + device.maxRequestBytes), fua, settle, freed);
   }
 }
 

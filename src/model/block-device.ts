@@ -28,8 +28,17 @@ export interface BlockDevice {
     done: (error: string | null, data: Buffer | null) => void,
     into?: Buffer,
   ): void;
-  /** Takes ownership of `data`. With `fua` done means durable as by flush(). */
-  write(offset: number, data: Buffer, fua: boolean, done: (error: string | null) => void): void;
+  /**
+   * Takes ownership of `data`. With `fua` done means durable as by flush().
+   * @param free may be called, once, before or after `done`: `data` is the caller's again
+   */
+  write(
+    offset: number,
+    data: Buffer,
+    fua: boolean,
+    done: (error: string | null) => void,
+    free?: () => void,
+  ): void;
   flush(done: (error: string | null) => void): void;
   /** The range reads as zeros on every disk when `done` is called without error; of any length. `ENOTSUP`: see `fast`. */
   zero(offset: number, length: number, options: ZeroOptions, done: (error: string | null) => void): void;

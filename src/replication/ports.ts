@@ -5,6 +5,7 @@
  */
 import type { BlockDevice } from '../model/block-device.ts';
 import type { Epoch } from '../model/record.ts';
+import type { Held } from '../protocol/buffer-pool.ts';
 
 /** Monotonic clock that counts suspended time. */
 export interface ClockPort {
@@ -63,6 +64,13 @@ export interface ConnectionPort {
   onClose(listener: (reason: string) => void): void;
   /** Called when pendingBytes fell below the low-water mark. */
   onDrain(listener: () => void): void;
+  /**
+   * From now on what onData() delivers is overwritten, unless hold() was called for it: not before 900 KiB
+   * more were delivered. Absent: it stays.
+   */
+  reuse?(): void;
+  /** Keeps these bytes, some of what was delivered, until they are released. Null: they stay anyway. */
+  hold?(data: Buffer): Held | null;
   pause(): void;
   resume(): void;
   /** Reads what already arrived, synchronously delivers it through onData, and resolves at end or after one empty turn (SAFETY B7). */

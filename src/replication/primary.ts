@@ -123,8 +123,14 @@ export class Primary implements BlockDevice, WriteOwner {
     finished(null);
   }
 
-  write(offset: number, data: Buffer, fua: boolean, done: (error: string | null) => void): void {
-    this.submit(offset, data, fua, false, done);
+  write(
+    offset: number,
+    data: Buffer,
+    fua: boolean,
+    done: (error: string | null) => void,
+    free: (() => void) | null = null,
+  ): void {
+    this.submit(offset, data, fua, false, done, free);
   }
 
   zero(offset: number, length: number, options: ZeroOptions, done: (error: string | null) => void): void {
@@ -150,20 +156,19 @@ export class Primary implements BlockDevice, WriteOwner {
     fua: boolean,
     punch: boolean,
     done: (error: string | null) => void,
+    free: (() => void) | null = null,
   ): void {
     const refusal = this.#refusal(offset, data.length);
     if (refusal !== null) {
       done(refusal);
       return;
     }
-    if (this.#park(() => this.submit(offset, data, fua, punch, done))) return;
+    if (this.#park(() => this.submit(offset, data, fua, punch, done, free))) return;
     this.#core.counters[punch ? 'deletes' : 'writes']++;
     this.#running++;
     this.#pendingBytes += data.length;
-    const finish = (error: string | null): void => {
-      if (error === null && fua) this.flusher.flush(done);
-      else done(error);
-    };
+    const finish = (error: string | null): void =>
+      error === null && fua ? this.flusher.flush(done) : done(error);
     const op = new WriteOp(
       this,
       this.#mode(),
@@ -173,6 +178,7 @@ export class Primary implements BlockDevice, WriteOwner {
       finish,
     );
     op.punch = punch;
+    op.free = free;
     op.hold = this.#core.locks.acquire(offset, data.length, true, () => {
       this.#core.map.begin(op.first, op.last, (error) => {
         if (error === null && !this.#closed) {
@@ -236,6 +242,7 @@ export class Primary implements BlockDevice, WriteOwner {
     if (op.unlinked) this.withoutPeer--;
     if (this.#core.map.end(op.first, op.last, outcome)) void this.#host.becameStale();
     this.#pendingBytes -= op.data.length;
+    if (op.isFree) op.free?.();
     if (outcome === 'clean') this.flusher.wrote();
     // A hastate peer that refused a write is out until it was resynced (A3); hastd goes on.
     if (op.remoteError !== null && this.link?.words)
@@ -373,8 +380,8 @@ export class Primary implements BlockDevice, WriteOwner {
 
   /** A5: nothing starts while frozen. Servers stop taking writes at their bound, reads are few. */
   #park(start: () => void): boolean {
-    if (this.#host.frozen === null && this.#pendingBytes <= 2 * MAX_PENDING_BYTES) return false;
-    if (this.#closed) return false;
+    const free = this.#host.frozen === null && this.#pendingBytes <= 2 * MAX_PENDING_BYTES;
+    if (free || this.#closed) return false;
     this.#parked.push(start);
     return true;
   }

@@ -3,7 +3,7 @@
  * flight, and gives way to applications. A failed piece leaves its extent dirty (hast.md 13.4).
  * @see hast.md section 7 "Sync loop"
  */
-import { Buffer } from 'node:buffer';
+import { BufferPool } from '../protocol/buffer-pool.ts';
 import { HAST_CMD } from '../protocol/hast-message.ts';
 import type { SyncProgress } from '../protocol/control.ts';
 import type { EngineCore } from './core.ts';
@@ -56,6 +56,7 @@ export class Resync {
   #copiedBytes = 0;
   #fromPeer = false;
   #active = 0;
+  readonly #buffers = new BufferPool(DEPTH * MAXPHYS);
   readonly #limit: RateLimit;
   readonly #speed = new SyncSpeed();
   #cancelPause: (() => void) | null = null;
@@ -219,7 +220,7 @@ export class Resync {
   }
 
   #toPeer(offset: number, length: number, done: (ok: boolean) => void): void {
-    const data = Buffer.allocUnsafe(length);
+    const data = this.#buffers.take(length);
     this.#core.ports.disk.read(this.#core.store.meta.offset + offset, data, (error) => {
       if (error !== null) {
         this.#core.counters.readErrors++;
@@ -229,7 +230,11 @@ export class Resync {
       }
       this.#link.request(HAST_CMD.WRITE, offset, length, data, false, {
         received: () => undefined,
-        answered: (failure) => done(failure === null),
+        answered: (failure) => {
+          this.#buffers.give(data);
+          done(failure === null);
+        },
+        // A dead link may still be sending it.
         lost: () => done(false),
       });
     });

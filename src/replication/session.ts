@@ -114,6 +114,7 @@ export class Session {
     this.#out.onClose((reason) => this.close(reason));
     this.#out.onData(() => this.close('the primary sent data on the reply connection'));
     this.#in.onClose((reason) => this.close(reason));
+    this.#in.reuse?.();
     this.#in.onData((chunk) => this.#take(chunk));
     if (this.words !== null) this.#heartbeat.start(() => this.#watch(this.#silenceLimit()));
     else this.#watchHastd();
@@ -239,10 +240,12 @@ export class Session {
       return;
     }
     const plain = unpackPayload(nv, data, length, MAXPHYS);
+    const held = this.#in.hold?.(plain);
     if (memsync) this.#replies.received(slot);
     this.#apply(offset, length, 'clean', (done) =>
       this.#core.ports.disk.write(this.#core.store.meta.offset + offset, plain, done),
     )((error) => {
+      held?.release();
       if (error !== null) this.#core.counters.writeErrors++;
       this.#replies.answer(slot, error);
     });

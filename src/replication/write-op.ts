@@ -30,6 +30,8 @@ export class WriteOp implements Answer, Asker {
   sent = false;
   /** All zeros, where disks may give the space back. */
   punch = false;
+  /** Tells whom `data` came from that it is not needed any more. */
+  free: (() => void) | null = null;
   /** Started while there was no link. */
   unlinked = false;
   readonly #owner: WriteOwner;
@@ -63,6 +65,11 @@ export class WriteOp implements Answer, Asker {
   /** The peer does not have it, or not all of it. */
   get withoutPeer(): boolean {
     return !this.sent || this.#lost || this.remoteError !== null;
+  }
+
+  /** Nobody reads `data` any more once both sides have ended. A dead link may still be sending it. */
+  get isFree(): boolean {
+    return !this.sent || !this.withoutPeer;
   }
 
   /** Before the parts are sent. */

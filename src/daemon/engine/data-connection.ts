@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SocketReader } from '../../device/receive-slab.ts';
 import { SendSlab } from '../../device/send-slab.ts';
+import type { Held } from '../../protocol/buffer-pool.ts';
 import type { ConnectionPort } from '../../replication/ports.ts';
 import { quiet } from './quiet.ts';
 
@@ -87,6 +88,14 @@ export class DataConnection implements ConnectionPort {
 
   onDrain(listener: () => void): void {
     this.#onDrain = listener;
+  }
+
+  reuse(): void {
+    this.#reader?.reuse();
+  }
+
+  hold(data: Buffer): Held | null {
+    return this.#reader?.hold(data) ?? null;
   }
 
   pause(): void {

@@ -35,12 +35,13 @@ export class MemoryDevice implements BlockDevice {
     });
   }
 
-  write(offset: number, data: Buffer, fua: boolean, done: Done): void {
+  write(offset: number, data: Buffer, fua: boolean, done: Done, free?: () => void): void {
     this.requests.push(`write ${offset} ${data.length}${fua ? ' fua' : ''}`);
     this.pendingBytes += data.length;
     this.#answer(() => {
       if (this.error === null) data.copy(this.content, offset);
       this.pendingBytes -= data.length;
+      free?.();
       done(this.error);
     });
   }

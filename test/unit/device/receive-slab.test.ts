@@ -31,4 +31,54 @@ describe('memory that a socket reads into', () => {
       expect(chunk.every((byte) => byte === index)).toBe(true);
     }
   });
+
+  it('uses what nobody holds again, and only a few pieces of memory however much arrives', () => {
+    const slab = new ReceiveSlab();
+    slab.reuse();
+    const memory = new Set(Array.from({ length: 100 }, () => arrive(slab, Buffer.alloc(200_000)).buffer));
+    expect(memory.size).toBe(2);
+  });
+
+  it('leaves alone what is held, until it is released', () => {
+    const slab = new ReceiveSlab();
+    slab.reuse();
+    const kept = arrive(slab, Buffer.alloc(1000, 7));
+    const held = slab.hold(kept);
+    const others = Array.from({ length: 30 }, () => arrive(slab, Buffer.alloc(200_000)).buffer);
+    expect(kept.every((byte) => byte === 7)).toBe(true);
+    expect(others.slice(10)).not.toContain(kept.buffer);
+    held?.release();
+    const later = Array.from({ length: 10 }, () => arrive(slab, Buffer.alloc(200_000)).buffer);
+    expect(later).toContain(kept.buffer);
+  });
+
+  it('does not overwrite half a message that nobody could hold yet', () => {
+    const slab = new ReceiveSlab();
+    slab.reuse();
+    for (let round = 0; round < 20; round += 1) {
+      const half = arrive(slab, Buffer.alloc(100_000, round));
+      for (let more = 0; more < 8; more += 1) arrive(slab, Buffer.alloc(100_000, 255));
+      expect(half.every((byte) => byte === round)).toBe(true);
+    }
+  });
+
+  it('never uses memory again that was given out before it was told to', () => {
+    const slab = new ReceiveSlab();
+    const early = arrive(slab, Buffer.alloc(1000, 7));
+    slab.reuse();
+    expect(slab.hold(Buffer.alloc(10))).toBeNull();
+    for (let more = 0; more < 60; more += 1) arrive(slab, Buffer.alloc(200_000, 255));
+    expect(early.every((byte) => byte === 7)).toBe(true);
+  });
+
+  it('leaves memory that is held for ever to the garbage collector', () => {
+    const slab = new ReceiveSlab();
+    slab.reuse();
+    const chunks = Array.from({ length: 60 }, (_, index) => {
+      const chunk = arrive(slab, Buffer.alloc(200_000, index));
+      slab.hold(chunk);
+      return chunk;
+    });
+    for (const [index, chunk] of chunks.entries()) expect(chunk.every((byte) => byte === index)).toBe(true);
+  });
 });
