@@ -1,7 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { DiskError } from '../../../src/model/errors.ts';
 import { VIRGIN_RECORD } from '../../../src/model/record.ts';
-import { METADATA_BYTES, decodeMetadataBlock, encodeMetadataBlock } from '../../../src/protocol/hast-metadata.ts';
+import {
+  METADATA_BYTES,
+  decodeMetadataBlock,
+  encodeMetadataBlock,
+} from '../../../src/protocol/hast-metadata.ts';
 import { createMetadata } from '../../../src/replication/engine.ts';
 import { MetadataStore } from '../../../src/replication/metadata-store.ts';
 import { SimClock, SimRandom } from '../../support/sim-clock.ts';
