@@ -16,6 +16,8 @@ export interface PromotionOrder {
   readonly inSync: readonly NodeName[];
   /** An operator accepted the loss of what is missing here. */
   readonly forced: boolean;
+  /** E1: an operator says that a copy is whole which followed a plain hastd. */
+  readonly vouched?: boolean;
   /** The decision counted on the peer's silence since this time (ms): a later word of it calls the promotion off. */
   readonly heardBefore: number | null;
 }

@@ -25,6 +25,8 @@ const REFRESH_MS = 1000;
 const DEMOTE_MS = 60_000;
 /** A demotion and a write of the whole activemap, on the other node. */
 const DISCARD_MS = 90_000;
+/** How long an order that was announced holds other orders off. */
+const KEPT_MS = DISCARD_MS + LOOK_MS;
 
 export interface ResolvePorts {
   readonly runtime: Runtime;
@@ -126,6 +128,7 @@ async function perform(ports: ResolvePorts, request: ResolveRequest): Promise<un
       return look(ports, resource);
     case 'announce': {
       const { discard, demote } = request;
+      if (discard !== ports.runtime.node) member.keptUntil = ports.runtime.clock.now() + KEPT_MS;
       note(`an operator asks: hastate resolve ${resource} --discard ${discard}${demote ? ' --demote' : ''}`);
       return {};
     }
@@ -136,6 +139,7 @@ async function perform(ports: ResolvePorts, request: ResolveRequest): Promise<un
     case 'kept':
       // What the other node wrote alone is given up, so this copy lacks nothing of it.
       member.doubt = null;
+      member.keptUntil = Number.NEGATIVE_INFINITY;
       note(`${resource}: the copy on ${ports.runtime.node} is kept; the other one is given up`);
       return {};
   }
@@ -148,6 +152,12 @@ async function giveUp(
   demote: boolean,
 ): Promise<void> {
   const { name } = member.settings;
+  if (member.keptUntil > ports.runtime.clock.now()) {
+    throw new HastateError(
+      'copy-kept',
+      `${name}: another order to resolve it keeps the copy on ${ports.runtime.node}: nothing was discarded, agree on one of them`,
+    );
+  }
   const unchanged = (): boolean => {
     const record = member.snapshot?.record;
     return (

@@ -137,6 +137,8 @@ export class NbdConnection implements Receiver {
   }
 
   #take(chunk: Buffer): void {
+    // Who said goodbye has nothing more to say.
+    if (this.#phase === 'leaving') return;
     this.#unparsed = joined(this.#unparsed, chunk);
     this.#parse();
   }

@@ -32,7 +32,7 @@ export function createCheck(kind: Exclude<TrackSettings['kind'], 'replication'>,
         return { well: up, why: reason };
       };
     case 'script':
-      return scriptCheck(target);
+      return guarded(scriptCheck(target));
     case 'process':
       return guarded(() => (target.startsWith('/') ? pidfileCheck(target) : nameCheck(target)));
     case 'file':

@@ -7,7 +7,7 @@ import type { HastMetadata } from '../protocol/hast-metadata.ts';
 import type { ActiveMap } from './activemap.ts';
 import type { EngineEvent, EngineSetup } from './messages.ts';
 import type { MetadataStore, StoredState } from './metadata-store.ts';
-import type { EnginePorts } from './ports.ts';
+import type { ClockPort, EnginePorts } from './ports.ts';
 import type { RangeLock } from './rangelock.ts';
 
 export type Report = (
@@ -95,4 +95,12 @@ export function reportDiskError(core: EngineCore, what: string, error: string): 
   const first = core.diskError !== text;
   core.diskError = text;
   if (first) core.report('disk-error', 'error', `${core.setup.resource.name}: ${text}`, { what, error });
+}
+
+/** @returns what `work` resolves with, or null when that takes longer. ms */
+export function within<T>(clock: ClockPort, ms: number, work: Promise<T>): Promise<T | null> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(ms, () => resolve(null));
+    work.then(resolve, reject).finally(cancel);
+  });
 }

@@ -45,10 +45,17 @@ export async function rest(core: EngineCore): Promise<void> {
   await commitMap(core.map);
 }
 
-/** B2. @throws EngineError `not-in-sync` for a disk that is known to lack data */
-export function refuseIncomplete({ store, setup }: EngineCore): void {
-  const { state } = store.record;
+/**
+ * B2.
+ * @param vouched E1: outdated is what every secondary of a plain hastd is, and an operator knows better
+ * @throws EngineError `not-in-sync` for a disk that is known to lack data
+ */
+export function refuseIncomplete({ store, setup, freshness }: EngineCore, vouched = false): void {
+  // What was just found out may not be in the record yet.
+  const found = freshness.kind === 'outdated' || freshness.kind === 'inconsistent';
+  const state = found ? freshness.kind : store.record.state;
   if (state !== 'outdated' && state !== 'inconsistent') return;
+  if (vouched && state === 'outdated' && store.record.state !== 'inconsistent') return;
   const { name } = setup.resource;
   throw new EngineError(
     'not-in-sync',

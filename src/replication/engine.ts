@@ -11,7 +11,7 @@ import { changesLink } from '../model/resource-changes.ts';
 import type { HastRole } from '../model/roles.ts';
 import { Acceptor } from './acceptor.ts';
 import { ActiveMap } from './activemap.ts';
-import { describeEpoch, namesPeer, noCounters } from './core.ts';
+import { describeEpoch, namesPeer, noCounters, within } from './core.ts';
 import type { EngineCore } from './core.ts';
 import {
   commitMap,
@@ -229,7 +229,7 @@ class ResourceEngine implements Engine {
   /** B7: until the record is durable nothing is served. */
   async #prepare(
     core: EngineCore,
-    { epoch, inSync, forced = false, heardBefore = Infinity }: Omit<PrepareCommand, 'type'>,
+    { epoch, inSync, forced = false, vouched = false, heardBefore = Infinity }: Omit<PrepareCommand, 'type'>,
   ): Promise<void> {
     const { name } = this.#setup.resource;
     if (this.#role === 'primary') throw new EngineError('is-primary', `${name} is primary already`);
@@ -240,7 +240,9 @@ class ResourceEngine implements Engine {
         `epoch ${describeEpoch(epoch)} is not above epoch ${describeEpoch(ours)} of ${name}: take a higher one`,
       );
     }
-    if (!forced) refuseIncomplete(core);
+    if (vouched && this.#secondary?.up === true)
+      throw new EngineError('peer-alive', `${name} is not promoted: its primary is connected`);
+    if (!forced) refuseIncomplete(core, vouched);
     this.#acceptor?.close('this node becomes primary');
     await this.#secondary?.finish();
     // Also what an earlier life of this daemon wrote: nothing that is served from now on may go back in time.
@@ -255,7 +257,7 @@ class ResourceEngine implements Engine {
     }
     await this.#leaveSecondary('this node becomes primary');
     // The link may have said more of the peer and of this disk while it was read to its end.
-    if (!forced) refuseIncomplete(core);
+    if (!forced) refuseIncomplete(core, vouched);
     if (this.#ports.lease.heardAt() > heardBefore)
       throw new EngineError('peer-alive', `${name} is not promoted: the peer was heard in the meantime`);
     const { record } = core.store;
@@ -299,12 +301,13 @@ class ResourceEngine implements Engine {
     this.#export = null;
     primary.close();
     const timeout = this.#setup.resource.timeoutMs;
-    await this.#within(timeout, new Promise<void>((resolve) => primary.whenIdle(resolve)));
-    const flushed = await this.#within(timeout, primary.flusher.flushBoth());
+    await within(this.#ports.clock, timeout, new Promise<void>((resolve) => primary.whenIdle(resolve)));
+    const flushed = await within(this.#ports.clock, timeout, primary.flusher.flushBoth());
     const whole = flushed === true && peering.joined && core.map.dirtyCount === 0 && namesPeer(core);
     if (whole && handover) await core.save(({ record }) => ({ record: { ...record, released: true } }));
     await peering.stop('released');
-    await this.#within(
+    await within(
+      this.#ports.clock,
       timeout,
       commitMap(core.map).catch(() => undefined),
     );
@@ -348,18 +351,12 @@ class ResourceEngine implements Engine {
   /** Clean, or as after a crash when the disk hangs. */
   async #rest(core: EngineCore): Promise<void> {
     const { timeoutMs } = this.#setup.resource;
-    await this.#within(timeoutMs, this.#leaveSecondary('the engine stops'));
-    await this.#within(
+    await within(this.#ports.clock, timeoutMs, this.#leaveSecondary('the engine stops'));
+    await within(
+      this.#ports.clock,
       timeoutMs,
       rest(core).catch(() => undefined),
     );
-  }
-
-  #within<T>(ms: number, work: Promise<T>): Promise<T | null> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.#ports.clock.after(ms, () => resolve(null));
-      work.then(resolve, reject).finally(cancel);
-    });
   }
 
   #setRole(role: HastRole): void {

@@ -41,6 +41,8 @@ export type EngineCommand =
       readonly epoch: Epoch;
       readonly inSync: readonly NodeName[];
       readonly forced?: boolean;
+      /** E1: an operator says that a copy is whole which followed a plain hastd. */
+      readonly vouched?: boolean;
       readonly heardBefore?: number;
     }
   /** Serve I/O and connect to the peer. After `prepare-primary` of the same epoch, or by hand (`hastctl role primary` with no group). */

@@ -229,7 +229,12 @@ export class Peering {
   async #join(link: Link): Promise<void> {
     const { map } = this.#core;
     const clean = (): boolean => link.isUp() && map.dirtyCount === 0 && this.primary.withoutPeer === 0;
-    if (this.#joined || this.#joining || !clean()) return;
+    if (this.#joined) {
+      // A write of the link before this one, which ended after the nodes were in sync and was copied since.
+      if (clean()) this.primary.gate.rejoin();
+      return;
+    }
+    if (this.#joining || !clean()) return;
     this.#joining = true;
     let flushed = false;
     try {

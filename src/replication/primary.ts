@@ -244,6 +244,7 @@ export class Primary implements BlockDevice, WriteOwner {
     this.#pendingBytes -= op.data.length;
     if (op.isFree) op.free?.();
     if (outcome === 'clean') this.flusher.wrote();
+    else this.#host.idle();
     // A hastate peer that refused a write is out until it was resynced (A3); hastd goes on.
     if (op.remoteError !== null && this.link?.words)
       this.link.close(`the peer failed to write: ${op.remoteError}`);

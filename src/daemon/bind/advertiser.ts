@@ -125,8 +125,15 @@ export class Advertiser implements AddressService {
 
   #heard({ says, source }: ReceivedAdvert): void {
     this.#accepted += 1;
-    this.#options.heard();
+    if (this.#isFromPeer(source)) this.#options.heard();
     this.#actor.send({ type: 'RX', says, source, at: this.#options.runtime.clock.now() });
+  }
+
+  /** A sensor for the election takes any advert; the word of the peer is one that others cannot send. */
+  #isFromPeer(source: string): boolean {
+    const { settings, key, runtime } = this.#options;
+    if (settings.protocol === 'carp' && key.length > 0) return true;
+    return runtime.settings.peer?.addresses.some(({ host }) => host === source) === true;
   }
 
   #bound() {

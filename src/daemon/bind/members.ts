@@ -49,6 +49,8 @@ export class Member {
   error: string | null = null;
   /** Since when and why this copy may lack what the peer wrote alone; null when it does not. */
   doubt: { since: number; why: string } | null = null;
+  /** D5: an order to resolve a split-brain keeps this copy; until then no other may give it up. ms of the clock */
+  keptUntil = Number.NEGATIVE_INFINITY;
   /** A5: the engine serves nothing until it has met the newer epoch. */
   frozen = false;
   #reopenInMs = REOPEN_MS;
@@ -385,12 +387,13 @@ function needOrder(order: PromotionOrder | null): PromotionOrder {
 }
 
 function prepareCommand(order: PromotionOrder | null): EngineCommand {
-  const { epoch, inSync, forced, heardBefore } = needOrder(order);
+  const { epoch, inSync, forced, vouched, heardBefore } = needOrder(order);
   return {
     type: 'prepare-primary',
     epoch,
     inSync,
     ...(forced ? { forced } : {}),
+    ...(vouched === true ? { vouched } : {}),
     ...(heardBefore === null ? {} : { heardBefore }),
   };
 }

@@ -1,6 +1,6 @@
 /** What the members of a group are told when it is promoted. */
 import type { PromotionOrder } from '../../../machines/resource.ts';
-import { operatorVouches } from '../../model/member-decision.ts';
+import { forced, operatorVouches } from '../../model/member-decision.ts';
 import { peerPresence } from '../../model/presence.ts';
 import type { Evidence } from '../../model/evidence.ts';
 import type { Epoch } from '../../model/record.ts';
@@ -17,7 +17,8 @@ export function promotionOrder(
   return {
     epoch,
     inSync: trigger?.kind === 'handover' && peer !== null ? [self, peer].sort() : [self],
-    forced: evidence !== null && operatorVouches(evidence),
+    forced: evidence !== null && forced(evidence),
+    vouched: evidence !== null && operatorVouches(evidence),
     heardBefore: evidence !== null && peerPresence(evidence) === 'silent' ? evidence.now : null,
   };
 }

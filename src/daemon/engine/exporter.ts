@@ -26,9 +26,8 @@ export function engineExporter(
       if (servers !== null)
         throw new DiskError('export-open', `${resource} is exported already; close that export first`);
       const options = { exportName: resource, device, epoch };
-      servers = [];
       const nbd = await createNbdServer({ ...options, socketPath });
-      servers.push(nbd);
+      servers = [nbd];
       const found = { socket: socketPath, name: resource, sectorBytes: device.sectorBytes };
       if (!withGgate) return found;
       try {
