@@ -18,7 +18,7 @@ export function promotionOrder(
     epoch,
     inSync: trigger?.kind === 'handover' && peer !== null ? [self, peer].sort() : [self],
     forced: evidence !== null && forced(evidence),
-    vouched: evidence !== null && operatorVouches(evidence),
+    vouched: evidence !== null && !forced(evidence) && operatorVouches(evidence),
     heardBefore: evidence !== null && peerPresence(evidence) === 'silent' ? evidence.now : null,
   };
 }
