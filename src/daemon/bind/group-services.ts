@@ -8,6 +8,13 @@ import type { AskPeer } from './agreement.ts';
 import type { ReferencesReached } from './evidence.ts';
 import type { Member } from './members.ts';
 
+/** Why a group's hooks run. */
+export interface HookCall {
+  readonly reason: string;
+  readonly forced: boolean;
+  readonly epoch: Epoch | null;
+}
+
 /** What a group needs besides its members. */
 export interface GroupServices {
   readonly allMembers: () => Iterable<Member>;
@@ -22,7 +29,7 @@ export interface GroupServices {
     group: GroupSettings,
     members: readonly Member[],
     verb: 'start' | 'stop',
-    about: { reason: string; forced: boolean; epoch: Epoch | null },
+    call: HookCall,
   ): Promise<HooksResult>;
   readonly address: AddressService | null;
 }

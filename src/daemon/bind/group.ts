@@ -1,5 +1,5 @@
 /** One group at work: its chart, bound to members, devices, hooks, address and the peer's word. */
-import { type Actor, fromPromise, type SnapshotFrom } from 'xstate';
+import type { Actor, SnapshotFrom } from 'xstate';
 
 import { groupMachine } from '../../../machines/group.ts';
 import { groupEpoch, mayPromote } from '../../model/decision.ts';
@@ -13,19 +13,15 @@ import type { Verdict } from '../../model/verdict.ts';
 import type { GroupStatus } from '../../protocol/control.ts';
 import type { Runtime } from '../runtime.ts';
 import { dotted } from '../runtime.ts';
-import { all, reach, runChart } from './actors.ts';
+import { reach, runChart } from './actors.ts';
 import { Agreement } from './agreement.ts';
 import type { AddressService, GroupServices } from './group-services.ts';
 import { describeTransition, isUp, roleOf } from './group-phase.ts';
-import { handoverRecords } from '../../model/handover.ts';
-import { gatherEvidence, recordsOf } from './evidence.ts';
+import { gatherEvidence } from './evidence.ts';
+import { GroupPorts, ROLE_MS } from './group-ports.ts';
 import { tellLost } from './lost-member.ts';
 import type { Member } from './members.ts';
-import { promotionOrder } from './promotion-order.ts';
-import { brokenMember, checkReleased, cutOff, hasRival, isIll, peerReady } from './member-checks.ts';
-
-// Above the engine's own bound for a command: the chart must hear its answer.
-const ROLE_MS = 40_000;
+import { brokenMember, cutOff, hasRival, isIll, peerReady } from './member-checks.ts';
 
 export class Group {
   /** Replaced as a whole by a reload. */
@@ -37,8 +33,6 @@ export class Group {
   readonly #services: GroupServices;
   readonly #agreement: Agreement;
   #wasUp = false;
-  /** What went up goes down as it went up, whatever the files say by then. */
-  #upAs: GroupSettings;
   #cleanedByKeeper: string | null = null;
 
   constructor(
@@ -50,13 +44,13 @@ export class Group {
   ) {
     this.#runtime = runtime;
     this.#services = services;
-    this.settings = this.#upAs = settings;
+    this.settings = settings;
     this.members = members;
     this.#agreement = new Agreement(runtime, this, services.askPeer);
     this.actor = runChart(runtime, {
       id: `group.${settings.name}`,
       name: 'group',
-      machine: this.#bound(),
+      machine: new GroupPorts(runtime, this, services, this.#agreement).bind(groupMachine),
       input: { group: settings.name, holdBaseMs: 1000, retryMs: 500, byHand },
       about: { group: settings.name },
       describe: ({ context }) => context.reason,
@@ -77,72 +71,6 @@ export class Group {
       this.#services.address?.released(failed ? (snapshot.context.error ?? 'the group failed') : null);
     }
     this.#wasUp = goingOrUp;
-  }
-
-  #bound() {
-    const { members } = this;
-    const { name } = this.settings;
-    const services = this.#services;
-    return groupMachine.provide({
-      actions: {
-        reportBlocked: (_, { error }) => {
-          this.#runtime.journal.add({
-            kind: 'group.blocked',
-            level: 'warn',
-            group: name,
-            message: `${name}: ${error ?? 'blocked'}`,
-          });
-        },
-      },
-      actors: {
-        settleSecondary: fromPromise(async () => {
-          await all(members.map((member) => member.beSecondary(ROLE_MS)));
-          return undefined;
-        }),
-        claimConsent: fromPromise(() => this.#claim()),
-        prepareMembers: fromPromise(({ input }) => this.#prepare(input.evidence)),
-        promoteMembers: fromPromise(async () => {
-          await all(members.map((member) => member.promote(ROLE_MS)));
-          services.announceState();
-          return undefined;
-        }),
-        attachDevices: fromPromise(async () => {
-          this.#upAs = this.settings;
-          await services.attachDevices(this.#upAs, members);
-          return undefined;
-        }),
-        startHooks: fromPromise(({ input }) =>
-          services.runHooks(this.#upAs, members, 'start', this.#about(input.reason)),
-        ),
-        raiseAddress: fromPromise(async () => {
-          await services.address?.raise();
-          return undefined;
-        }),
-        lowerAddress: fromPromise(async () => {
-          await services.address?.lower();
-          return undefined;
-        }),
-        stopHooks: fromPromise(({ input }) =>
-          services.runHooks(this.#upAs, members, 'stop', this.#about(input.reason)),
-        ),
-        detachDevices: fromPromise(async () => {
-          await services.detachDevices(this.#upAs, members);
-          return undefined;
-        }),
-        releaseMembers: fromPromise(async ({ input }) => {
-          await all(members.map((member) => member.release(input.handover, ROLE_MS)));
-          return undefined;
-        }),
-        handOver: fromPromise(() => this.#handOver()),
-        takeBack: fromPromise(() => this.#takeBack()),
-      },
-    });
-  }
-
-  #about(reason: string): { reason: string; forced: boolean; epoch: Epoch | null } {
-    const { context } = this.actor.getSnapshot();
-    const trigger = context.evidence?.trigger;
-    return { reason, forced: trigger?.kind === 'operator' && trigger.force, epoch: context.epoch };
   }
 
   /** Judges the group again. The chart acts on the answer. */
@@ -244,41 +172,6 @@ export class Group {
   grantClaim(peer: string): ReturnType<Agreement['grant']> {
     const standby = this.role === 'secondary' || (this.role === 'stuck' && !this.servesStill());
     return this.#agreement.grant(peer, standby, this.state);
-  }
-
-  async #claim(): Promise<undefined> {
-    await this.#agreement.claim();
-    // After the chart is back in `waiting`.
-    this.#runtime.clock.after(0, () => {
-      this.judge();
-    });
-    return undefined;
-  }
-
-  async #prepare(evidence: Evidence | null): Promise<Epoch> {
-    const { node, settings } = this.#runtime;
-    const known = Math.max(
-      this.epoch.number,
-      this.#runtime.peer.report(this.settings.name)?.epoch.number ?? 0,
-    );
-    const epoch: Epoch = { number: known + 1, id: this.#runtime.randomId() };
-    const order = promotionOrder(node, settings.peer?.name ?? null, epoch, evidence);
-    await all(this.members.map((member) => member.prepare(order, ROLE_MS)));
-    this.#runtime.peer.consumeConsent(this.settings.name);
-    this.#services.announceState();
-    return epoch;
-  }
-
-  async #handOver(): Promise<undefined> {
-    checkReleased(this.members);
-    await this.#agreement.handOver(this.epoch, handoverRecords(recordsOf(this.members)));
-    return undefined;
-  }
-
-  async #takeBack(): Promise<undefined> {
-    await this.#agreement.settleBack(this.epoch);
-    await all(this.members.map((member) => member.command({ type: 'unrelease' })));
-    return undefined;
   }
 
   /**

@@ -13,10 +13,10 @@ import { HookPlanError, planHooks } from '../../hooks/plan.ts';
 import { runHook } from '../../hooks/run.ts';
 import { describeError, HookError } from '../../model/errors.ts';
 import { hookSucceeded, type HookOutcome, type HookStep } from '../../model/hook.ts';
-import type { Epoch } from '../../model/record.ts';
 import type { GroupSettings } from '../../model/settings.ts';
 import type { Runtime } from '../runtime.ts';
 import { runChart } from './actors.ts';
+import type { HookCall } from './group-services.ts';
 import type { Member } from './members.ts';
 
 /** Where hooks are. */
@@ -28,12 +28,6 @@ export function hooksDirectory({ settings }: Runtime): string {
 /** Where what they print goes. */
 export function hookOutputs({ stateDir }: Runtime): string {
   return join(stateDir, 'hooks');
-}
-
-export interface HookCall {
-  readonly reason: string;
-  readonly forced: boolean;
-  readonly epoch: Epoch | null;
 }
 
 export class GroupHooks {

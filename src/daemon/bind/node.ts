@@ -8,7 +8,7 @@ import type { Actor } from 'xstate';
 
 import { nodeMachine } from '../../../machines/node.ts';
 import { describeError, HastateError } from '../../model/errors.ts';
-import type { GroupSettings, ResourceSettings } from '../../model/settings.ts';
+import type { ResourceSettings } from '../../model/settings.ts';
 import type { ControlRequest, NodeStatus } from '../../protocol/control.ts';
 import { watchLoopStalls } from '../../net/loop-stall.ts';
 import { DataListener } from '../engine/data-listener.ts';
@@ -24,16 +24,14 @@ import type { Runtime } from '../runtime.ts';
 import { nodeStatus, refresh, type StatusSources } from '../status.ts';
 import { switchToPeer } from '../switchover.ts';
 import { reach, runChart, step } from './actors.ts';
-import { byHandGroup } from './by-hand.ts';
 import { SharedAddresses } from './addresses.ts';
 import { Devices } from './devices.ts';
-import { Group } from './group.ts';
-import type { AddressService, GroupServices } from './group-services.ts';
 import { GroupHooks, hookOutputs, hooksDirectory } from './hooks.ts';
 import { KEEPER_BEAT_MS, KeeperCare } from './keeper-care.ts';
 import { leaveUnfit } from './leave-unfit.ts';
 import { Link } from './link.ts';
 import { Member } from './members.ts';
+import { NodeGroups } from './node-groups.ts';
 import { References } from './references.ts';
 import { followPlan } from './reload.ts';
 import { Timers } from './timers.ts';
@@ -57,7 +55,7 @@ export class HastateNode {
   readonly #runtime: Runtime;
   readonly #options: NodeOptions;
   readonly #members = new Map<string, Member>();
-  readonly #groups = new Map<string, Group>();
+  readonly #groups: NodeGroups;
   readonly #addresses: SharedAddresses;
   readonly #devices: Devices;
   readonly #hooks: GroupHooks;
@@ -80,7 +78,7 @@ export class HastateNode {
     this.#references = new References(options.runtime);
     this.#timers = new Timers(options.runtime.clock);
     this.#keeper = new KeeperCare(options.runtime, () => {
-      for (const group of this.#groups.values()) group.cleanedByKeeper();
+      for (const group of this.#groups.byName.values()) group.cleanedByKeeper();
     });
     this.#refusals = new Refusals(() => options.runtime.clock.now());
     this.#addresses = new SharedAddresses(options.runtime, {
@@ -100,6 +98,18 @@ export class HastateNode {
       (resource) => this.#devices.path(resource),
       this.#stopping.signal,
     );
+    this.#groups = new NodeGroups({
+      runtime: options.runtime,
+      members: this.#members,
+      references: this.#references,
+      addresses: this.#addresses,
+      devices: this.#devices,
+      hooks: this.#hooks,
+      askPeer: (method, params, timeoutMs) => this.#needLink().ask(method, params, timeoutMs),
+      tellKeeper: () => {
+        this.#tellKeeper();
+      },
+    });
     this.#notices = new Notices({
       runtime: options.runtime,
       hooksDir: () => hooksDirectory(options.runtime),
@@ -113,7 +123,7 @@ export class HastateNode {
       roles: new RoleDesk({
         runtime,
         members: sources.members,
-        groupOf: (resource) => this.#groupOf(resource),
+        groupOf: (resource) => this.#groups.of(resource),
       }),
       askPeer: (method, params, timeoutMs) => this.#needLink().ask(method, params, timeoutMs),
       stop: () => {
@@ -123,14 +133,10 @@ export class HastateNode {
     };
   }
 
-  #groupOf(resource: string): Group | null {
-    return [...this.#groups.values()].find((group) => group.settings.resources.includes(resource)) ?? null;
-  }
-
   #sources(): StatusSources {
     return {
       members: this.#members,
-      groups: this.#groups,
+      groups: this.#groups.byName,
       version: this.#options.version,
       device: (resource) => this.#devices.path(resource),
       refused: () => this.#refusals.list(),
@@ -146,8 +152,8 @@ export class HastateNode {
           cleanUp: step(() => this.#cleanUp()),
           openResources: step(() => this.#openResources()),
           startLink: step(() => this.#startLink()),
-          startGroups: step(() => this.#startGroups()),
-          stopGroups: step(() => this.#stopGroups()),
+          startGroups: step(() => this.#groups.start()),
+          stopGroups: step(() => this.#groups.stop()),
           closeAll: step(() => this.#closeAll()),
         },
       }),
@@ -246,11 +252,11 @@ export class HastateNode {
     return followPlan(plan, {
       runtime: this.#runtime,
       members: this.#members,
-      groups: this.#groups,
-      groupOf: (resource) => this.#groupOf(resource),
+      groups: this.#groups.byName,
+      groupOf: (resource) => this.#groups.of(resource),
       add: async (settings) => {
         await this.#addMember(settings).opened(START_MS);
-        await this.#startGroup(byHandGroup(this.#runtime, settings.name), true);
+        await this.#groups.addByHand(settings.name);
       },
       remove: (resource) => this.#removeResource(resource),
       listen: async (addresses) => this.#listener?.relisten(addresses),
@@ -262,20 +268,14 @@ export class HastateNode {
 
   /** Outside any group; in role init before it goes, as hastd does. */
   async #removeResource(resource: string): Promise<void> {
-    const group = this.#groupOf(resource);
-    if (group !== null) {
-      await group.demote(`${resource} is no longer in hast.conf`, null, STOP_MS);
-      group.actor.stop();
-      this.#groups.delete(group.settings.name);
-      this.#runtime.charts.forget(`group.${group.settings.name}`);
-    }
+    await this.#groups.removeOf(resource, `${resource} is no longer in hast.conf`);
     await this.#members.get(resource)?.close();
     this.#members.delete(resource);
     this.#runtime.charts.forget(`resource.${resource}`);
   }
 
   #memberChanged(member: Member): void {
-    this.#groupOf(member.settings.name)?.judge();
+    this.#groups.of(member.settings.name)?.judge();
   }
 
   async #startLink(): Promise<void> {
@@ -284,7 +284,7 @@ export class HastateNode {
     this.#link = new Link({
       runtime,
       members: this.#members,
-      groups: this.#groups,
+      groups: this.#groups.byName,
       secret: this.#secret,
       version: this.#options.version,
       referencesLost: () => this.#references.lost,
@@ -324,7 +324,7 @@ export class HastateNode {
   }
 
   #leaveUnfit(): void {
-    void leaveUnfit(this.#runtime, this.#groups, this.#addresses.unfit());
+    void leaveUnfit(this.#runtime, this.#groups.byName, this.#addresses.unfit());
   }
 
   #needLink(): Link {
@@ -333,63 +333,13 @@ export class HastateNode {
     return this.#link;
   }
 
-  async #startGroups(): Promise<void> {
-    const grouped = new Set<string>();
-    for (const settings of this.#runtime.settings.groups) {
-      for (const resource of settings.resources) grouped.add(resource);
-      await this.#startGroup(settings, false);
-    }
-    for (const resource of this.#members.keys()) {
-      if (!grouped.has(resource)) await this.#startGroup(byHandGroup(this.#runtime, resource), true);
-    }
-  }
-
-  async #startGroup(settings: GroupSettings, byHand: boolean): Promise<void> {
-    const members = settings.resources.flatMap((name) => this.#members.get(name) ?? []);
-    const address =
-      settings.address === null ? null : await this.#addresses.start(settings.name, settings.address);
-    this.#tellKeeper();
-    this.#groups.set(
-      settings.name,
-      new Group(this.#runtime, settings, members, this.#services(address), byHand),
-    );
-  }
-
-  #services(address: AddressService | null): GroupServices {
-    return {
-      allMembers: () => this.#members.values(),
-      references: this.#references,
-      obstacles: (group) => this.#devices.obstacles(this.#groups.get(group)?.settings.resources ?? []),
-      askPeer: (method, params, timeoutMs) => this.#needLink().ask(method, params, timeoutMs),
-      announceState: () => undefined,
-      attachDevices: (group, members) => this.#devices.attach(group, members),
-      detachDevices: (group, members) => this.#devices.detach(group, members),
-      runHooks: async (group, members, verb, about) => {
-        const result = await this.#hooks.run(group, members, verb, about);
-        // What waits for a device that hangs can be ended by nobody before that device is gone (C3).
-        if (result.stuck) await this.#devices.takeAway(group, members);
-        return result;
-      },
-      address,
-    };
-  }
-
-  async #stopGroups(): Promise<void> {
-    const results = await Promise.allSettled(
-      [...this.#groups.values()].map((group) => group.stop(STOP_MS / 2)),
-    );
-    for (const result of results) {
-      if (result.status === 'rejected') this.#runtime.log('error', describeError(result.reason));
-    }
-  }
-
   async #closeAll(): Promise<void> {
     this.#stopping.abort();
     this.#keeper.leave();
     this.#references.close();
     this.#timers.close();
     await this.#addresses.close();
-    for (const group of this.#groups.values()) group.actor.stop();
+    this.#groups.close();
     await this.#listener?.close();
     await Promise.all([...this.#members.values()].map((member) => member.close()));
     // Its goodbye says that the data links are down for good.
