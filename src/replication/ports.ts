@@ -98,7 +98,16 @@ export interface LeasePort {
   heard(at: number): void;
   /** Highest epoch number that any path has shown of the peer. */
   peerEpochNumber(): number;
+  /** What the silence of a peer that is called in sync needs before a primary goes on without it (A3, B8, F). */
+  aloneNeeds(): AloneNeeds;
+  /** When the question was put that a majority of the references answered; -Infinity = never. */
+  referencesAt(): number;
+  /** When the peer was certainly down: a fence hook or a person said so; -Infinity = never. */
+  fencedAt(): number;
 }
+
+/** `silence`: nothing more. `references`: this node is not the one that is cut off. `fence`: the peer is certainly down. */
+export type AloneNeeds = 'silence' | 'references' | 'fence';
 
 /** Where this machine finds a primary's disk. */
 export interface OpenExport {

@@ -68,7 +68,8 @@ export class Standing implements GateHost {
   look(): void {
     this.#noteGap();
     this.heardAt();
-    if (!this.aloneConfirmed && !namesPeer(this.#core) && this.#silent()) this.aloneConfirmed = true;
+    if (!this.aloneConfirmed && !namesPeer(this.#core) && (this.#silent() || this.#fenced()))
+      this.aloneConfirmed = true;
     const number = this.#core.ports.lease.peerEpochNumber();
     if (number > this.#knownEpoch && number > this.#core.store.record.epoch.number) {
       this.#freeze(number, `the peer has epoch ${number}, ours is ${this.#core.store.record.epoch.number}`);
@@ -182,6 +183,25 @@ export class Standing implements GateHost {
     return this.#core.ports.clock.now() >= since + this.#core.setup.timing.holdMs;
   }
 
+  /** A peer that is certainly down since its last message answers nobody, so there is no H to wait for. */
+  #fenced(): boolean {
+    return this.#core.ports.lease.fencedAt() >= this.heardAt();
+  }
+
+  /** A3: what the peer does not say itself has to be known otherwise before its silence counts. */
+  #out(): boolean {
+    const { lease } = this.#core.ports;
+    if (this.#outdated || this.#fenced()) return true;
+    switch (lease.aloneNeeds()) {
+      case 'silence':
+        return this.#silent();
+      case 'references':
+        return this.#silent() && lease.referencesAt() >= Math.max(this.heardAt(), this.#awakeSince);
+      case 'fence':
+        return false;
+    }
+  }
+
   /** A process or machine that stood still heard nothing: that is its own gap, not the peer's silence. */
   #noteGap(): void {
     const now = this.#core.ports.clock.now();
@@ -201,7 +221,7 @@ export class Standing implements GateHost {
     if (this.#host.linked || this.#core.map.staleCount > 0) return;
     const now = this.#core.ports.clock.now();
     this.#wantedAt ??= now;
-    if (this.#outdated || this.#silent()) {
+    if (this.#out()) {
       void this.goAlone().catch(() => undefined);
       return;
     }

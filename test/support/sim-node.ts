@@ -12,7 +12,7 @@ import type {
   EngineSetup,
   EngineSnapshot,
 } from '../../src/replication/messages.ts';
-import type { EnginePorts, LeasePort } from '../../src/replication/ports.ts';
+import type { AloneNeeds, EnginePorts, LeasePort } from '../../src/replication/ports.ts';
 import { FrameReader } from '../../src/protocol/hast-message.ts';
 import { SimClock, SimRandom } from './sim-clock.ts';
 import { SimDisk } from './sim-disk.ts';
@@ -57,6 +57,18 @@ export class SimLease implements LeasePort {
   }
   peerEpochNumber(): number {
     return this.epoch;
+  }
+  needs: AloneNeeds = 'silence';
+  references = -Infinity;
+  fenced = -Infinity;
+  aloneNeeds(): AloneNeeds {
+    return this.needs;
+  }
+  referencesAt(): number {
+    return this.references;
+  }
+  fencedAt(): number {
+    return this.fenced;
   }
 }
 

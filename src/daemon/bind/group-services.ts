@@ -18,7 +18,7 @@ export interface HookCall {
 /** What a group needs besides its members. */
 export interface GroupServices {
   readonly allMembers: () => Iterable<Member>;
-  readonly references: ReferencesReached & { readonly lost: boolean };
+  readonly references: ReferencesReached & { readonly lost: boolean; lostSince(at: number): boolean };
   readonly obstacles: (group: string) => readonly string[];
   readonly askPeer: AskPeer;
   /** Tells the peer now instead of at the next heartbeat. */

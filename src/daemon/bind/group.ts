@@ -113,7 +113,7 @@ export class Group {
     const broken =
       this.#cleanedByKeeper ??
       brokenMember(this.members) ??
-      cutOff(this.evidence(), this.#services.references.lost);
+      cutOff(this.evidence(), this.members, this.#services.references);
     if (broken !== null) {
       this.#cleanedByKeeper = null;
       this.actor.send({ type: 'DEMOTE', reason: broken, handoverTo: null });

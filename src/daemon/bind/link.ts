@@ -20,9 +20,12 @@ import type { Group } from './group.ts';
 import { holdsOff } from './group-phase.ts';
 import type { Member } from './members.ts';
 import { OwnGap } from './own-gap.ts';
+import type { References } from './references.ts';
 import { RecordExchange } from './record-exchange.ts';
 
 /** How often shared memory is looked at for news of the data link. ms */
+/** Heartbeats of the peer that may be missing before somebody else is asked whether the fault is ours. */
+const UNHEARD_BEATS = 2;
 const TICK_MS = 25;
 const OUTDATE_RETRY_MS = 200;
 /** An answer that comes later could be about an outage before a rejoin: it counts no more. */
@@ -35,8 +38,7 @@ export interface LinkOptions {
   readonly groups: ReadonlyMap<string, Group>;
   readonly secret: Buffer | null;
   readonly version: string;
-  /** No majority of the references for a while. */
-  referencesLost(): boolean;
+  readonly references: References;
   switchAway(group: Group): Promise<unknown>;
   /** The other node's part of `hastate resolve`. */
   resolve(params: Readonly<Record<string, unknown>>): Promise<unknown>;
@@ -162,13 +164,17 @@ export class Link {
   }
 
   #tick(): void {
-    this.#ownGap.look(this.#options.members.values(), this.#options.referencesLost());
-    const heard = heardOn(this.#options.members.values());
+    const { references, members } = this.#options;
+    this.#ownGap.look(members.values(), references.lost);
+    const heard = heardOn(members.values());
     const latest = Math.max(...Object.values(heard).map((at) => at ?? Number.NEGATIVE_INFINITY));
     if (latest > this.#lastHeard) {
       this.#lastHeard = latest;
       this.#actor?.send({ type: 'HEARD' });
     }
+    const { clock, settings, startedAt } = this.#runtime;
+    if (settings.peer !== null && clock.now() - latest > UNHEARD_BEATS * settings.timing.heartbeatMs)
+      references.hurry(Math.max(latest, startedAt));
     this.#judgeGroups();
     this.#pursueOutdate();
     this.#cancelTick = this.#runtime.clock.after(TICK_MS, () => {

@@ -14,9 +14,10 @@ import type { ResourceSettings } from '../../model/settings.ts';
 import { deriveLinkKey } from '../../protocol/link-proof.ts';
 import type { EngineCommand, EngineEvent, EngineSnapshot } from '../../replication/messages.ts';
 import { EngineHandle } from '../engine/supervise.ts';
-import { LeaseMemory } from '../engine/lease-memory.ts';
+import type { LeaseMemory } from '../engine/lease-memory.ts';
 import type { Runtime } from '../runtime.ts';
 import { fromPromise } from 'xstate';
+import { leaseOf } from './alone-needs.ts';
 import { reach, runChart } from './actors.ts';
 
 /** How long a disk that cannot be opened is left alone, at first and at most. ms */
@@ -68,7 +69,7 @@ export class Member {
     this.#runtime = runtime;
     this.#changed = changed;
     this.settings = settings;
-    this.lease = new LeaseMemory();
+    this.lease = leaseOf(runtime.settings, settings.name);
     const group = runtime.settings.groups.find((g) => g.resources.includes(settings.name));
     this.engine = new EngineHandle({
       setup: {

@@ -75,7 +75,9 @@ export class HastateNode {
   constructor(options: NodeOptions) {
     this.#options = options;
     this.#runtime = options.runtime;
-    this.#references = new References(options.runtime);
+    this.#references = new References(options.runtime, (askedAt) => {
+      for (const member of this.#members.values()) member.lease.referencesAnswered(askedAt);
+    });
     this.#timers = new Timers(options.runtime.clock);
     this.#keeper = new KeeperCare(options.runtime, () => {
       for (const group of this.#groups.byName.values()) group.cleanedByKeeper();
@@ -287,7 +289,7 @@ export class HastateNode {
       groups: this.#groups.byName,
       secret: this.#secret,
       version: this.#options.version,
-      referencesLost: () => this.#references.lost,
+      references: this.#references,
       switchAway: (group) => switchToPeer(runtime, group),
       resolve: (params) => answerResolve(this.#commands, params),
       composeStatus: () => this.status(),

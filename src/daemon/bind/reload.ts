@@ -3,6 +3,7 @@ import { describeError } from '../../model/errors.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
 import type { ReloadPlan, ResourceChange } from '../reload-plan.ts';
 import type { Runtime } from '../runtime.ts';
+import { aloneNeeds } from './alone-needs.ts';
 import type { Group } from './group.ts';
 import type { Member } from './members.ts';
 
@@ -39,6 +40,7 @@ export async function followPlan(plan: ReloadPlan, target: ReloadTarget): Promis
     const group = groups.get(settings.name);
     if (group !== undefined) group.settings = settings;
   }
+  for (const [name, member] of members) member.lease.setAloneNeeds(aloneNeeds(plan.settings, name));
   target.lookAtReferences();
   for (const change of plan.changed) {
     const member = members.get(change.after.name);

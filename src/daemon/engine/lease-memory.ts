@@ -5,11 +5,15 @@
  */
 import type { PathName } from '../../model/roles.ts';
 import { PATHS } from '../../model/roles.ts';
-import type { LeasePort } from '../../replication/ports.ts';
+import type { AloneNeeds, LeasePort } from '../../replication/ports.ts';
 
 const ALIVE_AT = PATHS.length;
 const PEER_EPOCH = ALIVE_AT + 1;
-const BEATS = PEER_EPOCH + 1;
+const ALONE_NEEDS = PEER_EPOCH + 1;
+const REFERENCES_AT = ALONE_NEEDS + 1;
+const FENCED_AT = REFERENCES_AT + 1;
+const BEATS = FENCED_AT + 1;
+const NEEDS: readonly AloneNeeds[] = ['silence', 'references', 'fence'];
 export const MAX_ENGINES = 1024;
 /** A beat slot that is taken and has not beaten yet. */
 const TAKEN = 1n;
@@ -55,6 +59,32 @@ export class LeaseMemory {
     return Number(Atomics.load(this.#cells, PEER_EPOCH));
   }
 
+  setAloneNeeds(needs: AloneNeeds): void {
+    Atomics.store(this.#cells, ALONE_NEEDS, BigInt(NEEDS.indexOf(needs)));
+  }
+
+  aloneNeeds(): AloneNeeds {
+    return NEEDS[Number(Atomics.load(this.#cells, ALONE_NEEDS))] ?? 'fence';
+  }
+
+  /** @param askedAt when the question was put that a majority of the references answered, ms */
+  referencesAnswered(askedAt: number): void {
+    this.#raise(REFERENCES_AT, toCell(askedAt));
+  }
+
+  referencesAt(): number {
+    return fromCell(Atomics.load(this.#cells, REFERENCES_AT));
+  }
+
+  /** The peer was certainly down at this time, ms. */
+  fenced(at: number): void {
+    this.#raise(FENCED_AT, toCell(at));
+  }
+
+  fencedAt(): number {
+    return fromCell(Atomics.load(this.#cells, FENCED_AT));
+  }
+
   /** The peer started anew: what its former boot said proves nothing about this one. Epochs stay. */
   forgetPeer(): void {
     for (let cell = 0; cell <= ALIVE_AT; cell++) Atomics.store(this.#cells, cell, 0n);
@@ -90,6 +120,9 @@ export class LeaseMemory {
       renew: (at) => this.renew(at),
       heard: (at) => this.heard('dataLink', at),
       peerEpochNumber: () => this.peerEpochNumber(),
+      aloneNeeds: () => this.aloneNeeds(),
+      referencesAt: () => this.referencesAt(),
+      fencedAt: () => this.fencedAt(),
     };
   }
 
