@@ -14,10 +14,8 @@ import { textOf } from './thrown.ts';
 const MAX_HOLD_MS = 60_000;
 const UNSTICK_MS = 10_000;
 
-function needsOnlyConsent(verdict: Verdict): boolean {
-  return (
-    verdict.answer === 'wait' && verdict.reasons.length === 1 && verdict.reasons[0]?.code === 'needs-consent'
-  );
+function needsOnly(code: string, verdict: Verdict): boolean {
+  return verdict.answer === 'wait' && verdict.reasons.length === 1 && verdict.reasons[0]?.code === code;
 }
 
 export const groupSetup = setup({
@@ -25,6 +23,7 @@ export const groupSetup = setup({
   actors: {
     settleSecondary: port<undefined, Scope>('settle-secondary'),
     claimConsent: port<undefined, Scope>('claim-consent'),
+    fencePeer: port<undefined, Scope>('fence-peer'),
     prepareMembers: port<Epoch, Scope & { evidence: Evidence | null }>('prepare-members'),
     promoteMembers: port<undefined, Scope>('promote-members'),
     attachDevices: port<undefined, Scope>('attach-devices'),
@@ -41,7 +40,9 @@ export const groupSetup = setup({
     wanted: ({ event }) => event.type === 'EVALUATE' && wantsPrimary(event.evidence, event.wishes) !== null,
     allowed: ({ event }) => event.type === 'EVALUATE' && mayPromote(event.evidence).answer === 'promote',
     onlyConsentMissing: ({ event }) =>
-      event.type === 'EVALUATE' && needsOnlyConsent(mayPromote(event.evidence)),
+      event.type === 'EVALUATE' && needsOnly('needs-consent', mayPromote(event.evidence)),
+    onlyFenceMissing: ({ event }) =>
+      event.type === 'EVALUATE' && needsOnly('policy-consistent', mayPromote(event.evidence)),
     stopping: ({ context }) => context.stopping,
     handingOver: ({ context }) => context.handover,
     failing: ({ context }) => context.failures > 0,

@@ -99,6 +99,11 @@ export const groupMachine = groupSetup.createMachine({
                 target: 'claiming',
                 actions: ['judge', 'noteWish'],
               },
+              {
+                guard: and(['wanted', 'onlyFenceMissing']),
+                target: 'fencing',
+                actions: ['judge', 'noteWish'],
+              },
               { actions: 'judge' },
             ],
             DEMOTE: { guard: 'byHand', target: '#group.demoting.releasing', actions: 'noteDemotion' },
@@ -110,6 +115,20 @@ export const groupMachine = groupSetup.createMachine({
           invoke: {
             id: 'claimConsent',
             src: 'claimConsent',
+            input: scope,
+            onDone: 'waiting',
+            onError: {
+              target: 'refused',
+              actions: { type: 'noteError', params: thrown },
+            },
+          },
+        },
+        fencing: {
+          description: 'The peer is silent, and the policy wants it to be certainly down first',
+          on: { 'MEMBER.LOST': whenLost },
+          invoke: {
+            id: 'fencePeer',
+            src: 'fencePeer',
             input: scope,
             onDone: 'waiting',
             onError: {

@@ -10,6 +10,7 @@ import { eventsCommand } from './events.ts';
 import { CliError, EXIT, exitCodeOf } from './exit.ts';
 import { groupsCommand } from './groups.ts';
 import { HASTCTL_COMMANDS, logLine, speakAsHastctl, usage } from './hastctl-style.ts';
+import { fenceCommand } from './fence.ts';
 import { promoteCommand } from './promote.ts';
 import { resolveCommand } from './resolve.ts';
 import { roleCommand } from './role.ts';
@@ -31,6 +32,7 @@ const COMMANDS = [
     whyNotCommand,
     switchoverCommand,
     promoteCommand,
+    fenceCommand,
     resolveCommand,
   ],
   ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, reloadCommand, stopCommand],

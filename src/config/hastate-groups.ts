@@ -19,7 +19,7 @@ export function groupSettings(
     checkPolicy(source, path, group, hast);
     if (group.prefer !== undefined) checkNode(source, [...path, 'prefer'], group.prefer, names);
     return oneGroup(name, group, {
-      hooks: hookParameters(source, [...path, 'hooks'], group, names),
+      hooks: hookParameters(source, [...path, 'hooks'], group.hooks, names),
       address: addressSettings(source, [...path, 'address'], group, names),
     });
   });
@@ -47,13 +47,13 @@ function oneGroup(
 }
 
 /** Each may be one value or a map by node name. */
-function hookParameters(
+export function hookParameters(
   source: YamlSource,
   path: Path,
-  group: GroupFile,
+  written: GroupFile['hooks'],
   names: NodeNames,
 ): GroupSettings['hooks'] {
-  const hooks = Object.entries(group.hooks ?? {}).map(([hook, parameters]) => {
+  const hooks = Object.entries(written ?? {}).map(([hook, parameters]) => {
     const words = Object.entries(parameters ?? {}).flatMap(([key, written]) => {
       const value = ofNode<string | number | boolean>(source, [...path, hook, key], written, names);
       return value === undefined ? [] : [[key, String(value)] as const];

@@ -158,6 +158,7 @@ export const hastateSchema = z.strictObject({
   'secret-file': path.optional(),
   insecure: z.boolean().default(false),
   references: z.array(text).default([]),
+  fence: z.strictObject({ delay: duration.default(1000), hooks: hooks.optional() }).default({ delay: 1000 }),
   timing: z
     .strictObject({
       heartbeat: duration.optional(),

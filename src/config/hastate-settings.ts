@@ -1,7 +1,8 @@
 /** From the shape of hastate.yaml to settings for one node, checked against hast.conf. */
 import { parseHostPort } from './addresses.ts';
-import { groupSettings } from './hastate-groups.ts';
+import { groupSettings, hookParameters } from './hastate-groups.ts';
 import { hostPort, nodeAddresses, nodeNames } from './hastate-nodes.ts';
+import type { NodeNames } from './hastate-nodes.ts';
 import { resyncRates } from './resync-rates.ts';
 import { hastateSchema } from './hastate-schema.ts';
 import type { HastateFile } from './hastate-schema.ts';
@@ -9,7 +10,8 @@ import { parseSyslogTarget, severityNumber } from './syslog-target.ts';
 import { dotted } from './yaml-source.ts';
 import type { YamlSource } from './yaml-source.ts';
 import { ConfigError } from '../model/errors.ts';
-import type { HastateSettings, HastSettings, LogSettings, PeerAddress } from '../model/settings.ts';
+import type { FenceSettings, HastateSettings, HastSettings } from '../model/settings.ts';
+import type { LogSettings, PeerAddress } from '../model/settings.ts';
 import { checkTiming, DEFAULT_TIMING } from '../model/timing.ts';
 import type { Timing } from '../model/timing.ts';
 
@@ -34,6 +36,7 @@ export function hastateSettings(source: YamlSource, hast: HastSettings): Hastate
     secretFile: file['secret-file'] ?? null,
     insecure: file.insecure,
     references: references(source, file),
+    fence: fence(source, file, names),
     timing: timing(source, file),
     resyncRates: resyncRates(source, file['resync-rate'], hast),
     hooksDir: file['hooks-dir'] ?? null,
@@ -44,6 +47,13 @@ export function hastateSettings(source: YamlSource, hast: HastSettings): Hastate
   checkSecret(source, settings);
   source.diagnostics.throwIfErrors();
   return settings;
+}
+
+/** The parameters are those of the node that is to be fenced: the other one. */
+function fence(source: YamlSource, { fence }: HastateFile, names: NodeNames): FenceSettings {
+  const target = { ...names, self: names.other ?? names.self };
+  const hooks = fence.hooks == null ? null : hookParameters(source, ['fence', 'hooks'], fence.hooks, target);
+  return { delayMs: fence.delay, hooks };
 }
 
 function references(source: YamlSource, { references }: HastateFile): string[] {

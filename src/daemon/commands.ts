@@ -4,6 +4,7 @@ import type { Trigger } from '../model/evidence.ts';
 import type { Verdict } from '../model/verdict.ts';
 import type { ControlRequest, JournalEvent, SwitchoverResult, WhyNotResult } from '../protocol/control.ts';
 import type { PeerMethod } from '../protocol/peer-message.ts';
+import type { Fence } from './bind/fence.ts';
 import type { Group } from './bind/group.ts';
 import { holdsOff } from './bind/group-phase.ts';
 import { nodeStatus, refresh, type StatusSources } from './status.ts';
@@ -18,6 +19,7 @@ export interface CommandContext {
   readonly runtime: Runtime;
   readonly sources: StatusSources;
   readonly roles: RoleDesk;
+  readonly fence: Pick<Fence, 'run' | 'confirm'>;
   /** @throws NetError */
   askPeer(method: PeerMethod, params: Record<string, unknown>, timeoutMs: number): Promise<unknown>;
   stop(): void;
@@ -109,6 +111,21 @@ const handlers: Record<ControlRequest['command'], Handler> = {
     });
     await group.promote(trigger, 'serving', CHANGE_MS);
     return { group: group.settings.name, state: group.state };
+  },
+
+  async fence(context, args) {
+    const { runtime, fence } = context;
+    const node = text(args, 'node');
+    const reason = text(args, 'reason');
+    const peer = runtime.settings.peer?.name ?? null;
+    if (node !== peer)
+      throw new HastateError(
+        'unknown-node',
+        `'${node}' cannot be fenced from here: ${peer === null ? 'there is no other node' : `the other node is ${peer}`}`,
+      );
+    if (args['confirmDown'] === true) fence.confirm(reason);
+    else await fence.run({ why: `an operator asks: ${reason}`, delayMs: 0, now: true });
+    return { node, fenced: true };
   },
 
   resolve: (context, args) =>

@@ -33,6 +33,7 @@ const COMMANDS: Readonly<Record<ControlCommand, true>> = {
   groups: true,
   switchover: true,
   promote: true,
+  fence: true,
   resolve: true,
   'why-not': true,
   events: true,

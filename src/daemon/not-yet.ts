@@ -15,11 +15,6 @@ export function notYet(settings: HastateSettings, hast: HastSettings): string[] 
       : [
           `group ${group.name}: 'failback: ${group.failback}' is not there yet: move it back with 'hastate switchover ${group.name}'`,
         ]),
-    ...(group.policy === 'consistent'
-      ? [
-          `group ${group.name}: fence hooks are not run yet, so 'policy: consistent' waits for a person: 'hastate promote ${group.name}'`,
-        ]
-      : []),
   ]);
   return [...metaflush, ...groups];
 }

@@ -30,7 +30,7 @@ export interface ReloadPlan {
 }
 
 /** Keys of hastate.yaml by the settings that they become. */
-const LIVE = { references: 'references', log: 'log' } as const;
+const LIVE = { references: 'references', fence: 'fence', log: 'log' } as const;
 const FIXED = {
   peer: 'nodes',
   peerListen: 'nodes',
@@ -98,8 +98,8 @@ function planSettings(
   });
   for (const { name } of after.groups)
     if (!before.groups.some((group) => group.name === name)) needsRestart.add(`groups.${name}`);
-  const { references, log } = after;
-  return { settings: { ...before, references, log, groups }, groups: changed };
+  const { references, fence, log } = after;
+  return { settings: { ...before, references, fence, log, groups }, groups: changed };
 }
 
 function planGroup(

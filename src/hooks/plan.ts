@@ -1,7 +1,9 @@
 /** Turns a group's settings and the hooks that were found into the calls to make, in order. Pure. */
+import { join } from 'node:path';
+
 import { HookError } from '../model/errors.ts';
 import type { HookStep, HookVerb, KnownVerb } from '../model/hook.ts';
-import type { GroupSettings } from '../model/settings.ts';
+import type { FenceSettings, GroupSettings } from '../model/settings.ts';
 import type { DiscoveredHook, HookDirectory } from './discover.ts';
 
 /** What hooks are told of the transition they are part of. */
@@ -72,11 +74,34 @@ export function planNotify(
   );
 }
 
-/** The calls of `fence.d`: each is asked to make certain that `peer` is down; exit 0 says that it is. */
-export function planFence(discovered: HookDirectory, peer: string, context: HookContext): HookStep[] {
-  return discovered.fence.map((hook) =>
-    stepOf(hook, 'fence', 'fence', [peer], commonEnvironment('fence', context)),
-  );
+/**
+ * The calls of `fence.d`: each is asked to make certain that `peer` is down; exit 0 says that it is.
+ * @param wanted the files to ask and their parameters, null: all of them
+ * @throws HookError `hook-missing` or `hook-refused` for one that is wanted and may not run
+ */
+export function planFence(
+  discovered: HookDirectory,
+  wanted: FenceSettings['hooks'],
+  peer: string,
+  context: HookContext,
+): HookStep[] {
+  const names = wanted === null ? discovered.fence.map(({ name }) => name) : Object.keys(wanted).sort();
+  return names.map((name) => {
+    const hook = discovered.fence.find((each) => each.name === name);
+    if (hook === undefined) throw fenceMissing(discovered, name);
+    const env = commonEnvironment('fence', context);
+    for (const [key, value] of Object.entries(wanted?.[name] ?? {}))
+      define(env, name, environmentName('HASTATE_PARAM_', key), value);
+    return stepOf(hook, 'fence', 'fence', [peer], env);
+  });
+}
+
+function fenceMissing({ dir, refused }: HookDirectory, name: string): HookError {
+  const path = join(dir, 'fence.d', name);
+  const known = refused.find((each) => each.path === path);
+  return known === undefined
+    ? new HookError('hook-missing', `fence hook ${name} is not in ${dir}/fence.d: put it there`)
+    : new HookError('hook-refused', `fence hook ${path} may not run: ${known.reason}`);
 }
 
 /** `kill-holders` -> `HASTATE_PARAM_KILL_HOLDERS`. */

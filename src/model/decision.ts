@@ -102,13 +102,17 @@ function judgeTrigger(evidence: Evidence, found: Findings): void {
     evidence.policy === 'consistent' &&
     evidence.fencedAt === null &&
     !consents(evidence) &&
-    evidence.peer !== null
+    evidence.peer !== null &&
+    // One that lives is asked.
+    peerPresence(evidence) !== 'alive'
   ) {
     wait(
       found,
       'F',
       'policy-consistent',
       'policy is consistent: a fence hook has to confirm first that the peer is down',
+      null,
+      `hastate fence ${evidence.peer} --confirm-down --reason TEXT (only when it is certainly off)`,
     );
   }
 }

@@ -104,6 +104,14 @@ export interface GroupSettings {
   readonly address: AddressSettings | null;
 }
 
+/** How the other node is made to be certainly down. */
+export interface FenceSettings {
+  /** ms that a standby leaves the first shot to a primary that may live. */
+  readonly delayMs: number;
+  /** Those of `fence.d` that are asked, and their parameters for the other node; null: all, without any. */
+  readonly hooks: Readonly<Record<string, Readonly<Record<string, string>>>> | null;
+}
+
 export interface PeerAddress {
   readonly host: string;
   readonly port: number;
@@ -120,6 +128,7 @@ export interface HastateSettings {
   readonly secretFile: string | null;
   readonly insecure: boolean;
   readonly references: readonly string[];
+  readonly fence: FenceSettings;
   readonly timing: Timing;
   /** Bytes per second that a resync may copy, by resource; 0 or absent: without limit. */
   readonly resyncRates: Readonly<Record<string, number>>;

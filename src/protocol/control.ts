@@ -25,6 +25,7 @@ export type ControlCommand =
   | 'groups'
   | 'switchover'
   | 'promote'
+  | 'fence'
   | 'resolve'
   | 'why-not'
   | 'events'

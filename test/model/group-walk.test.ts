@@ -10,6 +10,7 @@ import { settled } from '../support/ports.ts';
 const PORTS = [
   'settleSecondary',
   'claimConsent',
+  'fencePeer',
   'prepareMembers',
   'promoteMembers',
   'attachDevices',

@@ -14,6 +14,7 @@ function build(byHand = false) {
   const ports = {
     settleSecondary: handPort(),
     claimConsent: handPort(),
+    fencePeer: handPort(),
     prepareMembers: handPort<Epoch>(),
     promoteMembers: handPort(),
     attachDevices: handPort(),
@@ -107,6 +108,25 @@ describe('going up', () => {
       report: { primary: false, candidate: false, consentUntil: 11_000 },
     });
     states.toVisit(['standby.waiting', 'standby.claiming', 'standby.waiting', 'promoting.recording']);
+  });
+
+  it('fences a silent peer first where the policy wants it, and waits before it tries again', async () => {
+    evaluate({ policy: 'consistent' });
+    states.toVisit(['standby.waiting', 'standby.fencing']);
+    await ports.fencePeer.fail('no answer from its controller');
+    states.toVisit(['standby.waiting', 'standby.fencing', 'standby.refused']);
+    clock.increment(500);
+    evaluate({ policy: 'consistent' });
+    await ports.fencePeer.answer(undefined);
+    expect(actor.getSnapshot().value).toEqual({ standby: 'waiting' });
+    evaluate({ policy: 'consistent', fencedAt: 9999 });
+    expect(actor.getSnapshot().value).toEqual({ promoting: 'recording' });
+  });
+
+  it('fences nobody while something else is in the way', () => {
+    evaluate({ policy: 'consistent', obstacles: ['/mnt is still mounted'] });
+    evaluate({ policy: 'consistent', references: { configured: 3, reached: 1 } });
+    states.toVisit(['standby.waiting']);
   });
 
   it('waits before it asks again when the peer did not agree', async () => {

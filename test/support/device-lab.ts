@@ -1,5 +1,5 @@
 /** Two nodes whose group has a file system on its device, and what tells how that device fares. */
-import { copyFile, mkdir, open, readdir, readFile } from 'node:fs/promises';
+import { cp, mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -18,7 +18,7 @@ export const MKFS =
 /** The shipped ext4 hook mounts on `mnt` of each node's directory. */
 export async function labWithFileSystem(options: LabOptions = {}): Promise<Lab> {
   const lab = await labWithDevice(options);
-  for (const name of await readdir(SHIPPED)) await copyFile(join(SHIPPED, name), join(lab.hooksDir, name));
+  await cp(SHIPPED, lab.hooksDir, { recursive: true });
   await lab.writeHook('10-mkfs', MKFS);
   const mounts = NODES.map((node) => `${node}: ${join(lab.directory, node, 'mnt')}`).join(', ');
   await addHooks(lab, ['10-mkfs: {}', '20-ext4:', `  mountpoint: { ${mounts} }`]);

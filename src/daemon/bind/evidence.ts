@@ -74,6 +74,12 @@ export function heardOn(members: Iterable<Member>): Record<PathName, number | nu
   return latest;
 }
 
+/** On any path, over all engines. ms; null: never */
+export function latestHeard(members: Iterable<Member>): number | null {
+  const heard = Object.values(heardOn(members)).flatMap((at) => at ?? []);
+  return heard.length === 0 ? null : Math.max(...heard);
+}
+
 export interface ReferencesReached {
   readonly reached: number;
   /** Only what answered after this time, ms. */
@@ -86,6 +92,8 @@ export interface EvidenceSources {
   readonly allMembers: Iterable<Member>;
   readonly obstacles: readonly string[];
   readonly references: ReferencesReached;
+  /** See Evidence. */
+  readonly fencedAt: number | null;
   readonly trigger: Trigger;
 }
 
@@ -106,7 +114,7 @@ export function gatherEvidence(runtime: Runtime, sources: EvidenceSources): Evid
     references: { configured: runtime.settings.references.length, reached: references.reached },
     obstacles: sources.obstacles,
     released: members.some((member) => member.snapshot?.record.released === true),
-    fencedAt: null,
+    fencedAt: sources.fencedAt,
     policy: group.policy,
     timing: runtime.settings.timing,
   };

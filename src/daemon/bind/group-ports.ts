@@ -58,6 +58,7 @@ export class GroupPorts {
           return undefined;
         }),
         claimConsent: fromPromise(() => this.#claim()),
+        fencePeer: fromPromise(({ input }) => this.#fence(input.reason)),
         prepareMembers: fromPromise(({ input }) => this.#prepare(input.evidence)),
         promoteMembers: fromPromise(async () => {
           await all(members.map((member) => member.promote(ROLE_MS)));
@@ -119,6 +120,12 @@ export class GroupPorts {
     this.#runtime.clock.after(0, () => {
       this.#group.judge();
     });
+    return undefined;
+  }
+
+  async #fence(reason: string): Promise<undefined> {
+    const { delayMs } = this.#runtime.settings.fence;
+    await this.#services.fence.run({ why: `${this.#group.settings.name}: ${reason}`, delayMs });
     return undefined;
   }
 

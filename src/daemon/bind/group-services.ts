@@ -6,6 +6,7 @@ import type { GroupSettings } from '../../model/settings.ts';
 import type { AddressStatus } from '../../protocol/control.ts';
 import type { AskPeer } from './agreement.ts';
 import type { ReferencesReached } from './evidence.ts';
+import type { Fence } from './fence.ts';
 import type { Member } from './members.ts';
 
 /** Why a group's hooks run. */
@@ -21,6 +22,7 @@ export interface GroupServices {
   readonly references: ReferencesReached & { readonly lost: boolean; lostSince(at: number): boolean };
   readonly obstacles: (group: string) => readonly string[];
   readonly askPeer: AskPeer;
+  readonly fence: Pick<Fence, 'at' | 'run'>;
   /** Tells the peer now instead of at the next heartbeat. */
   announceState(): void;
   attachDevices(group: GroupSettings, members: readonly Member[]): Promise<void>;

@@ -117,9 +117,24 @@ export class Group {
     if (broken !== null) {
       this.#cleanedByKeeper = null;
       this.actor.send({ type: 'DEMOTE', reason: broken, handoverTo: null });
-    } else if (this.actor.getSnapshot().matches({ primary: 'serving' }) && !hasRival(this.evidence())) {
+      return;
+    }
+    this.#fenceToGoOn();
+    if (this.actor.getSnapshot().matches({ primary: 'serving' }) && !hasRival(this.evidence())) {
       address?.reassert();
     }
+  }
+
+  /** F: silence is not enough to go on without a peer that the record calls in sync. */
+  #fenceToGoOn(): void {
+    const { policy, name } = this.settings;
+    const peer = this.#runtime.settings.peer?.name ?? null;
+    if (policy !== 'consistent' || peer === null) return;
+    const presence = peerPresence(this.evidence());
+    const needed = this.members.some(({ snapshot }) => snapshot?.record.inSync.includes(peer) === true);
+    if (!needed || (presence !== 'silent' && presence !== 'dead')) return;
+    // What came of it is in the journal; this is called again.
+    void this.#services.fence.run({ why: `${name}: ${peer} is silent`, delayMs: 0 }).catch(() => undefined);
   }
 
   /** D2: the keeper took address and devices away from under us. */
@@ -145,6 +160,7 @@ export class Group {
       allMembers: this.#services.allMembers(),
       obstacles: this.#services.obstacles(this.settings.name),
       references: this.#services.references,
+      fencedAt: this.#services.fence.at,
       trigger,
     });
   }

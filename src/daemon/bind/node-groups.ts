@@ -21,6 +21,7 @@ export interface NodeGroupsOptions {
   readonly devices: Devices;
   readonly hooks: GroupHooks;
   readonly askPeer: AskPeer;
+  readonly fence: GroupServices['fence'];
   /** What is to be cleaned up changed. */
   tellKeeper(): void;
 }
@@ -61,12 +62,13 @@ export class NodeGroups {
   }
 
   #services(address: AddressService | null): GroupServices {
-    const { members: known, references, devices, hooks, askPeer } = this.#options;
+    const { members: known, references, devices, hooks, askPeer, fence } = this.#options;
     return {
       allMembers: () => known.values(),
       references,
       obstacles: (group) => devices.obstacles(this.#byName.get(group)?.settings.resources ?? []),
       askPeer,
+      fence,
       announceState: () => undefined,
       attachDevices: (group, members) => devices.attach(group, members),
       detachDevices: (group, members) => devices.detach(group, members),

@@ -32,6 +32,8 @@ import { leaveUnfit } from './leave-unfit.ts';
 import { Link } from './link.ts';
 import { Member } from './members.ts';
 import { NodeGroups } from './node-groups.ts';
+import { latestHeard } from './evidence.ts';
+import { Fence } from './fence.ts';
 import { References } from './references.ts';
 import { followPlan } from './reload.ts';
 import { Timers } from './timers.ts';
@@ -66,6 +68,7 @@ export class HastateNode {
   #link: Link | null = null;
   #listener: DataListener | null = null;
   readonly #references: References;
+  readonly #fence: Fence;
   readonly #refusals: Refusals;
   readonly #timers: Timers;
   readonly #stopping = new AbortController();
@@ -100,10 +103,19 @@ export class HastateNode {
       (resource) => this.#devices.path(resource),
       this.#stopping.signal,
     );
+    this.#fence = new Fence({
+      runtime: options.runtime,
+      lastHeard: () => latestHeard(this.#members.values()),
+      confirmed: (at) => {
+        for (const member of this.#members.values()) member.lease.fenced(at);
+        for (const group of this.#groups.byName.values()) group.judge();
+      },
+    });
     this.#groups = new NodeGroups({
       runtime: options.runtime,
       members: this.#members,
       references: this.#references,
+      fence: this.#fence,
       addresses: this.#addresses,
       devices: this.#devices,
       hooks: this.#hooks,
@@ -127,6 +139,7 @@ export class HastateNode {
         members: sources.members,
         groupOf: (resource) => this.#groups.of(resource),
       }),
+      fence: this.#fence,
       askPeer: (method, params, timeoutMs) => this.#needLink().ask(method, params, timeoutMs),
       stop: () => {
         options.requestStop();
@@ -339,6 +352,7 @@ export class HastateNode {
     this.#stopping.abort();
     this.#keeper.leave();
     this.#references.close();
+    this.#fence.close();
     this.#timers.close();
     await this.#addresses.close();
     this.#groups.close();

@@ -57,6 +57,7 @@ describe('hastate.yaml', () => {
       secretFile: '/etc/hastate.secret',
       insecure: false,
       references: ['10.10.10.1'],
+      fence: { delayMs: 1000, hooks: null },
       timing: { heartbeatMs: 100, promotionDelayMs: 500, slackMs: 50, leaseMs: 400, holdMs: 600 },
       resyncRates: { disk1: 0, disk2: 0, disk3: 0 },
       hooksDir: null,

@@ -34,7 +34,6 @@ function warnings(extra: string, group = ''): string[] {
 
 it.each([
   ['failback', '', '    failback: auto\n', "'failback: auto' is not there yet"],
-  ['policy consistent', '', '    policy: consistent\n', 'fence hooks are not run yet'],
 ])('says at start that %s is not done', (_what, extra, group, sentence) => {
   expect(warnings(extra, group).join('\n')).toContain(sentence);
 });

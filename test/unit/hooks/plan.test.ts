@@ -134,6 +134,6 @@ describe('planNotify and planFence', () => {
   });
 
   it('tells a fence hook whom to fence', () => {
-    expect(planFence(found, 'hast2', context)).toMatchObject([{ verb: 'fence', args: ['hast2'] }]);
+    expect(planFence(found, null, 'hast2', context)).toMatchObject([{ verb: 'fence', args: ['hast2'] }]);
   });
 });
