@@ -10,6 +10,7 @@ import { eventsCommand } from './events.ts';
 import { CliError, EXIT, exitCodeOf } from './exit.ts';
 import { groupsCommand } from './groups.ts';
 import { HASTCTL_COMMANDS, logLine, speakAsHastctl, usage } from './hastctl-style.ts';
+import { hooksCommand } from './hooks.ts';
 import { promoteCommand } from './promote.ts';
 import { resolveCommand } from './resolve.ts';
 import { roleCommand } from './role.ts';
@@ -33,7 +34,8 @@ const COMMANDS = [
     promoteCommand,
     resolveCommand,
   ],
-  ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, reloadCommand, stopCommand],
+  ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, hooksCommand],
+  ...[reloadCommand, stopCommand],
 ];
 
 /** Words without a command are bad usage, which is told as hastctl tells it. */
@@ -72,7 +74,8 @@ export async function run(args: readonly string[], io: CliIo): Promise<number> {
     .exitOverride()
     .configureOutput({ writeOut: io.out, writeErr: io.err })
     .hook('preAction', (_, action) => {
-      running = action.name();
+      // `hooks list` is not hastctl's `list`.
+      running = action.parent === program ? action.name() : '';
     });
   for (const register of COMMANDS) register(program, cli);
   for (const command of program.commands) {
