@@ -7,12 +7,14 @@ import { hookRunMachine } from './hook-run.ts';
 import { linkMachine } from './link.ts';
 import { nodeMachine } from './node.ts';
 import { resourceMachine } from './resource.ts';
+import { serviceMachine } from './service.ts';
 
 export const machines: Readonly<Record<string, AnyStateMachine>> = {
   group: groupMachine,
   resource: resourceMachine,
   advertiser: advertiserMachine,
   'hook-run': hookRunMachine,
+  service: serviceMachine,
   link: linkMachine,
   node: nodeMachine,
 };

@@ -11,6 +11,7 @@ import { CliError, EXIT, exitCodeOf } from './exit.ts';
 import { groupsCommand } from './groups.ts';
 import { HASTCTL_COMMANDS, logLine, speakAsHastctl, usage } from './hastctl-style.ts';
 import { fenceCommand } from './fence.ts';
+import { hooksCommand } from './hooks.ts';
 import { promoteCommand } from './promote.ts';
 import { resolveCommand } from './resolve.ts';
 import { roleCommand } from './role.ts';
@@ -35,7 +36,8 @@ const COMMANDS = [
     fenceCommand,
     resolveCommand,
   ],
-  ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, reloadCommand, stopCommand],
+  ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, hooksCommand],
+  ...[reloadCommand, stopCommand],
 ];
 
 /** Words without a command are bad usage, which is told as hastctl tells it. */
@@ -74,7 +76,8 @@ export async function run(args: readonly string[], io: CliIo): Promise<number> {
     .exitOverride()
     .configureOutput({ writeOut: io.out, writeErr: io.err })
     .hook('preAction', (_, action) => {
-      running = action.name();
+      // `hooks list` is not hastctl's `list`.
+      running = action.parent === program ? action.name() : '';
     });
   for (const register of COMMANDS) register(program, cli);
   for (const command of program.commands) {

@@ -1,5 +1,6 @@
 /** Failover groups of hastate.yaml, checked against hast.conf. */
 import { addressSettings } from './hastate-address.ts';
+import { monitorSettings } from './hastate-monitor.ts';
 import type { GroupFile, HastateFile } from './hastate-schema.ts';
 import { checkNode, ofNode } from './hastate-nodes.ts';
 import type { NodeNames } from './hastate-nodes.ts';
@@ -20,6 +21,7 @@ export function groupSettings(
     if (group.prefer !== undefined) checkNode(source, [...path, 'prefer'], group.prefer, names);
     return oneGroup(name, group, {
       hooks: hookParameters(source, [...path, 'hooks'], group.hooks, names),
+      monitor: monitorSettings(source, [...path, 'monitor'], group),
       address: addressSettings(source, [...path, 'address'], group, names),
     });
   });
@@ -31,7 +33,7 @@ export function groupSettings(
 function oneGroup(
   name: string,
   group: GroupFile,
-  ofThisNode: Pick<GroupSettings, 'hooks' | 'address'>,
+  ofThisNode: Pick<GroupSettings, 'hooks' | 'monitor' | 'address'>,
 ): GroupSettings {
   return {
     name,

@@ -111,6 +111,24 @@ const address = z.strictObject({
   'sync-group': text.optional(),
 });
 
+const looks = {
+  interval: duration.optional(),
+  timeout: duration.optional(),
+  rise: z.int().min(1).max(100).optional(),
+  fall: z.int().min(1).max(100).optional(),
+  restarts: z.int().min(0).max(100).optional(),
+  within: duration.optional(),
+};
+
+/** Of every hook of the group that knows `status`; of one hook where it differs. */
+const monitor = z.union([
+  z.literal([false, 'off']),
+  z.strictObject({
+    ...looks,
+    hooks: z.record(hookName, z.union([z.literal([false, 'off']), z.strictObject(looks)])).default({}),
+  }),
+]);
+
 const group = z.strictObject({
   policy: z.enum(['available', 'consistent', 'manual']).default('available'),
   prefer: text.optional(),
@@ -119,6 +137,7 @@ const group = z.strictObject({
   'peer-kind': z.enum(['hastate', 'hastd']).default('hastate'),
   resources: z.array(text).min(1),
   hooks: hooks.nullable().default(null),
+  monitor: monitor.optional(),
   device: z.enum(['auto', 'none', 'nbdfuse-loop', 'nbd-client', 'ggatec']).default('auto'),
   address: address.optional(),
 });
@@ -179,4 +198,5 @@ export const hastateSchema = z.strictObject({
 
 export type HastateFile = z.output<typeof hastateSchema>;
 export type GroupFile = z.output<typeof group>;
+export type MonitorFile = z.output<typeof monitor>;
 export type AddressFile = z.output<typeof address>;

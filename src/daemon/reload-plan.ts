@@ -48,6 +48,7 @@ const GROUP_LIVE = {
   failback: 'failback',
   allowLoss: 'allow-loss',
   hooks: 'hooks',
+  monitor: 'monitor',
 } as const;
 const GROUP_FIXED = {
   resources: 'resources',
@@ -114,8 +115,8 @@ function planGroup(
   const live = entries(GROUP_LIVE).filter(([key]) => differ(key));
   if (live.length === 0) return before;
   applied.push(...live.map(([, word]) => `groups.${before.name}.${word}`));
-  const { policy, prefer, failback, allowLoss, hooks } = after;
-  return { ...before, policy, prefer, failback, allowLoss, hooks };
+  const { policy, prefer, failback, allowLoss, hooks, monitor } = after;
+  return { ...before, policy, prefer, failback, allowLoss, hooks, monitor };
 }
 
 function planResources(

@@ -39,6 +39,11 @@ export interface DiscoverOptions {
   readonly uid?: number;
 }
 
+/** Where hooks are unless hastate.yaml says otherwise. */
+export function defaultHooksDir(): string {
+  return process.platform === 'freebsd' ? '/usr/local/etc/hastate/hooks' : '/etc/hastate/hooks';
+}
+
 /** `NN-name` as run-parts takes names: no dots, so neither backups nor package leftovers run. */
 const HOOK_NAME = /^(\d\d)-[A-Za-z0-9_-]+$/;
 const HEADER_BYTES = 8192;

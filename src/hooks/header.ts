@@ -12,6 +12,8 @@ export interface HookHeader {
   readonly retries: number;
   readonly retryDelayMs: number;
   readonly verbs: readonly KnownVerb[];
+  /** The hook says itself what it knows: only then is it asked for `status` again and again. */
+  readonly declared: boolean;
 }
 
 export const DEFAULT_HEADER: HookHeader = {
@@ -20,6 +22,7 @@ export const DEFAULT_HEADER: HookHeader = {
   retries: 2,
   retryDelayMs: 1_000,
   verbs: ['start', 'stop', 'status'],
+  declared: false,
 };
 
 export const HEADER_LINES = 20;
@@ -44,8 +47,10 @@ export function parseHeader(text: string): HookHeader {
       else if (key === 'grace') header.graceMs = time(word, value);
       else if (key === 'retry-delay') header.retryDelayMs = time(word, value);
       else if (key === 'retries') header.retries = count(word, value);
-      else if (key === 'verbs') header.verbs = verbs(word, value);
-      else throw wrong(word, 'timeout, grace, retries, retry-delay and verbs are known');
+      else if (key === 'verbs') {
+        header.verbs = verbs(word, value);
+        header.declared = true;
+      } else throw wrong(word, 'timeout, grace, retries, retry-delay and verbs are known');
     }
   }
   return header;

@@ -15,6 +15,8 @@ export interface RunHookOptions {
   /** Private directory for what hooks print. */
   readonly outputDir: string;
   readonly log: HookLog;
+  /** Told of a run that had to be ended and of which something survives. */
+  readonly onLeft?: (run: HookRun) => void;
 }
 
 interface Attempt extends Pick<HookOutcome, 'exitCode' | 'signal' | 'timedOut' | 'aborted' | 'groupGone'> {
@@ -77,12 +79,13 @@ export async function runHook(step: HookStep, options: RunHookOptions): Promise<
   }
 }
 
-async function attemptAll(step: HookStep, fd: number, { signal, log }: RunHookOptions) {
+async function attemptAll(step: HookStep, fd: number, options: RunHookOptions) {
+  const { signal, log } = options;
   let last = NOT_RUN;
   let attempts = 0;
   while (!signal.aborted) {
     attempts += 1;
-    last = await attempt(step, fd, signal);
+    last = await attempt(step, fd, options);
     if (last.exitCode !== TRY_AGAIN || last.timedOut || last.aborted || attempts > step.retries) break;
     log('info', `hook ${step.name} ${step.verb} asks to be tried again (attempt ${attempts})`);
     const waited = await sleep(step.retryDelayMs, true, { signal }).catch(() => false);
@@ -91,7 +94,7 @@ async function attemptAll(step: HookStep, fd: number, { signal, log }: RunHookOp
   return { last, attempts };
 }
 
-async function attempt(step: HookStep, fd: number, signal: AbortSignal): Promise<Attempt> {
+async function attempt(step: HookStep, fd: number, { signal, onLeft }: RunHookOptions): Promise<Attempt> {
   const mark = randomUUID();
   // execa hands any descriptor on; only its types end at 9.
   const inherited = fd as 9;
@@ -123,6 +126,7 @@ async function attempt(step: HookStep, fd: number, signal: AbortSignal): Promise
   if (first !== null) return byItself(first, pgid);
 
   const groupGone = await kill({ pgid, mark }, step.graceMs);
+  if (!groupGone) onLeft?.({ pgid, mark });
   const late = await Promise.race([exit, sleep(REAP_MS, null, { ref: false })]);
   if (late === null) child.unref();
   const timedOut = limit.signal.aborted;

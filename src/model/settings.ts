@@ -4,6 +4,7 @@
  */
 import type { ChecksumKind, CompressionKind, NodeName, PolicyKind, ReplicationMode } from './roles.ts';
 import type { CarpTieBreak } from './election.ts';
+import type { MonitorSettings } from './monitor.ts';
 import type { Timing } from './timing.ts';
 import type { TrackSettings } from './tracking.ts';
 
@@ -89,6 +90,13 @@ export interface AddressSettings {
   readonly syncGroup: string | null;
 }
 
+export interface GroupMonitor {
+  /** Of every hook that declares `status` and is not named below; null: these are not watched. */
+  readonly usual: MonitorSettings | null;
+  /** Hook file name -> its own settings; null: not watched. */
+  readonly hooks: Readonly<Record<string, MonitorSettings | null>>;
+}
+
 export interface GroupSettings {
   readonly name: string;
   readonly policy: PolicyKind;
@@ -99,6 +107,8 @@ export interface GroupSettings {
   readonly resources: readonly string[];
   /** Hook file name -> its parameters, which reach the hook as HASTATE_PARAM_<NAME>. */
   readonly hooks: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** How its services are watched while it is primary. */
+  readonly monitor: GroupMonitor;
   /** `auto`: attach the device when the group has hooks that need one; `none`: only export it. */
   readonly device: 'auto' | 'none' | 'nbdfuse-loop' | 'nbd-client' | 'ggatec';
   readonly address: AddressSettings | null;

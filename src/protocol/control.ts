@@ -69,7 +69,7 @@ export interface JournalEvent {
 export interface ChartSnapshot {
   /** e.g. `group.storage`. */
   readonly id: string;
-  /** Name of the machine definition: advertiser, resource, link, group, hook-run, node. */
+  /** Name of the machine definition: advertiser, resource, link, group, hook-run, service, node. */
   readonly machine: string;
   readonly value: unknown;
   /** ms ago that the value last changed. */

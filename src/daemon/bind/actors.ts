@@ -24,6 +24,8 @@ export interface ChartOptions<Machine extends AnyStateMachine> {
   /** What to add to the line about a change, e.g. the reason. */
   readonly describe?: (snapshot: SnapshotFrom<Machine>) => string;
   readonly onChange?: (snapshot: SnapshotFrom<Machine>) => void;
+  /** Going to and fro between two states all the time is its work: the journal is told once. */
+  readonly calm?: boolean;
 }
 
 /** Creates and starts the actor. A chart that fails is an error in the journal, never a dead daemon. */
@@ -49,13 +51,14 @@ export function runChart<Machine extends AnyStateMachine>(
         // To and fro between the same two states, e.g. while a disk cannot be opened, is no news.
         const toAndFro = lines[0] === message;
         lines = [...lines.slice(-1), message];
-        runtime.journal.add({
-          kind: `${options.name}.state`,
-          level: options.name === 'group' && !toAndFro ? 'info' : 'debug',
-          message,
-          data: { chart: options.id, machine: options.name, value, event: lastEvent },
-          ...options.about,
-        });
+        if (!toAndFro || options.calm !== true)
+          runtime.journal.add({
+            kind: `${options.name}.state`,
+            level: options.name === 'group' && !toAndFro ? 'info' : 'debug',
+            message,
+            data: { chart: options.id, machine: options.name, value, event: lastEvent },
+            ...options.about,
+          });
       }
       options.onChange?.(snapshot);
     },

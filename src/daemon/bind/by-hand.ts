@@ -13,6 +13,7 @@ export function byHandGroup({ settings }: Runtime, resource: string): GroupSetti
     peerKind: settings.peer === null ? 'hastd' : 'hastate',
     resources: [resource],
     hooks: {},
+    monitor: { usual: null, hooks: {} },
     device: 'none',
     address: null,
   };

@@ -73,11 +73,13 @@ export class GroupPorts {
         startHooks: fromPromise(({ input }) =>
           services.runHooks(this.#upAs, members, 'start', this.#about(input.reason)),
         ),
-        raiseAddress: fromPromise(async () => {
+        raiseAddress: fromPromise(async ({ input }) => {
           await services.address?.raise();
+          services.watchServices(this.#upAs, members, this.#about(input.reason));
           return undefined;
         }),
         lowerAddress: fromPromise(async () => {
+          services.unwatchServices(this.#upAs);
           await services.address?.lower();
           return undefined;
         }),

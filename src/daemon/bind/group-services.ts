@@ -33,6 +33,9 @@ export interface GroupServices {
     verb: 'start' | 'stop',
     call: HookCall,
   ): Promise<HooksResult>;
+  /** The group serves: its services are watched until it goes. */
+  watchServices(group: GroupSettings, members: readonly Member[], call: HookCall): void;
+  unwatchServices(group: GroupSettings): void;
   readonly address: AddressService | null;
 }
 

@@ -29,6 +29,8 @@ export class Group {
   readonly members: readonly Member[];
   readonly actor: Actor<typeof groupMachine>;
   lastTransition: string | null = null;
+  /** A service of it could not be kept running here. ms of the clock */
+  unwellUntil = Number.NEGATIVE_INFINITY;
   readonly #runtime: Runtime;
   readonly #services: GroupServices;
   readonly #agreement: Agreement;
@@ -150,7 +152,9 @@ export class Group {
   }
 
   healthy(): boolean {
-    return this.role !== 'stuck' && !this.members.some(isIll);
+    // As primary it does what it can: that a service failed here before is no news to the other node then.
+    const unwell = this.role !== 'primary' && this.#runtime.clock.now() < this.unwellUntil;
+    return this.role !== 'stuck' && !unwell && !this.members.some(isIll);
   }
 
   evidence(trigger: Trigger = { kind: 'automatic' }): Evidence {

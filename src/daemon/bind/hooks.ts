@@ -1,4 +1,4 @@
-/** Runs a group's hooks through the hook-run chart, and keeps what they did in the journal. */
+/** Runs a group's hooks, one at a time, and keeps what they did in the journal. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -6,11 +6,13 @@ import { fromPromise, toPromise } from 'xstate';
 
 import type { HooksResult } from '../../../machines/group.ts';
 import { hookRunMachine } from '../../../machines/hook-run.ts';
-import { discoverHooks } from '../../hooks/discover.ts';
+import { defaultHooksDir, discoverHooks } from '../../hooks/discover.ts';
 import { boundOutputs } from '../../hooks/output-file.ts';
 import { pinHooks } from '../../hooks/pin.ts';
-import { HookPlanError, planHooks } from '../../hooks/plan.ts';
+import { type HookContext, HookPlanError, planHooks } from '../../hooks/plan.ts';
+import type { HookRun } from '../../hooks/process-group.ts';
 import { runHook } from '../../hooks/run.ts';
+import { Turns } from '../../hooks/turns.ts';
 import { describeError, HookError } from '../../model/errors.ts';
 import { hookSucceeded, type HookOutcome, type HookStep } from '../../model/hook.ts';
 import type { GroupSettings } from '../../model/settings.ts';
@@ -21,8 +23,7 @@ import type { Member } from './members.ts';
 
 /** Where hooks are. */
 export function hooksDirectory({ settings }: Runtime): string {
-  const usual = process.platform === 'freebsd' ? '/usr/local/etc/hastate/hooks' : '/etc/hastate/hooks';
-  return settings.hooksDir ?? usual;
+  return settings.hooksDir ?? defaultHooksDir();
 }
 
 /** Where what they print goes. */
@@ -34,6 +35,7 @@ export class GroupHooks {
   readonly #runtime: Runtime;
   readonly #devicePath: (resource: string) => string | null;
   readonly #stopping: AbortSignal;
+  readonly #turns = new Turns();
 
   constructor(runtime: Runtime, devicePath: (resource: string) => string | null, stopping: AbortSignal) {
     this.#runtime = runtime;
@@ -55,8 +57,22 @@ export class GroupHooks {
     }
   }
 
+  /** C2: resolves with what `work` makes once no other hook of the group runs. */
+  turn<T>(group: string, work: () => Promise<T>): Promise<T> {
+    return this.#turns.take(group, work);
+  }
+
   /** Never rejects for what a hook does: the result says it. A hook that may not run fails a `start`. */
-  async run(
+  run(
+    group: GroupSettings,
+    members: readonly Member[],
+    verb: 'start' | 'stop',
+    call: HookCall,
+  ): Promise<HooksResult> {
+    return this.turn(group.name, () => this.#transition(group, members, verb, call));
+  }
+
+  async #transition(
     group: GroupSettings,
     members: readonly Member[],
     verb: 'start' | 'stop',
@@ -88,25 +104,11 @@ export class GroupHooks {
     call: HookCall,
   ): Promise<{ steps: readonly HookStep[]; problem: string | null }> {
     const runtime = this.#runtime;
-    const devices = members.flatMap(({ settings }) => {
-      const path = this.#devicePath(settings.name);
-      return path === null ? [] : [[settings.name, path] as const];
-    });
     try {
       const discovered = await discoverHooks(hooksDirectory(runtime));
-      const steps = planHooks(group, discovered, verb, {
-        node: runtime.node,
-        peer: runtime.settings.peer?.name ?? null,
-        devices: Object.fromEntries(devices),
-        reason: call.reason,
-        epoch: call.epoch?.number ?? 0,
-        forced: call.forced,
-        stateDir: runtime.stateDir,
-      });
+      const steps = planHooks(group, discovered, verb, this.context(members, call));
       // A copy for this transition: what is edited meanwhile applies to the next one.
-      const into = join(runtime.stateDir, 'hooks-running', group.name);
-      await mkdir(into, { recursive: true, mode: 0o700 });
-      return { steps: await pinHooks(steps, into), problem: null };
+      return { steps: await this.pin(steps, 'hooks-running', group), problem: null };
     } catch (error) {
       runtime.journal.add({
         kind: 'hook.refused',
@@ -118,13 +120,48 @@ export class GroupHooks {
     }
   }
 
-  async #runOne(group: GroupSettings, step: HookStep | undefined): Promise<HookOutcome> {
-    if (step === undefined) throw new HookError('hook-none', 'there is no hook left to run');
-    const outcome = await runHook(step, {
-      signal: this.#stopping,
+  context(members: readonly Member[], call: HookCall): HookContext {
+    const runtime = this.#runtime;
+    const devices = members.flatMap(({ settings }) => {
+      const path = this.#devicePath(settings.name);
+      return path === null ? [] : [[settings.name, path] as const];
+    });
+    return {
+      node: runtime.node,
+      peer: runtime.settings.peer?.name ?? null,
+      devices: Object.fromEntries(devices),
+      reason: call.reason,
+      epoch: call.epoch?.number ?? 0,
+      forced: call.forced,
+      stateDir: runtime.stateDir,
+    };
+  }
+
+  /** Copies below the state directory, in a place for `use` that is emptied first. @throws HookError */
+  async pin(steps: readonly HookStep[], use: string, group: GroupSettings): Promise<HookStep[]> {
+    const into = join(this.#runtime.stateDir, use, group.name);
+    await mkdir(into, { recursive: true, mode: 0o700 });
+    return pinHooks(steps, into);
+  }
+
+  /** To be called in the group's turn. @param onLeft something of it survives even KILL */
+  runStep(step: HookStep, signal: AbortSignal, onLeft?: (run: HookRun) => void): Promise<HookOutcome> {
+    return runHook(step, {
+      signal: AbortSignal.any([signal, this.#stopping]),
       outputDir: this.#outputDir,
       log: this.#runtime.log,
+      ...(onLeft === undefined ? {} : { onLeft }),
     });
+  }
+
+  async #runOne(group: GroupSettings, step: HookStep | undefined): Promise<HookOutcome> {
+    if (step === undefined) throw new HookError('hook-none', 'there is no hook left to run');
+    return this.runNoted(group, step, this.#stopping);
+  }
+
+  /** As runStep(), and what came of it is in the journal. */
+  async runNoted(group: GroupSettings, step: HookStep, signal: AbortSignal): Promise<HookOutcome> {
+    const outcome = await this.runStep(step, signal);
     const ok = hookSucceeded(outcome);
     const took = `${Math.round(outcome.durationMs)} ms`;
     const end = ok ? `done in ${took}` : `${outcome.failure ?? 'failed'} (${took})`;

@@ -1,5 +1,5 @@
 /** Where this node cannot lead any more and the other can without loss, it hands over. */
-import { describeError } from '../../model/errors.ts';
+import { describeError, HastateError } from '../../model/errors.ts';
 import type { Runtime } from '../runtime.ts';
 import { switchToPeer } from '../switchover.ts';
 import type { Group } from './group.ts';
@@ -18,4 +18,29 @@ export async function leaveUnfit(
       runtime.log('warn', `${name}: ${describeError(error)}; it is tried again`);
     });
   }
+}
+
+/** So long a node is not well for a group that it left because of a service: the other one does not give it back. */
+const UNWELL_MS = 10 * 60_000;
+
+/**
+ * A service of the group cannot be kept running here: the other node takes it, when it may.
+ * @throws HastateError `stays` why it cannot be handed over now, or the error of the handover
+ */
+export async function leaveFailed(runtime: Runtime, group: Group, why: string): Promise<void> {
+  if (group.role !== 'primary') return;
+  const { name, policy } = group.settings;
+  const stays = (text: string): HastateError => new HastateError('stays', text);
+  if (policy === 'manual')
+    throw stays(`policy manual leaves it to a person; mend the service, or run: hastate switchover ${name}`);
+  const notReady = group.peerReady();
+  if (notReady !== null) throw stays(notReady);
+  if (runtime.peer.group(name)?.healthy === false)
+    throw stays(`${runtime.settings.peer?.name ?? 'the other node'} is not well for it either`);
+  runtime.log('warn', `${name}: ${why}: this node hands over`);
+  group.unwellUntil = runtime.clock.now() + UNWELL_MS;
+  await switchToPeer(runtime, group).catch((error: unknown) => {
+    runtime.log('warn', `${name}: ${describeError(error)}`);
+    throw error;
+  });
 }

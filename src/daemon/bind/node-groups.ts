@@ -9,7 +9,9 @@ import type { Devices } from './devices.ts';
 import { Group } from './group.ts';
 import type { AddressService, GroupServices } from './group-services.ts';
 import type { GroupHooks } from './hooks.ts';
+import { leaveFailed } from './leave-unfit.ts';
 import type { Member } from './members.ts';
+import { ServiceWatches } from './service-watches.ts';
 
 const STOP_MS = 60_000;
 
@@ -29,9 +31,15 @@ export interface NodeGroupsOptions {
 export class NodeGroups {
   readonly #options: NodeGroupsOptions;
   readonly #byName = new Map<string, Group>();
+  readonly #watches: ServiceWatches;
 
   constructor(options: NodeGroupsOptions) {
     this.#options = options;
+    this.#watches = new ServiceWatches({
+      runtime: options.runtime,
+      hooks: options.hooks,
+      leave: (group, why) => this.#leave(group, why),
+    });
   }
 
   get byName(): ReadonlyMap<string, Group> {
@@ -78,8 +86,20 @@ export class NodeGroups {
         if (result.stuck) await devices.takeAway(group, members);
         return result;
       },
+      watchServices: (group, members, call) => {
+        this.#watches.begin(group, members, call);
+      },
+      unwatchServices: (group) => {
+        this.#watches.end(group.name);
+      },
       address,
     };
+  }
+
+  /** @throws HastateError why it stays */
+  async #leave(name: string, why: string): Promise<void> {
+    const group = this.#byName.get(name);
+    if (group !== undefined) await leaveFailed(this.#options.runtime, group, why);
   }
 
   /** Demotes and forgets the group of a resource that goes. */
@@ -102,6 +122,7 @@ export class NodeGroups {
 
   /** Whatever they are at. */
   close(): void {
+    this.#watches.close();
     for (const group of this.#byName.values()) group.actor.stop();
   }
 }

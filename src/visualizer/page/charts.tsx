@@ -10,7 +10,7 @@ import { eventName, lastTransitions } from './last-transition.ts';
 import type { NodeView } from './store.ts';
 import { chartOf } from './store.ts';
 
-const ORDER = ['group', 'resource', 'advertiser', 'link', 'hook-run', 'node'];
+const ORDER = ['group', 'resource', 'advertiser', 'link', 'hook-run', 'service', 'node'];
 
 interface Props {
   readonly nodes: readonly NodeView[];

@@ -71,6 +71,7 @@ describe('hastate.yaml', () => {
           peerKind: 'hastate',
           resources: ['disk1', 'disk2', 'disk3'],
           hooks: { '10-zfs': { pool: 'zhast' }, '50-nfs': {} },
+          monitor: { usual: null, hooks: {} },
           device: 'auto',
           address: {
             protocol: 'carp',

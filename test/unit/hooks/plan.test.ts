@@ -32,6 +32,7 @@ const group = (hooks: GroupSettings['hooks'], resources = ['disk1', 'disk2']): G
   peerKind: 'hastate',
   resources,
   hooks,
+  monitor: { usual: null, hooks: {} },
   device: 'auto',
   address: null,
 });

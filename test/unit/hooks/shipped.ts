@@ -47,6 +47,7 @@ export async function shippedHooks(fakes: string | null = null): Promise<Shipped
         peerKind: 'hastate',
         resources: Object.keys(devices),
         hooks: { [hook]: params },
+        monitor: { usual: null, hooks: {} },
         device: 'auto',
         address: null,
       };
