@@ -11,6 +11,7 @@ import { CliError, EXIT, exitCodeOf } from './exit.ts';
 import { groupsCommand } from './groups.ts';
 import { HASTCTL_COMMANDS, logLine, speakAsHastctl, usage } from './hastctl-style.ts';
 import { fenceCommand } from './fence.ts';
+import { maintenanceCommand, standbyCommand } from './holds.ts';
 import { hooksCommand } from './hooks.ts';
 import { promoteCommand } from './promote.ts';
 import { resolveCommand } from './resolve.ts';
@@ -34,6 +35,8 @@ const COMMANDS = [
     switchoverCommand,
     promoteCommand,
     fenceCommand,
+    standbyCommand,
+    maintenanceCommand,
     resolveCommand,
   ],
   ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, hooksCommand],

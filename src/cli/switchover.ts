@@ -1,10 +1,17 @@
 /** `hastate switchover`: moves a group to the other node in order. */
 import type { Command } from 'commander';
 import type { Cli } from './cli.ts';
-import { EXIT } from './exit.ts';
+import { CliError, EXIT } from './exit.ts';
+import { parseDuration } from '../config/durations.ts';
 import type { SwitchoverResult } from '../protocol/control.ts';
 
 const TIMEOUT_MS = 150_000;
+
+interface Options {
+  readonly to?: string;
+  readonly dryRun?: boolean;
+  readonly wait: string;
+}
 
 export function switchoverCommand(program: Command, cli: Cli): void {
   program
@@ -13,9 +20,13 @@ export function switchoverCommand(program: Command, cli: Cli): void {
     .argument('<group>', 'group of hastate.yaml')
     .option('--to <node>', 'the node to move to')
     .option('--dry-run', 'only say what would be done')
-    .action(async (group: string, { to, dryRun = false }: { to?: string; dryRun?: boolean }) => {
-      const args = { group, dryRun, ...(to === undefined ? {} : { to }) };
-      const result = (await (await cli.daemon()).request('switchover', args, TIMEOUT_MS)) as SwitchoverResult;
+    .option('--wait <time>', 'how long the other node may take to be in sync, e.g. 30m', '10s')
+    .action(async (group: string, { to, dryRun = false, wait }: Options) => {
+      const waitMs = parseDuration(wait);
+      if (waitMs === null) throw new CliError(EXIT.usage, `--wait ${wait} is no time: write e.g. 30s or 10m`);
+      const args = { group, dryRun, waitMs, ...(to === undefined ? {} : { to }) };
+      const daemon = await cli.daemon();
+      const result = (await daemon.request('switchover', args, waitMs + TIMEOUT_MS)) as SwitchoverResult;
       cli.print(result, () => switchoverText(result));
       if (result.verdict.answer !== 'promote') cli.exitWith(EXIT.software);
     });

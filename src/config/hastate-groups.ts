@@ -8,6 +8,9 @@ import { didYouMean } from './nearest.ts';
 import type { Path, YamlSource } from './yaml-source.ts';
 import type { GroupSettings, HastSettings } from '../model/settings.ts';
 
+/** `when-synced`: long enough to see that the node stays. */
+const WHEN_SYNCED_MS = 60_000;
+
 /** The groups for one node. What is wrong goes to `source.diagnostics`. */
 export function groupSettings(
   source: YamlSource,
@@ -40,6 +43,8 @@ function oneGroup(
     policy: group.policy,
     prefer: group.prefer ?? null,
     failback: group.failback,
+    failbackDelayMs: group['failback-delay'] ?? (group.failback === 'when-synced' ? WHEN_SYNCED_MS : 0),
+    bootWaitMs: group['boot-wait'] ?? 0,
     allowLoss: group['allow-loss'],
     peerKind: group['peer-kind'],
     resources: group.resources,

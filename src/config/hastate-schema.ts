@@ -133,6 +133,8 @@ const group = z.strictObject({
   policy: z.enum(['available', 'consistent', 'manual']).default('available'),
   prefer: text.optional(),
   failback: z.enum(['never', 'when-synced', 'auto']).default('never'),
+  'failback-delay': duration.optional(),
+  'boot-wait': duration.optional(),
   'allow-loss': z.boolean().default(false),
   'peer-kind': z.enum(['hastate', 'hastd']).default('hastate'),
   resources: z.array(text).min(1),

@@ -11,7 +11,7 @@ import { nodeStatus, refresh, type StatusSources } from './status.ts';
 import type { RoleDesk } from './roles.ts';
 import { resolveSplit } from './resolve.ts';
 import type { Runtime } from './runtime.ts';
-import { switchAway } from './switchover.ts';
+import { readSwitchOrder, switchWhenReady } from './switchover.ts';
 
 const CHANGE_MS = 60_000;
 
@@ -20,6 +20,8 @@ export interface CommandContext {
   readonly sources: StatusSources;
   readonly roles: RoleDesk;
   readonly fence: Pick<Fence, 'run' | 'confirm'>;
+  /** What an operator holds was changed. */
+  holdsChanged(): void;
   /** @throws NetError */
   askPeer(method: PeerMethod, params: Record<string, unknown>, timeoutMs: number): Promise<unknown>;
   stop(): void;
@@ -67,12 +69,12 @@ const handlers: Record<ControlRequest['command'], Handler> = {
     return context.roles.give(text(args, 'role'), names.length === 0 ? ['all'] : names);
   },
 
-  async switchover(context, args): Promise<SwitchoverResult> {
+  async switchover(context, args, _push, signal): Promise<SwitchoverResult> {
     const group = findGroup(context, text(args, 'group'));
     const peer = context.runtime.settings.peer?.name ?? null;
     const to =
       typeof args['to'] === 'string' ? args['to'] : group.role === 'primary' ? peer : context.runtime.node;
-    const dryRun = args['dryRun'] === true;
+    const order = readSwitchOrder(args);
     if (peer === null || to === null)
       throw new HastateError(
         'no-peer',
@@ -89,10 +91,12 @@ const handlers: Record<ControlRequest['command'], Handler> = {
           'not-primary',
           `${group.settings.name} is not primary here; ask on ${to}'s peer or name --to ${context.runtime.node}`,
         );
-      const params = { group: group.settings.name };
-      return (await context.askPeer('switchover', params, CHANGE_MS)) as SwitchoverResult;
+      const params = { group: group.settings.name, ...order };
+      return (await context.askPeer('switchover', params, order.waitMs + CHANGE_MS)) as SwitchoverResult;
     }
-    return switchAway(context.runtime, group, peer, to, dryRun);
+    if (to === context.runtime.node)
+      throw new HastateError('already-primary', `${group.settings.name} is primary on ${to} already`);
+    return switchWhenReady(context.runtime, group, order, signal);
   },
 
   async promote(context, args) {
@@ -111,6 +115,33 @@ const handlers: Record<ControlRequest['command'], Handler> = {
     });
     await group.promote(trigger, 'serving', CHANGE_MS);
     return { group: group.settings.name, state: group.state };
+  },
+
+  async standby(context, args) {
+    const { runtime } = context;
+    const reason = args['reason'] === null ? null : text(args, 'reason');
+    await runtime.holds.setStandby(reason);
+    const message =
+      reason === null
+        ? 'an operator ended the standby of this node'
+        : `an operator put this node on standby: ${reason}`;
+    runtime.journal.add({ kind: 'operator.standby', level: 'warn', message });
+    context.holdsChanged();
+    return { on: reason !== null };
+  },
+
+  async maintenance(context, args) {
+    const { runtime } = context;
+    const { name } = findGroup(context, text(args, 'group')).settings;
+    const reason = args['reason'] === null ? null : text(args, 'reason');
+    await runtime.holds.setMaintenance(name, reason);
+    const message =
+      reason === null
+        ? `${name}: an operator ended its maintenance on this node`
+        : `${name}: an operator put it into maintenance on this node: ${reason}`;
+    runtime.journal.add({ kind: 'operator.maintenance', level: 'warn', group: name, message });
+    context.holdsChanged();
+    return { on: reason !== null };
   },
 
   async fence(context, args) {

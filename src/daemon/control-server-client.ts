@@ -34,6 +34,8 @@ const COMMANDS: Readonly<Record<ControlCommand, true>> = {
   switchover: true,
   promote: true,
   fence: true,
+  standby: true,
+  maintenance: true,
   resolve: true,
   'why-not': true,
   events: true,

@@ -3,6 +3,7 @@
  * current boot. Forgets everything when the peer restarts.
  */
 import type { PeerReport } from '../model/evidence.ts';
+import type { HoldReason } from '../model/holds.ts';
 import type { Epoch, ResourceRecord } from '../model/record.ts';
 import type { HastRole } from '../model/roles.ts';
 
@@ -17,6 +18,7 @@ export interface PeerGroupWords {
   readonly epoch: Epoch;
   readonly virgin: boolean;
   readonly candidate: boolean;
+  readonly hold: HoldReason['code'] | null;
 }
 
 export interface PeerResourceWords {

@@ -46,6 +46,8 @@ const GROUP_LIVE = {
   policy: 'policy',
   prefer: 'prefer',
   failback: 'failback',
+  failbackDelayMs: 'failback-delay',
+  bootWaitMs: 'boot-wait',
   allowLoss: 'allow-loss',
   hooks: 'hooks',
   monitor: 'monitor',
@@ -115,8 +117,10 @@ function planGroup(
   const live = entries(GROUP_LIVE).filter(([key]) => differ(key));
   if (live.length === 0) return before;
   applied.push(...live.map(([, word]) => `groups.${before.name}.${word}`));
-  const { policy, prefer, failback, allowLoss, hooks, monitor } = after;
-  return { ...before, policy, prefer, failback, allowLoss, hooks, monitor };
+  const { policy, prefer, allowLoss, hooks, monitor } = after;
+  const { failback, failbackDelayMs, bootWaitMs } = after;
+  const moves = { failback, failbackDelayMs, bootWaitMs };
+  return { ...before, ...moves, policy, prefer, allowLoss, hooks, monitor };
 }
 
 function planResources(

@@ -37,7 +37,7 @@ export class Reloader {
   /** Says what the files ask for and this version does not do. */
   announce(): void {
     const { runtime, warnings } = this.#options;
-    const known = notYet(runtime.settings, runtime.hast);
+    const known = notYet(runtime.hast);
     warnings.set('not-yet', known);
     for (const warning of known) runtime.log('warn', warning);
   }
@@ -71,7 +71,7 @@ export class Reloader {
     const plan = planReload(before, wanted);
     const problems = [...(await this.#options.apply(plan)), ...(await this.#move(before, plan))];
     if (plan.applied.includes('log')) this.#options.logger.configure(plan.settings.log);
-    warnings.set('not-yet', notYet(plan.settings, plan.hast));
+    warnings.set('not-yet', notYet(plan.hast));
     warnings.set('reload', this.#say(plan, problems));
     return { accepted: true, applied: plan.applied, needsRestart: plan.needsRestart, problems };
   }

@@ -5,6 +5,7 @@
 import type { HastSettings, HastateSettings } from '../model/settings.ts';
 import type { ChartSnapshot } from '../protocol/control.ts';
 import type { ClockPort } from '../replication/ports.ts';
+import type { HoldStore } from './holds.ts';
 import type { Journal } from './journal.ts';
 import type { Log } from './log.ts';
 import type { PeerState } from './peer-state.ts';
@@ -23,6 +24,7 @@ export interface Runtime {
   readonly log: Log;
   readonly journal: Journal;
   readonly peer: PeerState;
+  readonly holds: HoldStore;
   readonly charts: ChartRegistry;
   /** What cannot be had on this machine and what that costs; for `status`. */
   readonly warnings: Set<string>;

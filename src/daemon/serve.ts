@@ -10,6 +10,7 @@ import { HastateNode } from './bind/node.ts';
 import { type ControlServer, createControlServer } from './control-server.ts';
 import { bootClock } from './engine/clock.ts';
 import { exitLate } from './exit-code.ts';
+import { HoldStore } from './holds.ts';
 import { Journal } from './journal.ts';
 import { loadSettings } from './load-settings.ts';
 import { createLogger } from './log.ts';
@@ -59,6 +60,7 @@ export async function serve(args: Arguments, version: string): Promise<void> {
   const { log } = logger;
   for (const text of early) log('warn', text);
   const clock = bootClock();
+  const holds = new HoldStore(args.stateDir);
   const runtime: Runtime = {
     node: hast.node,
     boot: randomId(),
@@ -71,10 +73,12 @@ export async function serve(args: Arguments, version: string): Promise<void> {
     log,
     journal: new Journal({ node: hast.node, stateDir: args.stateDir, now: () => clock.now(), log }),
     peer: new PeerState(),
+    holds,
     charts: new ChartRegistry(() => clock.now()),
     warnings: warnings.all,
     randomId,
   };
+  await holds.load();
   const node: HastateNode = new HastateNode({
     runtime,
     version,

@@ -60,6 +60,8 @@ function badge(group: Group): string {
     return why === null ? 'failover now: safe' : `failover now: not possible (${why})`;
   }
   const verdict = mayPromote(group.evidence());
+  const held = group.evidence().hold;
+  if (held !== null) return `blocked: ${held.text}`;
   const { context } = group.actor.getSnapshot();
   // What the disks allow is no use while the group could not come up.
   if (group.state === 'holding') return `holding, tried again by itself: ${context.error ?? context.reason}`;

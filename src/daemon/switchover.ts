@@ -6,6 +6,47 @@ import type { Runtime } from './runtime.ts';
 
 const CHANGE_MS = 60_000;
 const PEER_POLL_MS = 10;
+const READY_POLL_MS = 50;
+const MAX_WAIT_MS = 24 * 3_600_000;
+
+export interface SwitchOrder {
+  readonly dryRun: boolean;
+  /** How long the other node may take to become ready, e.g. to be resynced. ms */
+  readonly waitMs: number;
+}
+
+/** Whatever a client or the peer sent: a resync may take long, a forgotten order must not come true a week later. */
+export function readSwitchOrder(args: Readonly<Record<string, unknown>>): SwitchOrder {
+  const { dryRun, waitMs } = args;
+  const wait = typeof waitMs === 'number' && waitMs > 0 ? Math.min(waitMs, MAX_WAIT_MS) : 0;
+  return { dryRun: dryRun === true, waitMs: wait };
+}
+
+/**
+ * This node is primary and lets the other take over, which may first have to become ready.
+ * @param signal whoever asked is gone: nothing is done any more
+ */
+export async function switchWhenReady(
+  runtime: Runtime,
+  group: Group,
+  { dryRun, waitMs }: SwitchOrder,
+  signal?: AbortSignal,
+): Promise<SwitchoverResult> {
+  const { clock, settings } = runtime;
+  const deadline = clock.now() + waitMs;
+  while (!dryRun && group.role === 'primary' && group.peerReady() !== null && clock.now() < deadline) {
+    if (signal?.aborted === true)
+      throw new HastateError(
+        'given-up',
+        `whoever asked for the switchover of ${group.settings.name} is gone`,
+      );
+    await new Promise<void>((resolve) => {
+      clock.after(READY_POLL_MS, resolve);
+    });
+  }
+  const peer = settings.peer?.name ?? '';
+  return switchAway(runtime, group, peer, peer, dryRun);
+}
 
 /** This node is primary and lets the other take over. Also called for the peer's own request. */
 export async function switchAway(

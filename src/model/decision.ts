@@ -78,6 +78,9 @@ function judgeTrigger(evidence: Evidence, found: Findings): void {
     return;
   }
   if (trigger.kind === 'handover') {
+    if (evidence.hold?.code === 'standby') {
+      refuse(found, 'F', 'standby', evidence.hold.text, evidence.hold.next);
+    }
     found.grounds.push({
       rule: 'B5',
       code: 'handover',
@@ -85,6 +88,11 @@ function judgeTrigger(evidence: Evidence, found: Findings): void {
     });
     return;
   }
+  if (evidence.hold !== null) {
+    const { code, text, next } = evidence.hold;
+    wait(found, 'F', code, text, null, next);
+  }
+  judgeBootWait(evidence, found);
   if (evidence.peerKind === 'hastd' && evidence.fencedAt === null) {
     wait(
       found,
@@ -115,6 +123,20 @@ function judgeTrigger(evidence: Evidence, found: Findings): void {
       `hastate fence ${evidence.peer} --confirm-down --reason TEXT (only when it is certainly off)`,
     );
   }
+}
+
+/** Both nodes come back after a power cut: who is a little earlier need not lead alone. */
+function judgeBootWait({ bootWaitMs, startedAt, now, ...evidence }: Evidence, found: Findings): void {
+  const left = startedAt + bootWaitMs - now;
+  if (left <= 0 || evidence.peer === null || evidence.report !== null) return;
+  wait(
+    found,
+    'B4',
+    'boot-wait',
+    `this daemon has just started and waits ${Math.ceil(left / 1000)} s more for ${evidence.peer}`,
+    Math.ceil(left),
+    'hastate promote GROUP',
+  );
 }
 
 function judgeEpoch(evidence: Evidence, found: Findings): void {

@@ -3,6 +3,7 @@
  * that `why-not`, the page, the journal and the scenarios show the same thing.
  * Times are ms on the node's clock, null = never.
  */
+import type { HoldReason } from './holds.ts';
 import type { DiskState, Epoch, Freshness } from './record.ts';
 import type { NodeName, PathName, PolicyKind } from './roles.ts';
 import type { Timing } from './timing.ts';
@@ -74,6 +75,10 @@ export interface Evidence {
   readonly released: boolean;
   /** fence.d succeeded for this peer since its last message. */
   readonly fencedAt: number | null;
+  /** What an operator put in the way of this node's own decisions, or null. */
+  readonly hold: HoldReason | null;
+  /** ms after `startedAt` that a peer which was never heard is waited for. */
+  readonly bootWaitMs: number;
   readonly policy: PolicyKind;
   readonly timing: Timing;
 }

@@ -101,7 +101,12 @@ export interface GroupSettings {
   readonly name: string;
   readonly policy: PolicyKind;
   readonly prefer: NodeName | null;
+  /** Whether it goes back to `prefer` by itself once that node is in sync: never, after a minute of it, at once. */
   readonly failback: 'never' | 'when-synced' | 'auto';
+  /** ms that the preferred node has to be ready before. */
+  readonly failbackDelayMs: number;
+  /** ms after the start of the daemon that it waits to hear the other node before it leads alone. */
+  readonly bootWaitMs: number;
   readonly allowLoss: boolean;
   readonly peerKind: 'hastate' | 'hastd';
   readonly resources: readonly string[];

@@ -26,6 +26,8 @@ export type ControlCommand =
   | 'switchover'
   | 'promote'
   | 'fence'
+  | 'standby'
+  | 'maintenance'
   | 'resolve'
   | 'why-not'
   | 'events'

@@ -5,6 +5,7 @@
  * @see SAFETY "Words", A3, A4, A5, B3-B6, D4
  */
 import { createHash } from 'node:crypto';
+import type { HoldReason } from '../model/holds.ts';
 import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
 import type { HastRole, NodeName } from '../model/roles.ts';
 import type { Timing } from '../model/timing.ts';
@@ -47,6 +48,8 @@ export interface GroupReport {
   readonly virgin: boolean;
   /** Its own decision would not refuse to promote it. */
   readonly candidate: boolean;
+  /** An operator holds it there. */
+  readonly hold: HoldReason['code'] | null;
 }
 
 export interface ResourceReport {
@@ -194,7 +197,12 @@ function readGroup(value: unknown, field: string): GroupReport {
     epoch: readEpoch(fields['epoch'], `${field}.epoch`),
     virgin: flag(fields['virgin'], `${field}.virgin`),
     candidate: flag(fields['candidate'], `${field}.candidate`),
+    hold: orNull(fields['hold'] ?? null, `${field}.hold`, readHold),
   };
+}
+
+function readHold(value: unknown, field: string): HoldReason['code'] {
+  return oneOf(value, field, ['standby', 'maintenance']);
 }
 
 function readResource(value: unknown, field: string): ResourceReport {

@@ -53,6 +53,8 @@ export function evidenceOf(given: Given = {}): Evidence {
     obstacles: [],
     released: false,
     fencedAt: null,
+    hold: null,
+    bootWaitMs: 0,
     policy: 'available',
     timing: DEFAULT_TIMING,
     ...rest,

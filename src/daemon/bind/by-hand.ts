@@ -9,6 +9,8 @@ export function byHandGroup({ settings }: Runtime, resource: string): GroupSetti
     policy: 'manual',
     prefer: null,
     failback: 'never',
+    failbackDelayMs: 0,
+    bootWaitMs: 0,
     allowLoss: false,
     peerKind: settings.peer === null ? 'hastd' : 'hastate',
     resources: [resource],

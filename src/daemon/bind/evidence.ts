@@ -115,6 +115,8 @@ export function gatherEvidence(runtime: Runtime, sources: EvidenceSources): Evid
     obstacles: sources.obstacles,
     released: members.some((member) => member.snapshot?.record.released === true),
     fencedAt: sources.fencedAt,
+    hold: runtime.holds.of(group.name),
+    bootWaitMs: group.bootWaitMs,
     policy: group.policy,
     timing: runtime.settings.timing,
   };

@@ -107,15 +107,13 @@ export class Group {
     const peerLeads =
       this.#runtime.peer.report(this.settings.name)?.primary === true &&
       peerPresence(this.evidence()) === 'alive';
-    address?.eligible(!peerLeads && verdict.answer !== 'refuse' && this.role === 'secondary');
+    const mayLead = verdict.answer !== 'refuse' && this.#runtime.holds.of(this.settings.name) === null;
+    address?.eligible(!peerLeads && mayLead && this.role === 'secondary');
   }
 
   /** What happened while the group was on its way up counts as well as what happens now. */
   #judgePrimary(address: AddressService | null): void {
-    const broken =
-      this.#cleanedByKeeper ??
-      brokenMember(this.members) ??
-      cutOff(this.evidence(), this.members, this.#services.references);
+    const broken = this.#cleanedByKeeper ?? brokenMember(this.members) ?? this.#cutOff();
     if (broken !== null) {
       this.#cleanedByKeeper = null;
       this.actor.send({ type: 'DEMOTE', reason: broken, handoverTo: null });
@@ -137,6 +135,11 @@ export class Group {
     if (!needed || (presence !== 'silent' && presence !== 'dead')) return;
     // What came of it is in the journal; this is called again.
     void this.#services.fence.run({ why: `${name}: ${peer} is silent`, delayMs: 0 }).catch(() => undefined);
+  }
+
+  #cutOff(): string | null {
+    if (this.#runtime.holds.of(this.settings.name)?.code === 'maintenance') return null;
+    return cutOff(this.evidence(), this.members, this.#services.references);
   }
 
   /** D2: the keeper took address and devices away from under us. */
@@ -302,12 +305,23 @@ export class Group {
       );
   }
 
+  /** An operator wants the group to stay where it is, or the other node to lead nothing. */
+  #held(): string | null {
+    const { name } = this.settings;
+    const { holds, peer, settings } = this.#runtime;
+    const own = holds.of(name);
+    if (own?.code === 'maintenance') return `${own.text} (${own.next.replaceAll('GROUP', name)})`;
+    const theirs = peer.group(name)?.hold ?? null;
+    const words = { standby: 'on standby', maintenance: 'in maintenance for it' };
+    return theirs === null ? null : `${settings.peer?.name ?? 'the peer'} is ${words[theirs]}`;
+  }
+
   get address(): AddressService | null {
     return this.#services.address;
   }
 
   /** Why the peer could not take over right now without loss, or null when it could. */
   peerReady(): string | null {
-    return peerReady(this.#runtime, this.members);
+    return this.#held() ?? peerReady(this.#runtime, this.members);
   }
 }

@@ -39,7 +39,7 @@ export interface LinkOptions {
   readonly secret: Buffer | null;
   readonly version: string;
   readonly references: References;
-  switchAway(group: Group): Promise<unknown>;
+  switchAway(group: Group, params: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** The other node's part of `hastate resolve`. */
   resolve(params: Readonly<Record<string, unknown>>): Promise<unknown>;
   composeStatus(): unknown;
@@ -196,7 +196,11 @@ export class Link {
         healthy: group.healthy(),
         epoch: group.epoch,
         virgin: evidence.members.every((member) => member.state === 'virgin'),
-        candidate: mayPromote(evidence).answer !== 'refuse' && holdsOff(group.actor.getSnapshot()) === null,
+        candidate:
+          mayPromote(evidence).answer !== 'refuse' &&
+          holdsOff(group.actor.getSnapshot()) === null &&
+          evidence.hold === null,
+        hold: evidence.hold?.code ?? null,
       };
     });
     const resources = [...this.#options.members.values()].flatMap(({ settings, snapshot }) =>
@@ -290,7 +294,7 @@ export class Link {
       case 'handover':
         return this.#takeOver(this.#group(params), params['epoch'] as Epoch, params['records']);
       case 'switchover':
-        return this.#options.switchAway(this.#group(params));
+        return this.#options.switchAway(this.#group(params), params);
       case 'resolve':
         return this.#options.resolve(params);
       case 'status':

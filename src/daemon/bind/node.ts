@@ -22,7 +22,7 @@ import { answerResolve } from '../resolve.ts';
 import { RoleDesk } from '../roles.ts';
 import type { Runtime } from '../runtime.ts';
 import { nodeStatus, refresh, type StatusSources } from '../status.ts';
-import { switchToPeer } from '../switchover.ts';
+import { readSwitchOrder, switchWhenReady } from '../switchover.ts';
 import { reach, runChart, step } from './actors.ts';
 import { SharedAddresses } from './addresses.ts';
 import { Devices } from './devices.ts';
@@ -33,6 +33,7 @@ import { Link } from './link.ts';
 import { Member } from './members.ts';
 import { NodeGroups } from './node-groups.ts';
 import { latestHeard } from './evidence.ts';
+import { Failback } from './failback.ts';
 import { Fence } from './fence.ts';
 import { References } from './references.ts';
 import { followPlan } from './reload.ts';
@@ -42,6 +43,7 @@ const START_MS = 30_000;
 const STOP_MS = 60_000;
 const PEER_STATUS_MS = 1000;
 const BOUND_OUTPUTS_MS = 10_000;
+const FAILBACK_LOOK_MS = 250;
 const UNFIT_AGAIN_MS = 10_000;
 
 export interface NodeOptions {
@@ -69,6 +71,7 @@ export class HastateNode {
   #listener: DataListener | null = null;
   readonly #references: References;
   readonly #fence: Fence;
+  readonly #failback: Failback;
   readonly #refusals: Refusals;
   readonly #timers: Timers;
   readonly #stopping = new AbortController();
@@ -103,6 +106,7 @@ export class HastateNode {
       (resource) => this.#devices.path(resource),
       this.#stopping.signal,
     );
+    this.#failback = new Failback(options.runtime);
     this.#fence = new Fence({
       runtime: options.runtime,
       lastHeard: () => latestHeard(this.#members.values()),
@@ -140,6 +144,10 @@ export class HastateNode {
         groupOf: (resource) => this.#groups.of(resource),
       }),
       fence: this.#fence,
+      holdsChanged: () => {
+        for (const group of this.#groups.byName.values()) group.judge();
+        this.#leaveUnfit();
+      },
       askPeer: (method, params, timeoutMs) => this.#needLink().ask(method, params, timeoutMs),
       stop: () => {
         options.requestStop();
@@ -303,7 +311,7 @@ export class HastateNode {
       secret: this.#secret,
       version: this.#options.version,
       references: this.#references,
-      switchAway: (group) => switchToPeer(runtime, group),
+      switchAway: (group, params) => switchWhenReady(runtime, group, readSwitchOrder(params)),
       resolve: (params) => answerResolve(this.#commands, params),
       composeStatus: () => this.status(),
     });
@@ -334,12 +342,21 @@ export class HastateNode {
     this.#timers.every(UNFIT_AGAIN_MS, () => {
       this.#leaveUnfit();
     });
+    this.#timers.every(FAILBACK_LOOK_MS, () => {
+      this.#failback.look(this.#groups.byName.values());
+    });
     this.#timers.every(BOUND_OUTPUTS_MS, () => void this.#hooks.boundOutputs());
     this.#references.start();
   }
 
   #leaveUnfit(): void {
-    void leaveUnfit(this.#runtime, this.#groups.byName, this.#addresses.unfit());
+    const { standby } = this.#runtime.holds.all;
+    const drained = (group: string) => ({
+      group,
+      why: `an operator put it on standby: ${standby?.reason ?? ''}`,
+    });
+    const unfit = standby === null ? this.#addresses.unfit() : [...this.#groups.byName.keys()].map(drained);
+    void leaveUnfit(this.#runtime, this.#groups.byName, unfit);
   }
 
   #needLink(): Link {

@@ -176,6 +176,8 @@ export class ServiceWatches {
   async #look(step: HookStep, signal: AbortSignal, left: { run: HookRun | null }): Promise<ServiceLook> {
     const { runtime, hooks } = this.#options;
     const at = (): number => runtime.clock.now();
+    if (runtime.holds.of(step.group)?.code === 'maintenance')
+      return { running: true, why: 'it is in maintenance and not looked at', at: at() };
     // C2: a look that hangs for good is not joined by another one.
     if (left.run !== null && (await membersOf(left.run).catch(() => [0])).length > 0)
       return { running: false, why: `its last ${step.verb} hangs and survives even SIGKILL`, at: at() };

@@ -111,6 +111,8 @@ const evidence: Evidence = {
   obstacles: ['/mnt is mounted'],
   released: false,
   fencedAt: null,
+  hold: null,
+  bootWaitMs: 0,
   policy: 'available',
   timing: DEFAULT_TIMING,
 };
@@ -162,7 +164,7 @@ describe('switchover', () => {
   it('prints the plan of a dry run, and asks for the node that --to names', async () => {
     await answer(result);
     const { out, code } = await scene.run('switchover', 'storage', '--to', 'b', '--dry-run');
-    expect(asked[0]?.args).toEqual({ group: 'storage', to: 'b', dryRun: true });
+    expect(asked[0]?.args).toEqual({ group: 'storage', to: 'b', dryRun: true, waitMs: 10_000 });
     expect({ out, code }).toEqual({
       code: 0,
       out: 'storage: a -> b\n  1. a: stop\n  2. b: start\nnothing was changed\n',

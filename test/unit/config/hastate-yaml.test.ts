@@ -67,6 +67,8 @@ describe('hastate.yaml', () => {
           policy: 'available',
           prefer: 'hast1',
           failback: 'never',
+          failbackDelayMs: 0,
+          bootWaitMs: 0,
           allowLoss: false,
           peerKind: 'hastate',
           resources: ['disk1', 'disk2', 'disk3'],

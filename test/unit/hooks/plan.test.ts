@@ -28,6 +28,8 @@ const group = (hooks: GroupSettings['hooks'], resources = ['disk1', 'disk2']): G
   policy: 'available',
   prefer: null,
   failback: 'never',
+  failbackDelayMs: 0,
+  bootWaitMs: 0,
   allowLoss: false,
   peerKind: 'hastate',
   resources,

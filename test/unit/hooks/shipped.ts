@@ -43,6 +43,8 @@ export async function shippedHooks(fakes: string | null = null): Promise<Shipped
         policy: 'available',
         prefer: null,
         failback: 'never',
+        failbackDelayMs: 0,
+        bootWaitMs: 0,
         allowLoss: false,
         peerKind: 'hastate',
         resources: Object.keys(devices),
