@@ -179,6 +179,9 @@ export const hastateSchema = z.strictObject({
   'secret-file': path.optional(),
   insecure: z.boolean().default(false),
   references: z.array(text).default([]),
+  watchdog: z
+    .strictObject({ 'stuck-after': duration.optional(), file: path.optional(), program: path.optional() })
+    .default({}),
   fence: z.strictObject({ delay: duration.default(1000), hooks: hooks.optional() }).default({ delay: 1000 }),
   timing: z
     .strictObject({

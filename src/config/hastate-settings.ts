@@ -11,7 +11,7 @@ import { dotted } from './yaml-source.ts';
 import type { YamlSource } from './yaml-source.ts';
 import { ConfigError } from '../model/errors.ts';
 import type { FenceSettings, HastateSettings, HastSettings } from '../model/settings.ts';
-import type { LogSettings, PeerAddress } from '../model/settings.ts';
+import type { LogSettings, PeerAddress, WatchdogSettings } from '../model/settings.ts';
 import { checkTiming, DEFAULT_TIMING } from '../model/timing.ts';
 import type { Timing } from '../model/timing.ts';
 
@@ -37,6 +37,7 @@ export function hastateSettings(source: YamlSource, hast: HastSettings): Hastate
     insecure: file.insecure,
     references: references(source, file),
     fence: fence(source, file, names),
+    watchdog: watchdog(source, file),
     timing: timing(source, file),
     resyncRates: resyncRates(source, file['resync-rate'], hast),
     hooksDir: file['hooks-dir'] ?? null,
@@ -47,6 +48,17 @@ export function hastateSettings(source: YamlSource, hast: HastSettings): Hastate
   checkSecret(source, settings);
   source.diagnostics.throwIfErrors();
   return settings;
+}
+
+function watchdog(source: YamlSource, { watchdog: written }: HastateFile): WatchdogSettings {
+  const { file = null, program = null, 'stuck-after': stuckAfterMs = null } = written;
+  if (program !== null && stuckAfterMs === null)
+    source.diagnostics.error(
+      source.at(['watchdog', 'program']),
+      "'watchdog.program' would never run",
+      "say with 'stuck-after', e.g. 60s, how long a group may be stuck before",
+    );
+  return { stuckAfterMs, file, program };
 }
 
 /** The parameters are those of the node that is to be fenced: the other one. */

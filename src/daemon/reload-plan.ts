@@ -30,7 +30,7 @@ export interface ReloadPlan {
 }
 
 /** Keys of hastate.yaml by the settings that they become. */
-const LIVE = { references: 'references', fence: 'fence', log: 'log' } as const;
+const LIVE = { references: 'references', fence: 'fence', watchdog: 'watchdog', log: 'log' } as const;
 const FIXED = {
   peer: 'nodes',
   peerListen: 'nodes',
@@ -101,8 +101,8 @@ function planSettings(
   });
   for (const { name } of after.groups)
     if (!before.groups.some((group) => group.name === name)) needsRestart.add(`groups.${name}`);
-  const { references, fence, log } = after;
-  return { settings: { ...before, references, fence, log, groups }, groups: changed };
+  const { references, fence, watchdog, log } = after;
+  return { settings: { ...before, references, fence, watchdog, log, groups }, groups: changed };
 }
 
 function planGroup(

@@ -21,7 +21,9 @@ import { Reloader } from './reload.ts';
 import { ChartRegistry, type Runtime } from './runtime.ts';
 import { prepareStateDir } from './state-dir.ts';
 import { Swappable } from './swappable.ts';
+import { serviceManager } from './service-manager.ts';
 import { StatusWarnings } from './status-warnings.ts';
+import { Watchdog } from './watchdog.ts';
 
 /** What a stop may take: groups, hooks and devices have their own bounds, which add up to less. */
 const STOP_LIMIT_MS = 150_000;
@@ -43,6 +45,7 @@ export async function serve(args: Arguments, version: string): Promise<void> {
   });
   if (args.stopAtEof) process.stdin.once('end', requestStop).once('close', requestStop).resume();
 
+  const manager = serviceManager();
   const detached = isDetached();
   const early: string[] = [];
   const { hast, settings } = await loadSettings(args, (text) => early.push(text));
@@ -111,7 +114,10 @@ export async function serve(args: Arguments, version: string): Promise<void> {
     },
   });
   reloader.announce();
-  const opened: { close(): Promise<void> }[] = [runtime.journal];
+  const toLog = (error: unknown): void => {
+    log('warn', `the service manager cannot be told: ${describeError(error)}`);
+  };
+  const opened: { close(): Promise<void> | void }[] = [runtime.journal];
   try {
     // First of all what keeps a second daemon away.
     opened.push(pidfile, control);
@@ -123,15 +129,21 @@ export async function serve(args: Arguments, version: string): Promise<void> {
     const page = await openPage(runtime, node);
     if (page !== null) opened.push(page);
     await node.start();
+    const watchdog = new Watchdog({ runtime, manager, groups: () => node.status().groups });
+    opened.push(watchdog);
+    watchdog.start();
+    await manager?.tell('READY=1').catch(toLog);
     onHangup = () => void reloader.reload();
     log('info', `hastated ${version} runs as ${hast.node}`);
     tellStart({ exitCode: 0, text: '' });
     await aborted(stop.signal);
     log('info', 'stopping: groups go down first');
+    await manager?.tell('STOPPING=1').catch(toLog);
   } finally {
     await node.stop();
     for (const one of opened.toReversed()) await one.close();
     await logger.close();
+    manager?.close();
     // An open pipe would keep this process alive for ever.
     if (args.stopAtEof) process.stdin.destroy();
   }

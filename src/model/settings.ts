@@ -127,6 +127,16 @@ export interface FenceSettings {
   readonly hooks: Readonly<Record<string, Readonly<Record<string, string>>>> | null;
 }
 
+/** What resets this node when it cannot let go of its disks. */
+export interface WatchdogSettings {
+  /** ms that a group may be stuck on its way down before the watchdog is fed no more; null: for ever. */
+  readonly stuckAfterMs: number | null;
+  /** Written every second while all is well; null: none. */
+  readonly file: string | null;
+  /** Run once when the watchdog is fed no more; null: none. */
+  readonly program: string | null;
+}
+
 export interface PeerAddress {
   readonly host: string;
   readonly port: number;
@@ -144,6 +154,7 @@ export interface HastateSettings {
   readonly insecure: boolean;
   readonly references: readonly string[];
   readonly fence: FenceSettings;
+  readonly watchdog: WatchdogSettings;
   readonly timing: Timing;
   /** Bytes per second that a resync may copy, by resource; 0 or absent: without limit. */
   readonly resyncRates: Readonly<Record<string, number>>;

@@ -58,6 +58,7 @@ describe('hastate.yaml', () => {
       insecure: false,
       references: ['10.10.10.1'],
       fence: { delayMs: 1000, hooks: null },
+      watchdog: { stuckAfterMs: null, file: null, program: null },
       timing: { heartbeatMs: 100, promotionDelayMs: 500, slackMs: 50, leaseMs: 400, holdMs: 600 },
       resyncRates: { disk1: 0, disk2: 0, disk3: 0 },
       hooksDir: null,
