@@ -26,6 +26,8 @@ import { switchToPeer } from '../switchover.ts';
 import { reach, runChart, step } from './actors.ts';
 import { SharedAddresses } from './addresses.ts';
 import { Devices } from './devices.ts';
+import type { HookWatch } from '../../hooks/watch.ts';
+import { tellHookChanges } from './hook-watch.ts';
 import { GroupHooks, hookOutputs, hooksDirectory } from './hooks.ts';
 import { KEEPER_BEAT_MS, KeeperCare } from './keeper-care.ts';
 import { leaveUnfit } from './leave-unfit.ts';
@@ -59,6 +61,7 @@ export class HastateNode {
   readonly #addresses: SharedAddresses;
   readonly #devices: Devices;
   readonly #hooks: GroupHooks;
+  #hookWatch: HookWatch | null = null;
   readonly #commands: CommandContext;
   readonly #notices: Notices;
   readonly #keeper: KeeperCare;
@@ -320,6 +323,7 @@ export class HastateNode {
       this.#leaveUnfit();
     });
     this.#timers.every(BOUND_OUTPUTS_MS, () => void this.#hooks.boundOutputs());
+    this.#hookWatch = tellHookChanges(this.#runtime);
     this.#references.start();
   }
 
@@ -338,6 +342,7 @@ export class HastateNode {
     this.#keeper.leave();
     this.#references.close();
     this.#timers.close();
+    await this.#hookWatch?.close();
     await this.#addresses.close();
     this.#groups.close();
     await this.#listener?.close();
