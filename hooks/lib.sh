@@ -23,9 +23,9 @@ param() {
     eval "printf '%s' \"\${HASTATE_PARAM_$(env_word "$1"):-\${2:-}}\""
 }
 
-# yes_param NAME: whether a parameter says yes; anything but yes and no is an error, not a no.
+# yes_param NAME [DEFAULT]: whether a parameter says yes; anything but yes and no is an error, not a no.
 yes_param() {
-    case $(param "$1" no) in
+    case $(param "$1" "${2:-no}") in
     yes | true) return 0 ;;
     no | false) return 1 ;;
     *) fail "parameter $1 must be yes or no" ;;
@@ -49,6 +49,20 @@ the_device() {
         esac
     fi
     printf '%s' "$device"
+}
+
+# need_command NAME...: what a rehearsal looks for.
+need_command() {
+    for command in "$@"; do
+        command -v "$command" >/dev/null 2>&1 || fail "$command is not installed, or not in $PATH"
+    done
+}
+
+# pid_of FILE NAME: the pid that a file names, if it is a process of that name; pids are used again.
+pid_of() {
+    pid=$(head -n 1 "$1" 2>/dev/null) || return 1
+    case $pid in '' | *[!0-9]*) return 1 ;; esac
+    case $(ps -o comm= -p "$pid" 2>/dev/null) in *"$2"*) say "$pid" ;; *) return 1 ;; esac
 }
 
 real_path() { readlink -f -- "$1" 2>/dev/null || printf '%s\n' "$1"; }
