@@ -62,8 +62,16 @@ need_command() {
 pid_of() {
     pid=$(head -n 1 "$1" 2>/dev/null) || return 1
     case $pid in '' | *[!0-9]*) return 1 ;; esac
+    alive "$pid" || return 1
     case $(ps -o comm= -p "$pid" 2>/dev/null) in *"$2"*) say "$pid" ;; *) return 1 ;; esac
 }
+
+# alive PID: a zombie is not; it waits for its parent and does nothing any more.
+alive() {
+    case $(ps -o stat= -p "$1" 2>/dev/null) in '' | Z*) return 1 ;; esac
+}
+
+ended() { ! alive "$1"; }
 
 real_path() { readlink -f -- "$1" 2>/dev/null || printf '%s\n' "$1"; }
 

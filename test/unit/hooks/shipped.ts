@@ -85,14 +85,14 @@ export async function shippedHooks({
       const context = { node, peer, devices, reason: 'test', epoch: 3, forced, stateDir: dir };
       const [step] = planHooks(group, await discoverHooks(hooks), verb, context);
       if (step === undefined) throw new Error(`${hook} does not know ${verb}`);
-      return runIn(step);
+      return runIn({ ...step, retryDelayMs: 1 });
     },
     notify: async (name, event, args) => {
       const context = { node, peer, devices: {}, reason: 'a test', epoch: 3, forced: false, stateDir: dir };
       const steps = planNotify(await discoverHooks(hooks), event, args, context);
       const step = steps.find((each) => each.name === name);
       if (step === undefined) throw new Error(`there is no notify.d/${name}`);
-      return runIn(step);
+      return runIn({ ...step, retryDelayMs: 1 });
     },
   };
 }
