@@ -1,12 +1,22 @@
 # shellcheck shell=sh
 # How services of the system are started and asked; sourced after lib.sh.
 
+# A name reaches a command line: nothing but what unit and rc names are made of.
+service_name() {
+    case $1 in
+    '' | -* | *[!A-Za-z0-9_.@:-]*) fail "'$1' is no name of a service" ;;
+    esac
+}
+
+port_number() {
+    case $1 in
+    '' | *[!0-9]*) fail "parameter port is '$1': write a number" ;;
+    esac
+}
+
 # system_service start|stop|status|reload|rehearse NAME: 3 when status finds it stopped.
 system_service() {
-    # A name reaches a command line: nothing but what unit and rc names are made of.
-    case $2 in
-    '' | -* | *[!A-Za-z0-9_.@:-]*) fail "'$2' is no name of a service" ;;
-    esac
+    service_name "$2"
     if [ "$(uname -s)" = FreeBSD ]; then
         rc_service "$1" "$2"
     elif [ -d /run/systemd/system ] || [ "${HASTATE_PARAM_INIT:-}" = systemd ]; then
@@ -63,8 +73,8 @@ sysv_service() {
     case $1 in
     start | stop | reload) "$script" "$1" ;;
     status)
-        "$script" status
-        code=$?
+        code=0
+        "$script" status || code=$?
         case $code in
         0) return 0 ;;
         1 | 2 | 3) return 3 ;;
@@ -77,9 +87,7 @@ sysv_service() {
 
 # answers PORT: whether something listens on 127.0.0.1.
 answers() {
-    case $1 in
-    '' | *[!0-9]*) fail "parameter port is '$1': write a number" ;;
-    esac
+    port_number "$1"
     if command -v nc >/dev/null 2>&1; then
         nc -z -w 2 127.0.0.1 "$1" >/dev/null 2>&1
     elif [ "$(uname -s)" = FreeBSD ]; then
@@ -93,6 +101,6 @@ answers() {
 
 not_running() {
     code=0
-    service_state >/dev/null 2>&1 || code=$?
+    (service_state) >/dev/null 2>&1 || code=$?
     [ "$code" -eq 3 ]
 }

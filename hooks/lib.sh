@@ -134,11 +134,11 @@ describe() {
     done
 }
 
-# try_for SECONDS COMMAND...: until it succeeds, quietly.
+# try_for SECONDS COMMAND...: until it succeeds, quietly; a command that gives up has not succeeded.
 try_for() {
     tries=$(($1 * TRIES_PER_SECOND))
     shift
-    while ! "$@" >/dev/null 2>&1; do
+    while ! ("$@") >/dev/null 2>&1; do
         tries=$((tries - 1))
         [ "$tries" -gt 0 ] || return 1
         sleep "$TRY_SECONDS"
