@@ -6,11 +6,13 @@ filesystem() {
     needed_param mountpoint
     mountpoint=$(real_path "$(param mountpoint)")
     device=$(the_device) || exit 1
+    [ "$(param mountpoint | cut -c 1)" = / ] || fail "parameter mountpoint is '$(param mountpoint)': write an absolute path"
     case $1 in
     start) filesystem_start ;;
     stop) filesystem_stop ;;
     status) filesystem_status ;;
-    *) fail "verb $1 is not known: start, stop or status" ;;
+    rehearse) filesystem_rehearse ;;
+    *) fail "verb $1 is not known: start, stop, status or rehearse" ;;
     esac
 }
 
@@ -63,4 +65,15 @@ filesystem_status() {
         fail "$mountpoint has $there mounted instead of $device"
     yes_param probe || return 0
     write_probe "$mountpoint" || fail "$mountpoint does not take writes"
+}
+
+# The device is here only while the group is: what can be known without it.
+filesystem_rehearse() {
+    need_command mount umount
+    for word in create-mountpoint fsck probe kill-holders; do yes_param "$word" || :; done
+    [ -d "$mountpoint" ] || yes_param create-mountpoint ||
+        fail "mount point $mountpoint does not exist: create it, or give this hook the parameter create-mountpoint: yes"
+    there=$(mounted_on "$mountpoint")
+    if [ -n "$there" ] && [ "$there" != "$device" ]; then fail "$there is mounted on $mountpoint: it is in the way"; fi
+    say "would mount ${device:-the device} on $mountpoint ($FSTYPE, $(param options rw))"
 }

@@ -23,9 +23,9 @@ param() {
     eval "printf '%s' \"\${HASTATE_PARAM_$(env_word "$1"):-\${2:-}}\""
 }
 
-# yes_param NAME: whether a parameter says yes; anything but yes and no is an error, not a no.
+# yes_param NAME [DEFAULT]: whether a parameter says yes; anything but yes and no is an error, not a no.
 yes_param() {
-    case $(param "$1" no) in
+    case $(param "$1" "${2:-no}") in
     yes | true) return 0 ;;
     no | false) return 1 ;;
     *) fail "parameter $1 must be yes or no" ;;
@@ -50,6 +50,28 @@ the_device() {
     fi
     printf '%s' "$device"
 }
+
+# need_command NAME...: what a rehearsal looks for.
+need_command() {
+    for command in "$@"; do
+        command -v "$command" >/dev/null 2>&1 || fail "$command is not installed, or not in $PATH"
+    done
+}
+
+# pid_of FILE NAME: the pid that a file names, if it is a process of that name; pids are used again.
+pid_of() {
+    pid=$(head -n 1 "$1" 2>/dev/null) || return 1
+    case $pid in '' | *[!0-9]*) return 1 ;; esac
+    alive "$pid" || return 1
+    case $(ps -o comm= -p "$pid" 2>/dev/null) in *"$2"*) say "$pid" ;; *) return 1 ;; esac
+}
+
+# alive PID: a zombie is not; it waits for its parent and does nothing any more.
+alive() {
+    case $(ps -o stat= -p "$1" 2>/dev/null) in '' | Z*) return 1 ;; esac
+}
+
+ended() { ! alive "$1"; }
 
 real_path() { readlink -f -- "$1" 2>/dev/null || printf '%s\n' "$1"; }
 
@@ -112,11 +134,11 @@ describe() {
     done
 }
 
-# try_for SECONDS COMMAND...: until it succeeds, quietly.
+# try_for SECONDS COMMAND...: until it succeeds, quietly; a command that gives up has not succeeded.
 try_for() {
     tries=$(($1 * TRIES_PER_SECOND))
     shift
-    while ! "$@" >/dev/null 2>&1; do
+    while ! ("$@") >/dev/null 2>&1; do
         tries=$((tries - 1))
         [ "$tries" -gt 0 ] || return 1
         sleep "$TRY_SECONDS"

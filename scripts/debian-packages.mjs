@@ -20,6 +20,11 @@ export const DEBIAN_PACKAGES = {
   procps: 'ps, for the hooks and the process tests',
   psmisc: 'fuser: names who holds a mount',
   'util-linux': 'losetup, mount, unshare, nsenter',
+  'zfs-fuse': 'real pools for the ZFS hook, a daemon for each node',
+  postgresql: 'a real database on what fails over',
+  'nginx-light': 'a real service for the generic hook',
+  tgt: 'a real iSCSI target',
+  curl: 'what the webhook notification posts with',
   shellcheck: 'checks the shipped hooks',
   chromium: 'draws the page',
 };

@@ -1,5 +1,6 @@
 /** A hook that cannot run or does not end keeps its group down, says why, and is tried again. */
-import { chmod } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -85,5 +86,32 @@ describe.skipIf(needs('sh'))('a hook', () => {
     await mend();
     await daemon.untilPrimary('one', 20_000);
     expect((await daemon.stop()).code).toBe(0);
+  });
+
+  it('that is edited while it runs goes on as it began; the change is told and counts the next time', async () => {
+    const go = join(lab.directory, 'go');
+    const up = join(lab.directory, 'up');
+    await lab.writeHook(
+      '10-service',
+      `touch ${up}\n[ "$1" != start ] || until [ -e ${go} ]; do sleep 0.02; done`,
+    );
+    await daemon.start().promoteAlone('two');
+    const promoting = daemon.promoteAlone('one');
+    await eventually('the hook runs', () => existsSync(up));
+    await lab.writeHook('10-service', 'exit 1', 0o757);
+    await eventually('the change is told', async () => {
+      const told = await daemon.logged(/hook 10-service is changed and may not run: .*chmod go-w/);
+      return told.length > 0;
+    });
+    await writeFile(go, '');
+    await promoting;
+    expect(groupOf(await daemon.status(), 'one').state).toBe('primary.serving');
+    await chmod(hook, 0o755);
+    await eventually('it is accepted', async () => {
+      const told = await daemon.logged(/hook 10-service is changed and accepted: it applies to the next/);
+      return told.length > 0;
+    });
+    expect((await daemon.stop()).code).toBe(0);
+    expect(await daemon.logged(/10-service stop exited with 1/)).not.toEqual([]);
   });
 });

@@ -22,7 +22,7 @@ import type { HookCall } from './group-services.ts';
 import type { Member } from './members.ts';
 
 /** Where hooks are. */
-export function hooksDirectory({ settings }: Runtime): string {
+export function hooksDirectory({ settings }: Pick<Runtime, 'settings'>): string {
   return settings.hooksDir ?? defaultHooksDir();
 }
 

@@ -26,6 +26,8 @@ import { readSwitchOrder, switchWhenReady } from '../switchover.ts';
 import { reach, runChart, step } from './actors.ts';
 import { SharedAddresses } from './addresses.ts';
 import { Devices } from './devices.ts';
+import type { HookWatch } from '../../hooks/watch.ts';
+import { tellHookChanges } from './hook-watch.ts';
 import { GroupHooks, hookOutputs, hooksDirectory } from './hooks.ts';
 import { KEEPER_BEAT_MS, KeeperCare } from './keeper-care.ts';
 import { leaveUnfit } from './leave-unfit.ts';
@@ -63,6 +65,7 @@ export class HastateNode {
   readonly #addresses: SharedAddresses;
   readonly #devices: Devices;
   readonly #hooks: GroupHooks;
+  #hookWatch: HookWatch | null = null;
   readonly #commands: CommandContext;
   readonly #notices: Notices;
   readonly #keeper: KeeperCare;
@@ -346,6 +349,7 @@ export class HastateNode {
       this.#failback.look(this.#groups.byName.values());
     });
     this.#timers.every(BOUND_OUTPUTS_MS, () => void this.#hooks.boundOutputs());
+    this.#hookWatch = tellHookChanges(this.#runtime);
     this.#references.start();
   }
 
@@ -371,6 +375,7 @@ export class HastateNode {
     this.#references.close();
     this.#fence.close();
     this.#timers.close();
+    await this.#hookWatch?.close();
     await this.#addresses.close();
     this.#groups.close();
     await this.#listener?.close();

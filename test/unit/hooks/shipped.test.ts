@@ -29,8 +29,18 @@ describe('the shipped hooks', () => {
       '20-ext4',
       '20-ufs',
       '20-xfs',
+      '50-service',
+      '60-iscsi-ctld',
+      '60-iscsi-tgt',
+      '60-nfs',
+      '60-postgresql',
+      '60-samba',
       '90-carp-hast-switch',
     ]);
+    expect(found.notify.map((hook) => hook.name)).toEqual(['10-mail', '20-webhook']);
+    // Whoever may be asked again and again says so, and what a start would do can be asked of all.
+    for (const { header, name } of found.hooks)
+      expect([name, header.declared, header.verbs.includes('rehearse')]).toEqual([name, true, true]);
   });
 });
 
@@ -38,7 +48,7 @@ describe('the UFS hook, with the recorded behaviour of FreeBSD', () => {
   const devices = { disk1: '/dev/null' };
 
   async function ufs(codes: string) {
-    const hooks = await shippedHooks('freebsd');
+    const hooks = await shippedHooks({ fakes: 'freebsd' });
     const mountpoint = join(hooks.dir, 'data');
     await mkdir(mountpoint);
     await hooks.state('fsck_ffs.codes', codes);
@@ -117,7 +127,7 @@ describe('the ZFS hook, with the recorded behaviour of zpool', () => {
   const devices = { disk1: '/dev/hast/disk1', disk2: '/dev/hast/disk2' };
 
   it('imports from where the devices are, past the cache file, and exports', async () => {
-    const hooks = await shippedHooks('zfs');
+    const hooks = await shippedHooks({ fakes: 'zfs' });
     for (const [verb, exitCode] of [
       ['status', 3],
       ['start', 0],
@@ -133,13 +143,13 @@ describe('the ZFS hook, with the recorded behaviour of zpool', () => {
   });
 
   it('imports by guid under the name of the pool, from the directory that is given', async () => {
-    const hooks = await shippedHooks('zfs');
+    const hooks = await shippedHooks({ fakes: 'zfs' });
     await hooks.run('10-zfs', 'start', { ...params, guid: '123', dir: '/my disks' }, { devices });
     expect(await hooks.calls()).toContain('zpool import -o cachefile=none -d /my disks 123 tank');
   });
 
   it('does not take a pool from another host unless it is forced to', async () => {
-    const hooks = await shippedHooks('zfs');
+    const hooks = await shippedHooks({ fakes: 'zfs' });
     await hooks.state('foreign');
     const refused = await hooks.run('10-zfs', 'start', params, { devices });
     expect(refused.exitCode).toBe(1);
@@ -149,11 +159,27 @@ describe('the ZFS hook, with the recorded behaviour of zpool', () => {
   });
 
   it.each([
+    ['b', 'its peer gave it up', 0],
+    ['gate', 'a third host', 1],
+    ['a', 'this node before a crash', 0],
+  ])('asked for a pool that %s used last (%s), exits with %i', async (host, _, exitCode) => {
+    const hooks = await shippedHooks({ fakes: 'zfs' });
+    await hooks.state('foreign', host);
+    const outcome = await hooks.run('10-zfs', 'start', params, { devices });
+    expect(outcome.exitCode).toBe(exitCode);
+    const forced = (await hooks.calls()).filter((call) => call.startsWith('zpool import -f'));
+    expect(forced).toHaveLength(exitCode === 0 ? 1 : 0);
+    if (exitCode !== 0) expect(outcome.failure).toContain('add it to the parameter hosts');
+    const named = await hooks.run('10-zfs', 'start', { ...params, hosts: `x ${host}` }, { devices });
+    expect(named.exitCode).toBe(0);
+  });
+
+  it.each([
     ['DEGRADED', 0],
     ['SUSPENDED', 1],
     ['UNAVAIL', 1],
   ])('calls a pool that is %s exit %i', async (health, exitCode) => {
-    const hooks = await shippedHooks('zfs');
+    const hooks = await shippedHooks({ fakes: 'zfs' });
     await hooks.state('health', `${health}\n`);
     expect(await hooks.run('10-zfs', 'start', params, { devices })).toMatchObject({ exitCode });
     expect(await hooks.run('10-zfs', 'status', params, { devices })).toMatchObject({ exitCode });
@@ -162,14 +188,14 @@ describe('the ZFS hook, with the recorded behaviour of zpool', () => {
   it.each(['start', 'stop', 'status'] as const)(
     'fails at %s when zpool cannot tell what is imported',
     async (verb) => {
-      const hooks = await shippedHooks('zfs');
+      const hooks = await shippedHooks({ fakes: 'zfs' });
       await hooks.state('unloaded');
       expect(await hooks.run('10-zfs', verb, params, { devices })).toMatchObject({ exitCode: 1 });
     },
   );
 
   it('names who holds a busy pool, and ends them when it may', async () => {
-    const hooks = await shippedHooks('zfs');
+    const hooks = await shippedHooks({ fakes: 'zfs' });
     const place = join(hooks.dir, 'fake/fs');
     await mkdir(place);
     await hooks.run('10-zfs', 'start', params, { devices });
