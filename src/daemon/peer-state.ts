@@ -17,6 +17,7 @@ export interface PeerGroupWords {
   readonly epoch: Epoch;
   readonly virgin: boolean;
   readonly candidate: boolean;
+  readonly addressSet: string | null;
 }
 
 export interface PeerResourceWords {

@@ -47,6 +47,8 @@ export interface GroupReport {
   readonly virgin: boolean;
   /** Its own decision would not refuse to promote it. */
   readonly candidate: boolean;
+  /** 16 hex digits, equal where both nodes have the same address settings; null: it does not tell. */
+  readonly addressSet: string | null;
 }
 
 export interface ResourceReport {
@@ -194,6 +196,8 @@ function readGroup(value: unknown, field: string): GroupReport {
     epoch: readEpoch(fields['epoch'], `${field}.epoch`),
     virgin: flag(fields['virgin'], `${field}.virgin`),
     candidate: flag(fields['candidate'], `${field}.candidate`),
+    // Earlier versions do not say it.
+    addressSet: orNull(fields['addressSet'] ?? null, `${field}.addressSet`, hexId),
   };
 }
 

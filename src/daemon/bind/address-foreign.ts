@@ -99,6 +99,7 @@ export class ForeignAddress implements AddressService {
       faults: trouble === null ? [] : [trouble],
       hold: this.#election !== null && this.#heldBack ? 'held back until the services run here' : null,
       elections: 0,
+      waitsFor: null,
       peers: [],
       counters: this.counters(),
     };

@@ -37,6 +37,8 @@ export interface LinkOptions {
   readonly version: string;
   /** No majority of the references for a while. */
   referencesLost(): boolean;
+  /** Digest of a group's address settings; null where it has none or another program elects. */
+  addressSet(group: string): string | null;
   switchAway(group: Group): Promise<unknown>;
   /** The other node's part of `hastate resolve`. */
   resolve(params: Readonly<Record<string, unknown>>): Promise<unknown>;
@@ -191,6 +193,7 @@ export class Link {
         epoch: group.epoch,
         virgin: evidence.members.every((member) => member.state === 'virgin'),
         candidate: mayPromote(evidence).answer !== 'refuse' && holdsOff(group.actor.getSnapshot()) === null,
+        addressSet: this.#options.addressSet(group.settings.name),
       };
     });
     const resources = [...this.#options.members.values()].flatMap(({ settings, snapshot }) =>

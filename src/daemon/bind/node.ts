@@ -89,6 +89,9 @@ export class HastateNode {
       unfit: () => {
         this.#leaveUnfit();
       },
+      holds: () => {
+        this.#tellKeeper();
+      },
     });
     this.#devices = new Devices(options.runtime, () => {
       this.#tellKeeper();
@@ -259,6 +262,7 @@ export class HastateNode {
         await this.#groups.addByHand(settings.name);
       },
       remove: (resource) => this.#removeResource(resource),
+      addresses: this.#addresses,
       listen: async (addresses) => this.#listener?.relisten(addresses),
       lookAtReferences: () => {
         this.#references.start();
@@ -288,6 +292,7 @@ export class HastateNode {
       secret: this.#secret,
       version: this.#options.version,
       referencesLost: () => this.#references.lost,
+      addressSet: (group) => this.#addresses.setDigest(group),
       switchAway: (group) => switchToPeer(runtime, group),
       resolve: (params) => answerResolve(this.#commands, params),
       composeStatus: () => this.status(),

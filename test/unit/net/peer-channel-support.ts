@@ -18,6 +18,7 @@ export const BODY: HeartbeatBody = {
       epoch: { number: 3, id: '00112233445566aa' },
       virgin: false,
       candidate: true,
+      addressSet: null,
     },
   ],
   resources: [],

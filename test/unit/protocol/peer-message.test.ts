@@ -26,6 +26,7 @@ const HEARTBEAT: PeerHeartbeat = {
       epoch: { number: 4, id: ID },
       virgin: false,
       candidate: true,
+      addressSet: null,
     },
   ],
   resources: [
