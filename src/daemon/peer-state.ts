@@ -28,7 +28,7 @@ export interface PeerResourceWords {
 
 export class PeerState {
   boot: string | null = null;
-  /** ms; B6. Cleared by the next word of the peer. */
+  /** ms; B6: when it was cut off. Cleared by the next word of the peer. */
   certainDeathAt: number | null = null;
   /** ms: the peer stopped cleanly. */
   goodbyeAt: number | null = null;
