@@ -74,6 +74,9 @@ export class ForeignAddress implements AddressService {
     return this.#election?.state() ?? (this.#heldBack ? 'BACKUP' : 'MASTER');
   }
 
+  /** Who elects looks at links and scripts itself. */
+  readonly unfit = null;
+
   status(): AddressStatus {
     const { clock, startedAt } = this.#runtime;
     const settings = this.#settings;

@@ -135,7 +135,7 @@ export class Group {
   }
 
   healthy(): boolean {
-    return this.role !== 'stuck' && !this.members.some(isIll);
+    return this.role !== 'stuck' && !this.members.some(isIll) && (this.address?.unfit ?? null) === null;
   }
 
   evidence(trigger: Trigger = { kind: 'automatic' }): Evidence {

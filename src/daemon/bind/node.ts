@@ -293,6 +293,9 @@ export class HastateNode {
       version: this.#options.version,
       referencesLost: () => this.#references.lost,
       addressSet: (group) => this.#addresses.setDigest(group),
+      peerRecovered: () => {
+        this.#leaveUnfit();
+      },
       switchAway: (group) => switchToPeer(runtime, group),
       resolve: (params) => answerResolve(this.#commands, params),
       composeStatus: () => this.status(),
