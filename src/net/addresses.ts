@@ -64,8 +64,9 @@ export async function removeLeftovers(
   cidrs: readonly string[],
   iface: string,
 ): Promise<string[]> {
-  const present = (await driver.present(iface)).map(addressOf);
-  const left = cidrs.filter((cidr) => present.includes(canonical(addressOf(cidr))));
+  const ours = new Set(cidrs.map((cidr) => canonical(addressOf(cidr))));
+  // With the prefix that they have: earlier settings may have had another.
+  const left = (await driver.present(iface)).filter((cidr) => ours.has(addressOf(cidr)));
   for (const cidr of left) await driver.remove(cidr, iface);
   await driver.clear?.(iface);
   return left;
@@ -159,8 +160,11 @@ function canonical(address: string): string {
 }
 
 function failed(code: string, what: string, argv: readonly string[], result: CommandResult): NetError {
-  return new NetError(
-    code,
-    `${what}: \`${argv.join(' ')}\` says: ${result.stderr.trim() || `exit code ${result.exitCode}`}`,
-  );
+  const missing = missingCapability('CAP_NET_ADMIN', 'ambient');
+  const said = result.stderr.trim() || `exit code ${result.exitCode}`;
+  const todo =
+    missing === null || code === 'address-list'
+      ? ''
+      : `; ${missing} is missing: run as root, or give it as ambient capability`;
+  return new NetError(code, `${what}: \`${argv.join(' ')}\` says: ${said}${todo}`);
 }

@@ -67,7 +67,10 @@ export function createCarpReceiver(
     return null;
   };
   const receiver = createReceiver(`carp vhid ${vhid}`, options, (packet, { source, at }) => {
-    if (isVrrp(packet)) return { reason: 'other-protocol' };
+    if (isVrrp(packet)) {
+      const detail = `${source} speaks VRRP with the same id ${vhid}: give one of the two another`;
+      return { reason: 'other-protocol', ...(packet[1] === vhid ? { detail } : {}) };
+    }
     if (packet.length === CARP_BYTES && packet[0] === VERSION_AND_TYPE && packet[1] !== vhid) {
       return { reason: 'other-vhid' };
     }

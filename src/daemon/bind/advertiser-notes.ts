@@ -33,6 +33,11 @@ export class AdvertiserNotes {
     this.#add(`address.${change}`, error === null ? 'info' : 'error', message);
   }
 
+  duplicate(iface: string, address: string, mac: string): void {
+    const todo = `find it by its MAC and take ${address} off there`;
+    this.#add('address.duplicate', 'error', `${address} is up here and on ${mac} at ${iface}, too: ${todo}`);
+  }
+
   leftover(iface: string, cidr: string): void {
     this.#add('address.leftover', 'warn', `an earlier life left ${cidr} on ${iface}; removed`);
   }

@@ -4,6 +4,7 @@ import { type Actor, fromPromise } from 'xstate';
 import { advertiserMachine, type AdvertiserEvent, type AdvertToSend } from '../../../machines/advertiser.ts';
 import type { StateChange } from '../../../machines/advertiser-context.ts';
 import { type AddressSet, atThePaceOf, differOnTheWire } from '../../model/address-set.ts';
+import { isGoodbye } from '../../model/election.ts';
 import { describeError } from '../../model/errors.ts';
 import type { CarpState } from '../../model/roles.ts';
 import { ownFault } from '../../model/sync-group.ts';
@@ -11,12 +12,12 @@ import type { AddressSettings } from '../../model/settings.ts';
 import { removeLeftovers } from '../../net/addresses.ts';
 import type { ReceivedAdvert } from '../../net/advert-receiver.ts';
 import type { AdvertTransport } from '../../net/advert-transport.ts';
-import { byCarrier, createAnnouncer, type Announcer } from '../../net/announcer.ts';
 import { interfaceAddresses } from '../../net/interfaces.ts';
 import type { AddressStatus } from '../../protocol/control.ts';
 import type { Runtime } from '../runtime.ts';
 import { reach, runChart } from './actors.ts';
 import { AddressChange, setDigest } from './address-change.ts';
+import { AddressHerald } from './address-herald.ts';
 import { AddressMover } from './address-mover.ts';
 import { AdvertVoices } from './advert-voices.ts';
 import { type AdvertiserOptions, fitnessOf, openTransports } from './advert-transports.ts';
@@ -49,12 +50,14 @@ export class Advertiser implements AddressService {
   readonly #options: AdvertiserOptions;
   readonly #voices: AdvertVoices;
   readonly #mover: AddressMover;
+  readonly #herald: AddressHerald;
+  /** Elections won and lost, good-byes said and heard. */
+  readonly #totals = { 'became-master': 0, 'left-master': 0, 'goodbye-sent': 0, 'goodbye-heard': 0 };
   readonly #change: AddressChange;
   readonly #notes: AdvertiserNotes;
   readonly #actor: Actor<typeof advertiserMachine>;
   readonly #fitness: Fitness | null;
   #set: AddressSet;
-  #announcer: Announcer;
   #unfit: string | null = null;
   #eligible = false;
   #counter: bigint;
@@ -77,12 +80,10 @@ export class Advertiser implements AddressService {
     this.#set = set;
     this.#notes = notes;
     this.#fitness = fitness;
-    this.#mover = new AddressMover({
-      driver: options.driver,
-      current: () => this.#set.settings,
-      holds: () => options.holds(),
-    });
-    this.#announcer = this.#createAnnouncer(settings);
+    const current = (): AddressSettings => this.#set.settings;
+    const { driver, group } = options;
+    this.#herald = new AddressHerald({ runtime, group, driver, notes, current });
+    this.#mover = new AddressMover({ driver, current, holds: () => options.holds() });
     this.#counter = firstCounter(settings, runtime);
     const byUdp = transports.some(({ kind }) => kind === 'udp');
     const bound = byUdp ? runtime.settings.peerListen.map(({ host }) => host) : [];
@@ -124,14 +125,6 @@ export class Advertiser implements AddressService {
     this.#actor.send({ type: 'ADMIN.START' });
   }
 
-  #createAnnouncer(settings: AddressSettings): Announcer {
-    const { driver, runtime, group } = this.#options;
-    return createAnnouncer({
-      addressesOn: byCarrier(settings.addresses, settings.interface, driver.carrier),
-      log: (level, message) => runtime.log(level, `${group}: ${message}`),
-    });
-  }
-
   get set(): AddressSet {
     return this.#set;
   }
@@ -153,13 +146,11 @@ export class Advertiser implements AddressService {
     const before = this.#set;
     const wire = differOnTheWire(before, next);
     const looks = listOf(before) !== listOf(next);
-    const announcer = looks ? this.#createAnnouncer(next.settings) : this.#announcer;
     if (wire) this.#voices.change(next, await openTransports(this.#options.runtime, next));
     const { context } = this.#actor.getSnapshot();
     this.#mover.leave(next.settings, context.addressMayBeUp);
     this.#set = next;
-    if (looks) this.#announcer.stop();
-    this.#announcer = announcer;
+    if (looks) this.#herald.stop();
     this.#options.holds();
     if (wire) this.#change.begin(next);
     const { election } = context.settings;
@@ -186,6 +177,7 @@ export class Advertiser implements AddressService {
 
   #heard({ says, source }: ReceivedAdvert): void {
     this.#accepted += 1;
+    if (isGoodbye(says)) this.#totals['goodbye-heard'] += 1;
     if (this.#isFromPeer(source)) this.#options.heard();
     this.#actor.send({ type: 'RX', says, source, at: this.#options.runtime.clock.now() });
   }
@@ -199,7 +191,7 @@ export class Advertiser implements AddressService {
   }
 
   #bound() {
-    const { runtime, driver } = this.#options;
+    const { runtime } = this.#options;
     return advertiserMachine.provide({
       actors: {
         drainAdverts: fromPromise(async () => {
@@ -209,7 +201,7 @@ export class Advertiser implements AddressService {
         }),
         addAddresses: fromPromise(() => this.#mover.add()),
         removeAddresses: fromPromise(() => {
-          this.#announcer.stop();
+          this.#herald.stop();
           return this.#mover.remove();
         }),
       },
@@ -218,13 +210,16 @@ export class Advertiser implements AddressService {
           this.#send(advert);
         },
         sendBowOut: (_, { says }) => {
+          this.#totals['goodbye-sent'] += 1;
           this.#send({ says, gapLimitMs: null });
         },
         announceAddresses: () => {
-          if (driver.kind !== 'simulated') this.#announcer.announce();
+          this.#herald.announce();
         },
         notifyState: (_, change) => {
           const { from, to } = change;
+          if (to === 'MASTER') this.#totals['became-master'] += 1;
+          if (from === 'MASTER') this.#totals['left-master'] += 1;
           this.#lastChange = { ...change, at: runtime.clock.now(), time: new Date().toISOString() };
           // After the chart is in its new state.
           queueMicrotask(() => this.#options.turned(from, to));
@@ -278,7 +273,11 @@ export class Advertiser implements AddressService {
       lastChange: this.#lastChange,
       transport: `${kinds}${simulated ? ', address simulated' : ''}`,
       peers: this.#voices.peers().map((peer) => ({ ...peer, at: peer.at + ahead })),
-      counters: this.#voices.counters(),
+      counters: {
+        ...this.#voices.counters(),
+        ...this.#totals,
+        'duplicate-address': this.#herald.duplicates,
+      },
       waitsFor: this.#change.waitsFor,
     });
   }
@@ -358,7 +357,7 @@ export class Advertiser implements AddressService {
       this.#options.runtime.log('warn', describeError(error));
     });
     this.#actor.stop();
-    this.#announcer.stop();
+    this.#herald.stop();
     this.#voices.close();
   }
 }

@@ -97,13 +97,15 @@ describe('a CARP receiver', () => {
     expect(lines).toHaveLength(2);
   });
 
-  it('leaves VRRP adverts of the same id to others', () => {
+  it('says once that somebody speaks VRRP with the same id', () => {
     const { receive, lines } = receiver();
     const vrrp2 = Buffer.from('2107640101010000' + '0a000064' + '00'.repeat(8), 'hex');
     const vrrp3 = Buffer.from('3107640100640000' + '0a000064', 'hex');
     for (const packet of [vrrp2, vrrp3]) expect(receive.receive(packet, meta)).toBeNull();
     expect(receive.counters()).toEqual({ accepted: 0, 'other-protocol': 2 });
-    expect(lines).toEqual([]);
+    expect(lines).toEqual([
+      expect.stringMatching(/10\.0\.0\.2 speaks VRRP with the same id 7: give one of the two another/),
+    ]);
   });
 
   it('knows its own adverts again, byte for byte, and takes the same counter from another', () => {
