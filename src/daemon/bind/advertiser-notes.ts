@@ -3,10 +3,14 @@ import type { AddressChange, FlapAlarm, StateChange } from '../../../machines/ad
 import type { AddressSettings } from '../../model/settings.ts';
 import type { Runtime } from '../runtime.ts';
 
+/** The chart's words for a tie that this node gave up. */
+const EQUAL = 'equal master';
+
 export class AdvertiserNotes {
   readonly #runtime: Runtime;
   readonly #group: string;
   readonly #simulated: boolean;
+  #saidEqual = false;
 
   constructor(runtime: Runtime, group: string, simulated: boolean) {
     this.#runtime = runtime;
@@ -17,6 +21,14 @@ export class AdvertiserNotes {
   state({ protocol, vhid }: AddressSettings, { from, to, reason }: StateChange): void {
     const id = protocol === 'vrrp2' || protocol === 'vrrp3' ? 'vrid' : 'vhid';
     this.#add('address.carp', 'info', `${id} ${vhid} ${from} -> ${to} (${reason})`);
+    if (reason !== EQUAL || this.#saidEqual) return;
+    this.#saidEqual = true;
+    const todo = `give one of them another ${id === 'vrid' ? 'priority' : 'advskew'}`;
+    this.#add(
+      'address.equal',
+      'warn',
+      `another MASTER of ${id} ${vhid} is exactly as good as this node: ${todo}`,
+    );
   }
 
   flapping({ flap }: AddressSettings, { flaps, holdMs }: FlapAlarm): void {
