@@ -130,6 +130,8 @@ export type AdvertiserEvent =
   | { readonly type: 'HOLD.CLEAR' }
   /** New settings from the configuration; state, contributions and holds stay. */
   | { readonly type: 'CONFIGURE'; readonly settings: Partial<AdvertiserInput> }
+  /** The list of addresses changed: what is up follows, what is not goes up as listed. */
+  | { readonly type: 'ADDRESSES' }
   /** Own reminders. */
   | { readonly type: 'FLAP.FORGET' }
   | { readonly type: 'RESTED' }

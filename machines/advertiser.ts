@@ -127,6 +127,8 @@ export const advertiserMachine = advertiserCharts.createMachine({
       states: {
         waiting: {
           after: { downInterval: 'draining' },
+          // Another pace is waited for from now on.
+          on: { CONFIGURE: { target: 'waiting', reenter: true, actions: 'configure' } },
         },
         draining: {
           invoke: {
@@ -242,6 +244,7 @@ export const advertiserMachine = advertiserCharts.createMachine({
                   actions: ['noteHeard', 'countRivalOwner', 'noteAnswer', say],
                 },
                 'LOOP.STALL': { guard: 'beyondDownInterval', target: 'suspect' },
+                CONFIGURE: { target: 'sending', reenter: true, actions: ['configure', say] },
               },
             },
             suspect: {
@@ -271,11 +274,17 @@ export const advertiserMachine = advertiserCharts.createMachine({
                 onDone: 'serving',
                 onError: { target: 'notRaised', actions: addressFailed('add-failed') },
               },
-              on: { 'GROUP.DEMOTING': { target: 'lowering', actions: 'noteNotPrimary' } },
+              on: {
+                'GROUP.DEMOTING': { target: 'lowering', actions: 'noteNotPrimary' },
+                ADDRESSES: { target: 'raising', reenter: true },
+              },
             },
             notRaised: {
               after: { retry: 'raising' },
-              on: { 'GROUP.DEMOTING': { target: 'lowering', actions: 'noteNotPrimary' } },
+              on: {
+                'GROUP.DEMOTING': { target: 'lowering', actions: 'noteNotPrimary' },
+                ADDRESSES: 'raising',
+              },
             },
             serving: {
               entry: ['noteServing', 'announceAddresses', addressIs('up')],
@@ -283,6 +292,7 @@ export const advertiserMachine = advertiserCharts.createMachine({
               after: { announceAgain: { actions: 'announceAddresses' } },
               on: {
                 'GROUP.DEMOTING': { target: 'lowering', actions: 'noteNotPrimary' },
+                ADDRESSES: 'raising',
                 RX: {
                   guard: 'slowerUnanswered',
                   actions: ['noteHeard', 'noteAnswer', 'announceAddresses'],

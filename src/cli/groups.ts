@@ -45,12 +45,13 @@ function addressText({ address }: GroupStatus): string {
 }
 
 /** What keeps the address from being elected here, in few words. */
-function troubles({ faults, hold, demotion, says }: AddressStatus): string[] {
+function troubles({ faults, hold, demotion, says, waitsFor }: AddressStatus): string[] {
   const worse = Object.keys(demotion).filter((by) => (demotion[by] ?? 0) > 0);
   const as = says.protocol === 'carp' ? `advskew ${says.advskew}` : `priority ${says.priority}`;
   return [
     ...faults.map((by) => `without ${by}`),
     ...(hold === null ? [] : [`held: ${hold}`]),
+    ...(waitsFor === null ? [] : [waitsFor]),
     ...(worse.length === 0 ? [] : [`${as} by ${worse.join(', ')}`]),
   ];
 }

@@ -22,6 +22,7 @@ export function addressSettings(
   if (!external) checkNeeded(source, path, written);
   checkPassword(source, path, written);
   checkPreempt(source, path, written);
+  checkVirtualMac(source, path, written);
   const interfaces = ofNode<string>(source, [...path, 'interface'], written.interface, names);
   return {
     protocol: written.protocol,
@@ -31,6 +32,9 @@ export function addressSettings(
     ...electionNumbers(source, path, written, group.prefer, names),
     passwordFile: written['password-file'] ?? null,
     addresses: written.addresses,
+    options: addressOptions(source, path, written, interfaces ?? ''),
+    virtualMac: written['virtual-mac'],
+    common: commonWords(written),
     transport: written.transport,
     driver: written.driver,
     preempt: written.preempt,
@@ -47,6 +51,48 @@ export function addressSettings(
     track: trackList(source, path, written),
     syncGroup: written['sync-group'] ?? null,
   };
+}
+
+const DEFAULT_LABEL = 'ha';
+/** IFNAMSIZ without its zero: Linux keeps labels where it keeps names. */
+const LABEL_BYTES = 15;
+
+function addressOptions(
+  source: YamlSource,
+  path: Path,
+  written: AddressFile,
+  iface: string,
+): AddressSettings['options'] {
+  const { deprecated, dad, label = DEFAULT_LABEL } = written;
+  const fits = typeof label === 'string' && `${iface}:${label}`.length <= LABEL_BYTES;
+  if (!fits && typeof written.label === 'string') {
+    const message = `the label ${iface}:${written.label} is longer than the ${LABEL_BYTES} characters that Linux keeps`;
+    source.diagnostics.error(source.at([...path, 'label']), message, "use a shorter one, or 'label: off'");
+  }
+  for (const key of ['deprecated', 'dad'] as const) {
+    if (!written[key] || written.addresses.some((cidr) => cidr.includes(':'))) continue;
+    const message = `'${key}' is about IPv6 addresses, and there is none`;
+    source.diagnostics.error(source.keyAt([...path, key]), message, 'remove it');
+  }
+  return { label: fits ? label : null, deprecated, dad };
+}
+
+/** What enters digests and clocks of other nodes, and what they compare. */
+function commonWords(written: AddressFile): string {
+  const { protocol, vhid, vrid, addresses, interval, advbase, advskew, priority, unicast } = written;
+  const downAdverts = written['down-adverts'];
+  const numbers = { interval, advbase, advskew, priority, downAdverts };
+  return JSON.stringify({ protocol, id: vhid ?? vrid, addresses, ...numbers, unicast });
+}
+
+function checkVirtualMac(source: YamlSource, path: Path, written: AddressFile): void {
+  const { protocol } = written;
+  const ours = protocol === 'carp' || protocol === 'vrrp2' || protocol === 'vrrp3';
+  if (!written['virtual-mac'] || (ours && written.driver !== 'ifconfig')) return;
+  const message = ours
+    ? "'virtual-mac' needs macvlan interfaces, which only Linux has: driver ifconfig cannot make one"
+    : `'virtual-mac' has no meaning with protocol ${protocol}, which has its own`;
+  source.diagnostics.error(source.keyAt([...path, 'virtual-mac']), message, 'remove it');
 }
 
 function flapBudget({ flap }: AddressFile): AddressSettings['flap'] {

@@ -87,6 +87,15 @@ const address = z.strictObject({
   'down-adverts': z.int().min(1).max(100).optional(),
   'password-file': path.optional(),
   addresses: z.array(cidr).default([]),
+  label: z
+    .union([
+      z.literal([false, 'off']),
+      z.string().regex(/^[A-Za-z0-9._-]{1,13}$/, { error: 'must be 1 to 13 letters, digits and . _ -' }),
+    ])
+    .optional(),
+  deprecated: z.boolean().default(false),
+  dad: z.boolean().default(false),
+  'virtual-mac': z.boolean().default(false),
   transport: z.enum(['auto', 'raw', 'udp']).default('auto'),
   driver: z.enum(['auto', 'ip', 'ifconfig', 'simulated']).default('auto'),
   preempt: z.boolean().default(false),

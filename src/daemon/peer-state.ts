@@ -19,6 +19,7 @@ export interface PeerGroupWords {
   readonly virgin: boolean;
   readonly candidate: boolean;
   readonly hold: HoldReason['code'] | null;
+  readonly addressSet: string | null;
 }
 
 export interface PeerResourceWords {
@@ -29,7 +30,7 @@ export interface PeerResourceWords {
 
 export class PeerState {
   boot: string | null = null;
-  /** ms; B6. Cleared by the next word of the peer. */
+  /** ms; B6: when it was cut off. Cleared by the next word of the peer. */
   certainDeathAt: number | null = null;
   /** ms: the peer stopped cleanly. */
   goodbyeAt: number | null = null;

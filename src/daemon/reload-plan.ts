@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { changedKeys, needsReopen, RESOURCE_WORDS, type ResourceKey } from '../model/resource-changes.ts';
 import type { GroupSettings, HastateSettings, HastSettings, ResourceSettings } from '../model/settings.ts';
 import type { Settings } from './load-settings.ts';
+import { isForeign, planAddressChange } from './reload-address.ts';
 
 export interface ResourceChange {
   readonly after: ResourceSettings;
@@ -52,12 +53,7 @@ const GROUP_LIVE = {
   hooks: 'hooks',
   monitor: 'monitor',
 } as const;
-const GROUP_FIXED = {
-  resources: 'resources',
-  device: 'device',
-  address: 'address',
-  peerKind: 'peer-kind',
-} as const;
+const GROUP_FIXED = { resources: 'resources', device: 'device', peerKind: 'peer-kind' } as const;
 
 export function planReload(before: Settings, after: Settings): ReloadPlan {
   const applied: string[] = [];
@@ -115,12 +111,31 @@ function planGroup(
   for (const [key, word] of entries(GROUP_FIXED))
     if (differ(key)) needsRestart.add(`groups.${before.name}.${word}`);
   const live = entries(GROUP_LIVE).filter(([key]) => differ(key));
-  if (live.length === 0) return before;
   applied.push(...live.map(([, word]) => `groups.${before.name}.${word}`));
+  const address = planAddress(before, after, applied, needsRestart);
+  if (live.length === 0 && address === before.address) return before;
   const { policy, prefer, allowLoss, hooks, monitor } = after;
   const { failback, failbackDelayMs, bootWaitMs } = after;
   const moves = { failback, failbackDelayMs, bootWaitMs };
-  return { ...before, ...moves, policy, prefer, allowLoss, hooks, monitor };
+  return { ...before, ...moves, policy, prefer, allowLoss, hooks, monitor, address };
+}
+
+function planAddress(
+  { name, address: before }: GroupSettings,
+  { address: after }: GroupSettings,
+  applied: string[],
+  needsRestart: Set<string>,
+): GroupSettings['address'] {
+  const place = `groups.${name}.address`;
+  if (isDeepStrictEqual(before, after)) return before;
+  if (before === null || after === null || [before, after].some(({ protocol }) => isForeign(protocol))) {
+    needsRestart.add(place);
+    return before;
+  }
+  const { now, words, restart } = planAddressChange(before, after);
+  applied.push(...words.map((word) => `${place}.${word}`));
+  for (const word of restart) needsRestart.add(`${place}.${word}`);
+  return now;
 }
 
 function planResources(

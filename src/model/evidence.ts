@@ -65,7 +65,7 @@ export interface Evidence {
   readonly startedAt: number;
   /** When this process last stood still and woke: older silence is its own, not the peer's. */
   readonly awakeSince: number;
-  /** B6: reset on the authenticated channel, then its host refused a new connection. */
+  /** B6: when the authenticated channel was reset; after that its host refused a new connection. */
   readonly certainDeathAt: number | null;
   readonly report: PeerReport | null;
   readonly references: { readonly configured: number; readonly reached: number };

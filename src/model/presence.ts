@@ -17,8 +17,21 @@ export function peerPresence(evidence: Evidence): PeerPresence {
   if (evidence.peer === null) return 'none';
   const heard = lastHeard(evidence);
   if (evidence.fencedAt !== null && evidence.fencedAt >= (heard ?? 0)) return 'fenced';
-  if (evidence.certainDeathAt !== null && evidence.certainDeathAt >= (heard ?? 0)) return 'dead';
+  if (isCertainlyDead(evidence)) return 'dead';
   return evidence.now - silentSince(evidence) >= evidence.timing.promotionDelayMs ? 'silent' : 'alive';
+}
+
+/**
+ * Nothing was heard since the peer was cut off. What its data link still held then may be read a moment later than
+ * the end of the peer channel; that is within the slack for scheduling, and the data link is down, too.
+ */
+function isCertainlyDead({ certainDeathAt, heardAt, members, timing }: Evidence): boolean {
+  if (certainDeathAt === null) return false;
+  const { dataLink, peerChannel, adverts } = heardAt;
+  if (Math.max(peerChannel ?? 0, adverts ?? 0) > certainDeathAt) return false;
+  if ((dataLink ?? 0) <= certainDeathAt) return true;
+  const linksDown = members.every(({ dataLinkUp }) => !dataLinkUp);
+  return linksDown && (dataLink ?? 0) <= certainDeathAt + timing.slackMs;
 }
 
 /** From when on the peer's silence counts: not from before we ran, nor from while we stood still. */

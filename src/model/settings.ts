@@ -46,6 +46,16 @@ export type AdvertTransport = 'auto' | 'raw' | 'udp';
 /** Who puts the address on the interface. `simulated` only says so in log and status. */
 export type AddressDriver = 'auto' | 'ip' | 'ifconfig' | 'simulated';
 
+/** How addresses look on the interface. */
+export interface AddressOptions {
+  /** Linux, IPv4: shown behind the name of the interface; null = none. */
+  readonly label: string | null;
+  /** IPv6: not used as the source of what this node begins. */
+  readonly deprecated: boolean;
+  /** IPv6: silent until duplicate detection is through, a second or more. */
+  readonly dad: boolean;
+}
+
 export interface AddressSettings {
   readonly protocol: AddressProtocol;
   /** Interface on this node. */
@@ -65,6 +75,11 @@ export interface AddressSettings {
   readonly passwordFile: string | null;
   /** CIDR, e.g. 10.0.0.1/24. */
   readonly addresses: readonly string[];
+  readonly options: AddressOptions;
+  /** Behind the MAC of the vhid or vrid instead of the interface's own. */
+  readonly virtualMac: boolean;
+  /** The words of the file that must say the same on every node of the segment, as one text. */
+  readonly common: string;
   readonly transport: AdvertTransport;
   readonly driver: AddressDriver;
   /** Take over from a worse MASTER that still speaks, once it was heard for `preemptDelayMs`. */

@@ -1,6 +1,6 @@
 /** Puts a group's addresses on an interface and takes them off again. One driver per system. */
 import { NetError } from '../model/errors.ts';
-import type { AddressDriver as DriverChoice } from '../model/settings.ts';
+import type { AddressDriver as DriverChoice, AddressOptions } from '../model/settings.ts';
 import { addressOf } from '../protocol/ip-address.ts';
 import { ifconfigCommands } from './ifconfig-addresses.ts';
 import { ipCommands } from './ip-addresses.ts';
@@ -28,27 +28,31 @@ export interface AddressDriver {
 /** The commands of one system. */
 export interface AddressCommands {
   readonly kind: 'ip' | 'ifconfig';
-  add(cidr: string, iface: string): string[];
+  add(cidr: string, iface: string, options: AddressOptions): string[];
   remove(cidr: string, iface: string): string[];
   list(iface: string): string[];
   /** Reads the output of `list`. */
   parse(output: string, iface: string): string[];
 }
 
+const USUAL: AddressOptions = { label: 'ha', deprecated: false, dad: false };
+
 /**
  * @param choice `auto`: the system's own where we may, else `simulated`
  * @param run replaces the start of processes
+ * @param options are asked for at every `add`
  */
 export function createAddressDriver(
   choice: DriverChoice,
   log: NetLog,
   run: RunCommand = runCommand,
+  options: () => AddressOptions = () => USUAL,
 ): AddressDriver {
   switch (choice === 'auto' ? automaticChoice(log) : choice) {
     case 'ip':
-      return commandDriver(ipCommands, run);
+      return commandDriver(ipCommands, run, options);
     case 'ifconfig':
-      return commandDriver(ifconfigCommands, run);
+      return commandDriver(ifconfigCommands, run, options);
     case 'simulated':
       return simulatedDriver(log);
   }
@@ -60,8 +64,9 @@ export async function removeLeftovers(
   cidrs: readonly string[],
   iface: string,
 ): Promise<string[]> {
-  const present = (await driver.present(iface)).map(addressOf);
-  const left = cidrs.filter((cidr) => present.includes(canonical(addressOf(cidr))));
+  const ours = new Set(cidrs.map((cidr) => canonical(addressOf(cidr))));
+  // With the prefix that they have: earlier settings may have had another.
+  const left = (await driver.present(iface)).filter((cidr) => ours.has(addressOf(cidr)));
   for (const cidr of left) await driver.remove(cidr, iface);
   await driver.clear?.(iface);
   return left;
@@ -76,7 +81,11 @@ function automaticChoice(log: NetLog): AddressDriver['kind'] {
   return 'simulated';
 }
 
-function commandDriver(commands: AddressCommands, run: RunCommand): AddressDriver {
+function commandDriver(
+  commands: AddressCommands,
+  run: RunCommand,
+  options: () => AddressOptions,
+): AddressDriver {
   // An add that was given up may still be running: what follows must come after it, not beside it.
   let tail: Promise<unknown> = Promise.resolve();
   const inOrder = <T>(task: () => Promise<T>): Promise<T> => {
@@ -97,7 +106,7 @@ function commandDriver(commands: AddressCommands, run: RunCommand): AddressDrive
     kind: commands.kind,
     add: (cidr, iface) =>
       inOrder(async () => {
-        const argv = commands.add(cidr, iface);
+        const argv = commands.add(cidr, iface, options());
         const result = await run(argv);
         if (result.exitCode !== 0) {
           throw failed('address-add', `address ${cidr} does not go on ${iface}`, argv, result);
@@ -151,8 +160,11 @@ function canonical(address: string): string {
 }
 
 function failed(code: string, what: string, argv: readonly string[], result: CommandResult): NetError {
-  return new NetError(
-    code,
-    `${what}: \`${argv.join(' ')}\` says: ${result.stderr.trim() || `exit code ${result.exitCode}`}`,
-  );
+  const missing = missingCapability('CAP_NET_ADMIN', 'ambient');
+  const said = result.stderr.trim() || `exit code ${result.exitCode}`;
+  const todo =
+    missing === null || code === 'address-list'
+      ? ''
+      : `; ${missing} is missing: run as root, or give it as ambient capability`;
+  return new NetError(code, `${what}: \`${argv.join(' ')}\` says: ${said}${todo}`);
 }

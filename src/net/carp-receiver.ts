@@ -20,11 +20,6 @@ export interface CarpSecret {
 export interface CarpReceiver extends AdvertReceiver {
   /** We sent this: heard again it is a loop or a replay. */
   sent(packet: Buffer): void;
-  /**
-   * From now on digests are made of `secret`; those of the set before it are accepted until `until` (ms,
-   * monotonic), so that the other node can follow.
-   */
-  change(secret: CarpSecret, until: number): void;
 }
 
 const OWN_REMEMBERED = 64;
@@ -41,16 +36,11 @@ export function createCarpReceiver(
     },
 ): CarpReceiver {
   const { vhid, counter = 'loop' } = options;
-  let current = fold(options);
-  let previous: { readonly secret: FoldedSecret; readonly until: number } | null = null;
+  const { key } = options;
+  const { addresses4, addresses6 } = splitFamilies(options.addresses);
   const own: string[] = [];
   const counters = new Map<string, bigint>();
 
-  const verified = (packet: Buffer, at: number): boolean => {
-    if (verify(packet, current)) return true;
-    if (previous === null || at > previous.until) return false;
-    return verify(packet, previous.secret);
-  };
   const replayed = (packet: Buffer, source: string): Refusal | null => {
     if (counter === 'loop' && own.includes(packet.toString('latin1'))) {
       return { reason: 'looped-back', detail: `our own advert came back from ${source}: a loop or a replay` };
@@ -66,13 +56,16 @@ export function createCarpReceiver(
     counters.set(source, now);
     return null;
   };
-  const receiver = createReceiver(`carp vhid ${vhid}`, options, (packet, { source, at }) => {
-    if (isVrrp(packet)) return { reason: 'other-protocol' };
+  const receiver = createReceiver(`carp vhid ${vhid}`, options, (packet, { source }) => {
+    if (isVrrp(packet)) {
+      const detail = `${source} speaks VRRP with the same id ${vhid}: give one of the two another`;
+      return { reason: 'other-protocol', ...(packet[1] === vhid ? { detail } : {}) };
+    }
     if (packet.length === CARP_BYTES && packet[0] === VERSION_AND_TYPE && packet[1] !== vhid) {
       return { reason: 'other-vhid' };
     }
     const { advbase, advskew, demote } = decodeCarp(packet);
-    if (!verified(packet, at)) {
+    if (!verifyCarp(packet, key, addresses4, addresses6)) {
       const detail = `wrong digest from ${source}: password or address list differ between the nodes`;
       return { reason: 'hmac', detail };
     }
@@ -84,25 +77,7 @@ export function createCarpReceiver(
       own.push(packet.toString('latin1'));
       if (own.length > OWN_REMEMBERED) own.shift();
     },
-    change: (secret, until) => {
-      previous = { secret: current, until };
-      current = fold(secret);
-    },
   };
-}
-
-interface FoldedSecret {
-  readonly key: Buffer;
-  readonly addresses4: readonly string[];
-  readonly addresses6: readonly string[];
-}
-
-function fold({ key, addresses }: CarpSecret): FoldedSecret {
-  return { key, ...splitFamilies(addresses) };
-}
-
-function verify(packet: Buffer, { key, addresses4, addresses6 }: FoldedSecret): boolean {
-  return verifyCarp(packet, key, addresses4, addresses6);
 }
 
 function isVrrp(packet: Buffer): boolean {

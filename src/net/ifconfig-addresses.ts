@@ -6,9 +6,10 @@ const family = (cidr: string): string => (cidr.includes(':') ? 'inet6' : 'inet')
 
 export const ifconfigCommands: AddressCommands = {
   kind: 'ifconfig',
-  add: (cidr, iface) => [
+  add: (cidr, iface, { deprecated, dad }) => [
     ...['ifconfig', iface, family(cidr), cidr],
-    ...(cidr.includes(':') ? ['no_dad', 'alias'] : ['alias']),
+    ...(cidr.includes(':') ? [...(dad ? [] : ['no_dad']), ...(deprecated ? ['deprecated'] : [])] : []),
+    'alias',
   ],
   remove: (cidr, iface) => ['ifconfig', iface, family(cidr), addressOf(cidr), '-alias'],
   // Every interface, so that a missing one is an empty answer and no error.

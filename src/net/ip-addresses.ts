@@ -17,10 +17,12 @@ const MAX_LABEL = 15;
 
 export const ipCommands: AddressCommands = {
   kind: 'ip',
-  add: (cidr, iface) => [
+  add: (cidr, iface, { label, deprecated, dad }) => [
     ...['ip', 'address', 'replace', cidr, 'dev', iface],
-    // Duplicate detection would keep the address silent for a second while the old owner may still have it.
-    ...(cidr.includes(':') ? ['nodad'] : label(iface)),
+    ...(cidr.includes(':')
+      ? // Duplicate detection would keep the address silent for a second while the old owner may still have it.
+        [...(dad ? [] : ['nodad']), ...(deprecated ? ['preferred_lft', '0'] : [])]
+      : labelled(iface, label)),
   ],
   remove: (cidr, iface) => ['ip', 'address', 'del', cidr, 'dev', iface],
   // Without `dev`, so that a missing interface is an empty answer and no error.
@@ -42,9 +44,9 @@ export const ipCommands: AddressCommands = {
 };
 
 /** Shows in `ip address` whose address it is, where the name leaves room. */
-function label(iface: string): string[] {
-  const text = `${iface}:ha`;
-  return text.length <= MAX_LABEL ? ['label', text] : [];
+function labelled(iface: string, label: string | null): string[] {
+  const text = `${iface}:${label ?? ''}`;
+  return label !== null && text.length <= MAX_LABEL ? ['label', text] : [];
 }
 
 function parseJson(text: string): unknown {

@@ -5,18 +5,18 @@
  */
 export class DeathWatch {
   #life = 0;
-  #armed = false;
+  #endedAt: number | null = null;
 
   /** Anything heard: whatever ended before means nothing now. */
   heard(): void {
-    this.#armed = false;
+    this.#endedAt = null;
   }
 
   /** The last connection of the current boot ended. @returns true when a refusal would now mean death */
-  lastEnded(byPeer: boolean, saidGoodbye: boolean): boolean {
-    this.#armed = byPeer && !saidGoodbye;
+  lastEnded(at: number, byPeer: boolean, saidGoodbye: boolean): boolean {
+    this.#endedAt = byPeer && !saidGoodbye ? at : null;
     this.#life += 1;
-    return this.#armed;
+    return this.#endedAt !== null;
   }
 
   /** To be taken when an attempt to connect begins. */
@@ -24,10 +24,11 @@ export class DeathWatch {
     return this.#life;
   }
 
-  /** @returns true, once, when this refusal makes the death certain */
-  refused(attempt: number): boolean {
-    const certain = this.#armed && attempt === this.#life;
-    if (certain) this.#armed = false;
-    return certain;
+  /** @returns when the peer was cut off, once, when this refusal makes its death certain; else null */
+  refused(attempt: number): number | null {
+    if (attempt !== this.#life) return null;
+    const at = this.#endedAt;
+    this.#endedAt = null;
+    return at;
   }
 }

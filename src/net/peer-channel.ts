@@ -213,7 +213,7 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
     if (!this.#connections.delete(connection)) return;
     this.#requests.lost(connection, ending.reason);
     if (this.#closed || this.#connections.size > 0) return;
-    const armed = this.#death.lastEnded(ending.byPeer, this.#saidGoodbye);
+    const armed = this.#death.lastEnded(this.#options.clock.now(), ending.byPeer, this.#saidGoodbye);
     this.#options.log(
       'warn',
       `peer channel: the connection to ${this.#options.peer} is lost: ${ending.reason}`,
@@ -313,12 +313,13 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
   #hostRefused(attempt: number, address: PeerAddress): void {
     // An address at which this life of the peer never answered says nothing by refusing.
     if (this.#boot === null || this.#acceptedIn.get(address) !== this.#boot) return;
-    if (this.#closed || !this.#death.refused(attempt)) return;
+    const cutOffAt = this.#closed ? null : this.#death.refused(attempt);
+    if (cutOffAt === null) return;
     this.#options.log(
       'warn',
       `peer channel: ${this.#options.peer} is dead: it was cut off and its host refuses a new connection`,
     );
-    this.#options.callbacks.onCertainDeath?.(this.#options.clock.now());
+    this.#options.callbacks.onCertainDeath?.(cutOffAt);
   }
 }
 

@@ -24,6 +24,10 @@ export interface SegmentUser {
 
 /** The shortest message: a VRRP header. */
 const LEAST_BYTES = 8;
+/** How often it is looked at whether the interface is still the same one. */
+const SAME_MS = 1000;
+/** No interface has this number: the next look opens again. */
+const NO_INTERFACE = -1;
 /** The list of own addresses costs about 0.1 ms. */
 const SOURCE_MS = 1000;
 
@@ -54,7 +58,9 @@ export class RawSegment {
   readonly #gate = createAdvertGate();
   readonly #users = new Set<SegmentUser>();
   readonly #senders = new Map<AdvertProtocol, RawPort>();
-  readonly #receiver: RawPort;
+  readonly #log: NetLog;
+  readonly #watch: NodeJS.Timeout;
+  #receiver: RawPort;
   #interfaceIndex: number;
   #received = 0;
   #source: string | null = null;
@@ -66,7 +72,38 @@ export class RawSegment {
     this.#forget = forget;
     this.#interfaceIndex = interfaceIndex(iface);
     this.#drops = new DropCounters(`adverts on ${iface}`, log);
-    this.#receiver = this.#open((datagram) => this.#receive(datagram), setReceiving);
+    this.#log = log;
+    this.#receiver = this.#openReceiver();
+    this.#watch = setInterval(() => this.#followInterface(), SAME_MS);
+  }
+
+  #openReceiver(): RawPort {
+    return this.#open((datagram) => this.#receive(datagram), setReceiving);
+  }
+
+  /** Sockets stay with the interface that they were opened on, also when it is gone and another has its name. */
+  #followInterface(): void {
+    try {
+      const index = interfaceIndex(this.interface);
+      if (index === this.#interfaceIndex) return;
+      this.#interfaceIndex = index;
+      this.#sourceAt = Number.NEGATIVE_INFINITY;
+      const receiver = this.#openReceiver();
+      this.#closeSockets();
+      this.#receiver = receiver;
+      this.#log('info', `adverts on ${this.interface}: it is a new interface, its sockets are opened again`);
+    } catch (error) {
+      // While it is not there its link is down, which is told by whoever watches that.
+      if (error instanceof NetError && error.code === 'interface-missing') return;
+      this.#interfaceIndex = NO_INTERFACE;
+      this.#drops.drop('reopen', `its sockets are not opened again: ${describeError(error)}`);
+    }
+  }
+
+  #closeSockets(): void {
+    this.#receiver.close();
+    for (const sender of this.#senders.values()) sender.close();
+    this.#senders.clear();
   }
 
   join(user: SegmentUser): void {
@@ -77,9 +114,8 @@ export class RawSegment {
   leave(user: SegmentUser): void {
     if (!this.#users.delete(user) || this.#users.size > 0) return;
     this.#forget();
-    this.#receiver.close();
-    for (const sender of this.#senders.values()) sender.close();
-    this.#senders.clear();
+    clearInterval(this.#watch);
+    this.#closeSockets();
   }
 
   get how(): RawPort['how'] {

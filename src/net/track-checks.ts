@@ -2,8 +2,6 @@
  * One look at each kind of thing that a node's fitness is tracked by. Never rejects: what cannot be looked at is
  * not well, and `why` says so.
  */
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 
 import { describeError } from '../model/errors.ts';
@@ -23,16 +21,17 @@ export type Check = (signal: AbortSignal) => Promise<CheckResult>;
 /** Linux keeps this many bytes of a process's name. */
 const NAME_BYTES = 15;
 
-/** @param target see TrackSettings. `replication` is not looked at here: whoever replicates knows */
-export function createCheck(kind: Exclude<TrackSettings['kind'], 'replication'>, target: string): Check {
+/** What can be looked at from here: replication is known by whoever replicates, scripts are run as hooks are. */
+export type CheckKind = Exclude<TrackSettings['kind'], 'replication' | 'script'>;
+
+/** @param target see TrackSettings */
+export function createCheck(kind: CheckKind, target: string): Check {
   switch (kind) {
     case 'interface':
       return async () => {
         const { up, reason } = await readLink(target);
         return { well: up, why: reason };
       };
-    case 'script':
-      return guarded(scriptCheck(target));
     case 'process':
       return guarded(() => (target.startsWith('/') ? pidfileCheck(target) : nameCheck(target)));
     case 'file':
@@ -48,45 +47,6 @@ export function createCheck(kind: Exclude<TrackSettings['kind'], 'replication'>,
 
 function guarded(check: Check): Check {
   return (signal) => check(signal).catch((error: unknown) => ({ well: false, why: describeError(error) }));
-}
-
-/** Exit 0 is well. In time-out its whole process group is killed; while that does not end no other is started. */
-function scriptCheck(path: string): Check {
-  let running: ChildProcess | null = null;
-  return (signal) => {
-    if (running !== null)
-      return Promise.resolve({ well: false, why: `${path} still runs and cannot be killed` });
-    return new Promise((resolve) => {
-      const child = spawn(path, [], { stdio: 'ignore', detached: true });
-      running = child;
-      const kill = (): void => {
-        killGroup(child);
-        resolve({ well: false, why: `${path} took too long` });
-      };
-      const done = (result: CheckResult): void => {
-        running = null;
-        signal.removeEventListener('abort', kill);
-        // What it left behind in its group is of no use to anybody.
-        killGroup(child);
-        resolve(result);
-      };
-      signal.addEventListener('abort', kill, { once: true });
-      child.once('error', (error) => done({ well: false, why: `${path} cannot be run: ${error.message}` }));
-      child.once('exit', (code, by) =>
-        done({ well: code === 0, why: `${path} ended with ${by ?? code ?? '?'}` }),
-      );
-      if (signal.aborted) kill();
-    });
-  };
-}
-
-function killGroup({ pid }: ChildProcess): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, 'SIGKILL');
-  } catch {
-    // Nobody is left in it.
-  }
 }
 
 async function pidfileCheck(path: string): Promise<CheckResult> {

@@ -3,7 +3,6 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { afterCheck } from '../model/tracking.ts';
 import type { TrackSettings, TrackState } from '../model/tracking.ts';
-import { createCheck } from './track-checks.ts';
 import type { Check, CheckResult } from './track-checks.ts';
 
 export interface TrackWatch {
@@ -15,9 +14,9 @@ export interface TrackWatch {
 
 /** @param onChange is told every change, with what the last look saw */
 export function watchTracked(
-  settings: TrackSettings & { readonly kind: Exclude<TrackSettings['kind'], 'replication'> },
+  settings: Omit<TrackSettings, 'kind' | 'target'>,
   onChange: (well: boolean, why: string) => void,
-  check: Check = createCheck(settings.kind, settings.target),
+  check: Check,
 ): TrackWatch {
   const stopping = new AbortController();
   let state: TrackState = { well: true, against: 0 };

@@ -1,7 +1,8 @@
 /**
  * Lets a group's addresses live behind the virtual MAC of their vhid or vrid, so that no neighbour has to learn a
- * new one: each family on a macvlan interface of its own on top of the real one. Linux.
- * @see carp-vrrp 2.1
+ * new one: on a macvlan interface on top of the real one; VRRP has another MAC, and so another interface, for IPv6.
+ * Linux.
+ * @see carp-vrrp 1.8, 2.1
  */
 import { NetError } from '../model/errors.ts';
 import { addressOf } from '../protocol/ip-address.ts';
@@ -9,27 +10,33 @@ import type { AddressDriver } from './addresses.ts';
 import { interfaceIndex } from './interfaces.ts';
 import type { RunCommand } from './run-command.ts';
 
-const FAMILIES = [4, 6] as const;
-type Family = (typeof FAMILIES)[number];
+type Family = 4 | 6;
+const FAMILIES = { carp: [4], vrrp: [4, 6] } as const;
 
-/** 00:00:5e:00:01:id for IPv4, 00:00:5e:00:02:id for IPv6. */
+/** What an id is of. */
+export interface VirtualRouter {
+  readonly protocol: keyof typeof FAMILIES;
+  /** vhid or vrid */
+  readonly id: number;
+}
+
+/** 00:00:5e:00:01:id; for IPv6 with VRRP 00:00:5e:00:02:id. */
 function virtualMac(id: number, family: Family): string {
   return `00:00:5e:00:0${family === 4 ? 1 : 2}:${id.toString(16).padStart(2, '0')}`;
 }
 
 /**
  * @param base puts addresses on the macvlan interfaces
- * @param id vhid or vrid
  * @param indexOf replaces the look at the system
  */
 export function withVirtualMac(
   base: AddressDriver,
-  id: number,
+  { protocol, id }: VirtualRouter,
   run: RunCommand,
   indexOf: (iface: string) => number = interfaceIndex,
 ): AddressDriver {
   const nameOf = (iface: string, family: Family): string => `ha${id}.${indexOf(iface)}v${family}`;
-  const familyOf = (cidr: string): Family => (cidr.includes(':') ? 6 : 4);
+  const familyOf = (cidr: string): Family => (protocol === 'vrrp' && cidr.includes(':') ? 6 : 4);
   const carrier = (cidr: string, iface: string): string => nameOf(iface, familyOf(cidr));
 
   const must = async (argv: readonly string[]): Promise<void> => {
@@ -61,7 +68,7 @@ export function withVirtualMac(
     if ((await base.present(name)).length > 0) return;
     await must(['ip', 'link', 'del', 'dev', name]);
   };
-  const linksOf = (iface: string): string[] => FAMILIES.map((family) => nameOf(iface, family));
+  const linksOf = (iface: string): string[] => FAMILIES[protocol].map((family) => nameOf(iface, family));
 
   return {
     kind: base.kind,

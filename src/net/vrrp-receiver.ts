@@ -38,7 +38,10 @@ export function createVrrpReceiver(
     options,
     (packet, meta, drops) => {
       if (packet.length >= 2 && packet[1] !== vrid) return { reason: 'other-vrid' };
-      if (isCarp(packet)) return { reason: 'other-protocol' };
+      if (isCarp(packet)) {
+        const detail = `${meta.source} speaks CARP with the same id ${vrid}: give one of the two another`;
+        return { reason: 'other-protocol', detail };
+      }
       const advert = decodeVrrp(
         packet,
         family,

@@ -200,6 +200,8 @@ export interface AddressStatus {
   readonly hold: string | null;
   /** Elections won or lost within the window of the flap budget. */
   readonly elections: number;
+  /** Changed settings that the other node does not have yet, in words; null when there are none. */
+  readonly waitsFor: string | null;
   /** Nodes whose valid adverts were heard, the latest last. */
   readonly peers: readonly {
     readonly source: string;

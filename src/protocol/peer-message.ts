@@ -50,6 +50,8 @@ export interface GroupReport {
   readonly candidate: boolean;
   /** An operator holds it there. */
   readonly hold: HoldReason['code'] | null;
+  /** 16 hex digits, equal where both nodes have the same address settings; null: it does not tell. */
+  readonly addressSet: string | null;
 }
 
 export interface ResourceReport {
@@ -198,6 +200,8 @@ function readGroup(value: unknown, field: string): GroupReport {
     virgin: flag(fields['virgin'], `${field}.virgin`),
     candidate: flag(fields['candidate'], `${field}.candidate`),
     hold: orNull(fields['hold'] ?? null, `${field}.hold`, readHold),
+    // Earlier versions do not say it.
+    addressSet: orNull(fields['addressSet'] ?? null, `${field}.addressSet`, hexId),
   };
 }
 

@@ -102,6 +102,23 @@ describe.skipIf(needs('root', 'netns', 'ip', 'koffi', 'raw-socket', 'arping'))('
     await move({ remove: true });
   });
 
+  it('that another machine has as well is told once, with its MAC, and counted', async () => {
+    const other = (await lab.in('b', 'cat', '/sys/class/net/lan0/address')).trim();
+    await lab.ip('b', 'address', 'add', '10.77.0.100/32', 'dev', 'lan0');
+    await move();
+    for (let n = 0; n < 3; n += 1) node.tell({ watchDuplicates: BOTH });
+    expect(await node.says('duplicate')).toEqual({ duplicate: '10.77.0.100', mac: other });
+    const found = async (): Promise<unknown> => {
+      const from = node.lines.length;
+      node.tell({ duplicates: true });
+      return (await node.says('found', 5000, from))['found'];
+    };
+    while ((await found()) !== 3);
+    expect(node.lines.filter((line) => line.startsWith('{"duplicate":'))).toHaveLength(1);
+    await lab.ip('b', 'address', 'del', '10.77.0.100/32', 'dev', 'lan0');
+    await move({ remove: true });
+  });
+
   it('that a killed predecessor left is removed at start, of both families', async () => {
     await move();
     await node.kill('SIGKILL');
@@ -117,7 +134,8 @@ describe.skipIf(needs('root', 'netns', 'ip', 'koffi', 'raw-socket', 'arping'))('
       const { carriers } = await move({ id });
       for (const [name, addresses] of carriers as [string, string[]][])
         node.tell({ announce: addresses, on: name });
-      await node.says('announced', 5000, node.lines.length - 1);
+      for (const from of [1, 2])
+        expect(await node.says('announced', 5000, from)).toEqual({ announced: 'frames' });
       await lab.ip('b', 'neigh', 'flush', 'dev', 'lan0');
       for (const [address, lladdr] of [
         ['10.77.0.100', '00:00:5e:00:01:2a'],
@@ -129,6 +147,18 @@ describe.skipIf(needs('root', 'netns', 'ip', 'koffi', 'raw-socket', 'arping'))('
       }
       const { moved } = await move({ id, remove: true });
       expect(moved).not.toContain('10.77.0.100/32');
+      expect(await lab.ip('a', 'link')).not.toMatch(/ha42/);
+    });
+
+    it('of a vhid has one MAC for both families, as CARP has', async () => {
+      const { carriers } = await move({ id, carp: true });
+      expect(carriers).toHaveLength(1);
+      const [[name] = ['']] = carriers as [string, string[]][];
+      expect(await lab.ip('a', 'link', 'show', 'dev', name)).toContain('00:00:5e:00:01:2a');
+      expect(await lab.ip('a', 'address', 'show', 'dev', name)).toMatch(
+        /10\.77\.0\.100\/32[^]*fd77::100\/128/,
+      );
+      await move({ id, carp: true, remove: true });
       expect(await lab.ip('a', 'link')).not.toMatch(/ha42/);
     });
 

@@ -94,6 +94,22 @@ describe.skipIf(needs('root', 'netns', 'ip', 'koffi', 'raw-socket'))('adverts by
       expect(await b.says('heard')).toMatchObject({ hex: carp('22') });
     });
 
+    it.each([4, 6] as const)(
+      'of IPv%i go on when the interface was removed and made anew',
+      async (family) => {
+        const [a, b] = [await opened('a', way, { family }), await opened('b', way, { family })];
+        await lab.ip('a', 'link', 'del', 'lan0');
+        await lab.makeLink();
+        await a.says('log', 5000);
+        await b.says('log', 5000);
+        a.tell({ send: 'adverts', hex: carp('0a') });
+        expect(await b.says('heard')).toMatchObject({ hex: carp('0a') });
+        b.tell({ send: 'adverts', hex: carp('0b') });
+        expect(await a.says('heard')).toMatchObject({ hex: carp('0b') });
+        expect(a.lines.filter((line) => line.includes('it is a new interface'))).toHaveLength(1);
+      },
+    );
+
     it('cannot be sent while the interface is down, and the error says so', async () => {
       const a = await opened('a', way);
       await lab.ip('a', 'link', 'set', 'lan0', 'down');
@@ -172,6 +188,14 @@ describe.skipIf(needs('root', 'netns', 'ip', 'koffi', 'raw-socket'))('adverts by
       await b.says('heard');
       b.tell({ send: 'adverts', hex: carp() });
       await a.says('heard');
+    });
+
+    it('move no address without CAP_NET_ADMIN, which is named', async () => {
+      const a = lab.advertNode('a', 'koffi', [...nobody, ...raw]);
+      a.tell({ move: ['10.77.0.100/24'] });
+      const { failed, code } = await a.says('failed');
+      expect(code).toBe('address-add');
+      expect(failed).toMatch(/CAP_NET_ADMIN is missing: run as root, or give it as ambient capability/);
     });
 
     it.each(['koffi', 'raw-socket'] as const)('are refused without it, by name (%s)', async (way) => {

@@ -1,6 +1,7 @@
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+import type { AddressOptions } from '../../src/model/settings.ts';
 import { createAddressDriver, removeLeftovers } from '../../src/net/addresses.ts';
 import type { AddressDriver } from '../../src/net/addresses.ts';
 import { needs } from '../support/needs.ts';
@@ -11,6 +12,7 @@ const inside = (argv: readonly string[]) =>
 
 describe.skipIf(needs('root', 'netns', 'ip'))('the ip driver on a real interface', () => {
   let driver: AddressDriver;
+  let options: AddressOptions;
   beforeAll(async () => {
     await execa('ip', ['netns', 'add', namespace]);
     await inside(['ip', 'link', 'add', 'lan0', 'type', 'veth', 'peer', 'name', 'lan1']);
@@ -19,6 +21,7 @@ describe.skipIf(needs('root', 'netns', 'ip'))('the ip driver on a real interface
   });
   afterAll(() => execa('ip', ['netns', 'del', namespace], { reject: false }));
   beforeEach(() => {
+    options = { label: 'ha', deprecated: false, dad: false };
     driver = createAddressDriver(
       'ip',
       () => undefined,
@@ -26,6 +29,7 @@ describe.skipIf(needs('root', 'netns', 'ip'))('the ip driver on a real interface
         const { exitCode, stdout, stderr } = await inside(argv);
         return { exitCode: exitCode ?? 255, stdout, stderr };
       },
+      () => options,
     );
   });
 
@@ -47,6 +51,25 @@ describe.skipIf(needs('root', 'netns', 'ip'))('the ip driver on a real interface
     expect(line).not.toContain('tentative');
   });
 
+  it('gives addresses the looks that were asked for, and changes them where they are up', async () => {
+    const line = async (address: string): Promise<string> => {
+      const { stdout } = await inside(['ip', '-o', 'address', 'show', 'lan0']);
+      return stdout.split('\n').find((text) => text.includes(address)) ?? '';
+    };
+    options = { label: 'vip', deprecated: false, dad: true };
+    await driver.add('10.79.0.100/24', 'lan0');
+    await driver.add('fd79::100/64', 'lan0');
+    expect(await line('10.79.0.100/24')).toContain(' lan0:vip');
+    expect(await line('fd79::100/64')).not.toContain('nodad');
+    options = { label: null, deprecated: true, dad: false };
+    await driver.add('fd79::100/64', 'lan0');
+    expect(await line('fd79::100/64')).toMatch(/deprecated.*preferred_lft 0sec/);
+    for (const cidr of ['10.79.0.100/24', 'fd79::100/64']) await driver.remove(cidr, 'lan0');
+    await driver.add('10.79.0.100/24', 'lan0');
+    expect(await line('10.79.0.100/24')).not.toContain('lan0:');
+    await driver.remove('10.79.0.100/24', 'lan0');
+  });
+
   it('removes what an earlier life left, and its clean-up commands do too', async () => {
     const cidrs = ['10.79.0.100/24', 'fd79::100/64'];
     for (const cidr of cidrs) await driver.add(cidr, 'lan0');
@@ -54,6 +77,9 @@ describe.skipIf(needs('root', 'netns', 'ip'))('the ip driver on a real interface
     for (const cidr of cidrs) await driver.add(cidr, 'lan0');
     for (const argv of driver.cleanupActions(cidrs, 'lan0')) await inside(argv);
     expect(await removeLeftovers(driver, cidrs, 'lan0')).toEqual([]);
+    // Whatever prefix it was left with.
+    await driver.add('10.79.0.100/32', 'lan0');
+    expect(await removeLeftovers(driver, cidrs, 'lan0')).toEqual(['10.79.0.100/32']);
   });
 
   it('fails to add to an interface that is not there, and has nothing to remove from it', async () => {

@@ -117,6 +117,7 @@ describe('an advertiser under any sequence of events', () => {
       { type: 'SYNC.YIELD', reason: 'test' },
       { type: 'HOLD.CLEAR' },
       { type: 'CONFIGURE', settings: { preempt: true } },
+      { type: 'ADDRESSES' },
     ),
     fc.tuple(fc.constantFrom(0, 50, 100, 255), fc.nat(100_000)).map(([priority, at]): AdvertiserEvent => ({
       type: 'RX',

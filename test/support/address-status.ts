@@ -19,6 +19,7 @@ export function addressStatus(changes: Partial<AddressStatus> = {}): AddressStat
     faults: [],
     hold: null,
     elections: 0,
+    waitsFor: null,
     peers: [],
     counters: { accepted: 0, received: 0, sent: 0, 'send-error': 0 },
     ...changes,

@@ -59,17 +59,8 @@ export class SegmentLab {
     const { a, b } = this.names;
     await chmod(this.directory, 0o755);
     for (const name of [a, b]) await execa('ip', ['netns', 'add', name]);
-    await this.ip('a', 'link', 'add', 'lan0', 'type', 'veth', 'peer', 'name', 'lan0', 'netns', b);
-    for (const [side, host] of [
-      ['a', 1],
-      ['b', 2],
-    ] as const) {
-      await this.ip(side, 'address', 'add', `10.77.0.${host}/24`, 'dev', 'lan0');
-      await this.ip(side, 'link', 'set', 'lan0', 'addrgenmode', 'none');
-      await this.ip(side, 'link', 'set', 'lo', 'up');
-      await this.ip(side, 'link', 'set', 'lan0', 'up');
-    }
-    for (const side of SIDES) await this.linkUp(side);
+    for (const side of SIDES) await this.ip(side, 'link', 'set', 'lo', 'up');
+    await this.makeLink();
     for (const way of NATIVE) {
       const place = join(this.directory, way);
       await mkdir(join(place, 'node_modules'), { recursive: true });
@@ -81,6 +72,21 @@ export class SegmentLab {
       await bundleFixture('advert-node', place);
     }
     await bundleFixture('wire-tap', join(this.directory, 'koffi'));
+  }
+
+  /** The veth pair with its addresses: made, or made anew after `ip link del`. */
+  async makeLink(): Promise<void> {
+    const { b } = this.names;
+    await this.ip('a', 'link', 'add', 'lan0', 'type', 'veth', 'peer', 'name', 'lan0', 'netns', b);
+    for (const [side, host] of [
+      ['a', 1],
+      ['b', 2],
+    ] as const) {
+      await this.ip(side, 'address', 'add', `10.77.0.${host}/24`, 'dev', 'lan0');
+      await this.ip(side, 'link', 'set', 'lan0', 'addrgenmode', 'none');
+      await this.ip(side, 'link', 'set', 'lan0', 'up');
+    }
+    for (const side of SIDES) await this.linkUp(side);
   }
 
   async ip(side: Side, ...words: readonly string[]): Promise<string> {

@@ -74,6 +74,9 @@ export class ForeignAddress implements AddressService {
     return this.#election?.state() ?? (this.#heldBack ? 'BACKUP' : 'MASTER');
   }
 
+  /** Who elects looks at links and scripts itself. */
+  readonly unfit = null;
+
   status(): AddressStatus {
     const { clock, startedAt } = this.#runtime;
     const settings = this.#settings;
@@ -99,6 +102,7 @@ export class ForeignAddress implements AddressService {
       faults: trouble === null ? [] : [trouble],
       hold: this.#election !== null && this.#heldBack ? 'held back until the services run here' : null,
       elections: 0,
+      waitsFor: null,
       peers: [],
       counters: this.counters(),
     };

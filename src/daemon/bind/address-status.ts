@@ -18,6 +18,7 @@ export function addressStatus(about: {
   readonly transport: string;
   readonly peers: readonly PeerSeen[];
   readonly counters: Readonly<Record<string, number>>;
+  readonly waitsFor: string | null;
 }): AddressStatus {
   const { settings, snapshot, now, lastChange } = about;
   const { context } = snapshot;
@@ -46,6 +47,7 @@ export function addressStatus(about: {
     faults: context.faults,
     hold: holdOf(snapshot),
     elections: context.flaps,
+    waitsFor: about.waitsFor,
     peers: about.peers.map(({ source, says, at, adverts }) => ({
       source,
       says,

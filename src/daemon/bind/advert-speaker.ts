@@ -15,6 +15,10 @@ export interface AdvertSpeaker {
   readonly transport: AdvertTransport;
   /** Sends at once. Returns the error's text, or null. */
   readonly say: (says: Announcement) => string | null;
+  /** The packet that it heard last was this one, and valid. */
+  took(packet: Buffer): boolean;
+  /** Another set of addresses takes its place: what it refuses from now on is no news. */
+  retire(): void;
   counters(): Record<string, number>;
   peers(): PeerSeen[];
 }
@@ -30,22 +34,36 @@ export interface SpeakerOptions {
   /** Own addresses as they are now, without the shared ones. */
   readonly ownAddresses: () => ReadonlySet<string>;
   readonly log: NetLog;
+  /** Somebody else heard this packet before us, and it was valid there. */
+  readonly taken?: (packet: Buffer) => boolean;
   /** A valid advert. */
   heard(advert: ReceivedAdvert): void;
 }
 
-export function createSpeaker(options: SpeakerOptions): AdvertSpeaker {
-  const { transport, election } = options;
+export function createSpeaker(given: SpeakerOptions): AdvertSpeaker {
+  let retired = false;
+  let last: Buffer | null = null;
+  const log: NetLog = (level, message) => {
+    if (!retired) given.log(level, message);
+  };
+  const options = { ...given, log };
+  const { transport, election, taken = () => false } = options;
   const { receiver, say } = election.protocol === 'carp' ? carp(options) : vrrp(options, election);
   transport.onAdvert((packet, meta) => {
+    if (taken(packet)) return;
     const advert = receiver.receive(packet, meta);
     if (advert === null) return;
+    last = packet;
     transport.vouch(advert.source);
     options.heard(advert);
   });
   return {
     transport,
     say,
+    took: (packet) => last === packet,
+    retire: () => {
+      retired = true;
+    },
     counters: () => ({ ...transport.counters(), ...receiver.counters() }),
     peers: () => receiver.peers(),
   };
@@ -94,6 +112,8 @@ function vrrp(options: SpeakerOptions, election: Exclude<ElectionSettings, { pro
     log,
   });
   const { checksum } = settings;
+  // Version 2 refuses every other interval than its own; version 3 is believed, so it has to be true.
+  const pace = election.protocol === 'vrrp2' ? { intervalMs: election.intervalMs } : {};
   return {
     receiver,
     say: (says) => {
@@ -101,7 +121,7 @@ function vrrp(options: SpeakerOptions, election: Exclude<ElectionSettings, { pro
       const kind = checksum === 'auto' ? (receiver.checksum() ?? 'pseudo') : checksum;
       return transport.send(({ source, destination }) => {
         const way = source === null || destination === null ? null : { source, destination };
-        return encodeVrrp({ ...about, ...says }, family === 6 ? 'pseudo' : kind, way);
+        return encodeVrrp({ ...about, ...says, ...pace }, family === 6 ? 'pseudo' : kind, way);
       });
     },
   };

@@ -1,7 +1,6 @@
 /** What an advertiser stands on: a transport of each family, and watches over what makes this node unfit. */
-import type { ElectionSettings } from '../../model/election.ts';
+import type { AddressSet } from '../../model/address-set.ts';
 import type { CarpState } from '../../model/roles.ts';
-import type { AddressSettings } from '../../model/settings.ts';
 import type { AddressDriver } from '../../net/addresses.ts';
 import type { AdvertTransport } from '../../net/advert-transport.ts';
 import { openAdvertTransport } from '../../net/advert-transport.ts';
@@ -13,11 +12,11 @@ import { type Fitness, watchFitness } from './fitness.ts';
 export interface AdvertiserOptions {
   readonly runtime: Runtime;
   readonly group: string;
-  readonly settings: AddressSettings;
-  readonly election: ElectionSettings;
-  /** Content of the password file, without its line end. */
-  readonly key: Buffer;
+  /** At the start; `Advertiser.set` is what holds. */
+  readonly set: AddressSet;
   readonly driver: AddressDriver;
+  /** Other addresses may be up because of this one: see `Advertiser.mayHold`. */
+  holds(): void;
   /** A valid advert of the peer was heard. */
   heard(): void;
   /** What this node cannot lead without is gone, or there again: see `Advertiser.unfit`. */
@@ -27,8 +26,10 @@ export interface AdvertiserOptions {
 }
 
 /** One of each family that the address has; by UDP one for all. */
-export async function openTransports(options: AdvertiserOptions): Promise<AdvertTransport[]> {
-  const { runtime, settings, election } = options;
+export async function openTransports(
+  runtime: Runtime,
+  { settings, election }: AddressSet,
+): Promise<AdvertTransport[]> {
   const { addresses4, addresses6 } = splitFamilies(settings.addresses);
   const families = [
     ...(addresses4.length > 0 ? [4 as const] : []),
@@ -63,7 +64,7 @@ export async function openTransports(options: AdvertiserOptions): Promise<Advert
 
 /** Null where no address is put on a real interface. */
 export async function fitnessOf(
-  { runtime, settings, group, driver }: AdvertiserOptions,
+  { runtime, set: { settings }, group, driver }: AdvertiserOptions,
   transports: readonly AdvertTransport[],
 ): Promise<Fitness | null> {
   if (driver.kind === 'simulated') return null;

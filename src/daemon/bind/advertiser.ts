@@ -1,9 +1,10 @@
-/** One shared address: its advertiser chart over a transport of each family, and the driver that moves it. */
+/** One shared address: its advertiser chart over what is said and heard, and the driver that moves it. */
 import { type Actor, fromPromise } from 'xstate';
 
 import { advertiserMachine, type AdvertiserEvent, type AdvertToSend } from '../../../machines/advertiser.ts';
 import type { StateChange } from '../../../machines/advertiser-context.ts';
-import type { Announcement } from '../../model/election.ts';
+import { type AddressSet, atThePaceOf, differOnTheWire } from '../../model/address-set.ts';
+import { isGoodbye } from '../../model/election.ts';
 import { describeError } from '../../model/errors.ts';
 import type { CarpState } from '../../model/roles.ts';
 import { ownFault } from '../../model/sync-group.ts';
@@ -11,14 +12,17 @@ import type { AddressSettings } from '../../model/settings.ts';
 import { removeLeftovers } from '../../net/addresses.ts';
 import type { ReceivedAdvert } from '../../net/advert-receiver.ts';
 import type { AdvertTransport } from '../../net/advert-transport.ts';
-import { byCarrier, createAnnouncer, type Announcer } from '../../net/announcer.ts';
 import { interfaceAddresses } from '../../net/interfaces.ts';
 import type { AddressStatus } from '../../protocol/control.ts';
-import { addressOf } from '../../protocol/ip-address.ts';
 import type { Runtime } from '../runtime.ts';
 import { reach, runChart } from './actors.ts';
-import { createSpeaker, type AdvertSpeaker } from './advert-speaker.ts';
+import { AddressChange, setDigest } from './address-change.ts';
+import { AddressHerald } from './address-herald.ts';
+import { AddressMover } from './address-mover.ts';
+import { AdvertVoices } from './advert-voices.ts';
 import { type AdvertiserOptions, fitnessOf, openTransports } from './advert-transports.ts';
+import { chartSettings } from './advertiser-input.ts';
+import { AdvertiserNotes } from './advertiser-notes.ts';
 import type { Fitness } from './fitness.ts';
 import { addressStatus } from './address-status.ts';
 import type { AddressService } from './group-services.ts';
@@ -27,31 +31,33 @@ const ADDRESS_MS = 10_000;
 const REASSERT_MS = 1000;
 
 export async function startAdvertiser(options: AdvertiserOptions): Promise<Advertiser> {
-  const { runtime, settings } = options;
-  const transports = await openTransports(options);
+  const { runtime, driver, set } = options;
+  const { settings } = set;
+  const transports = await openTransports(runtime, set);
   const why = transports.find((transport) => transport.why !== undefined)?.why;
   if (why !== undefined)
     runtime.warnings.add(`adverts of ${options.group} go by UDP, which only hastate nodes hear: ${why}`);
   for (const { note } of transports)
     if (note !== undefined) runtime.warnings.add(`adverts of ${options.group}: ${note}`);
-  for (const cidr of await removeLeftovers(options.driver, settings.addresses, settings.interface)) {
-    runtime.journal.add({
-      kind: 'address.leftover',
-      level: 'warn',
-      group: options.group,
-      message: `${options.group}: an earlier life left ${cidr} on ${settings.interface}; removed`,
-    });
-  }
+  const notes = new AdvertiserNotes(runtime, options.group, driver.kind === 'simulated');
+  for (const cidr of await removeLeftovers(driver, settings.addresses, settings.interface))
+    notes.leftover(settings.interface, cidr);
   const fitness = await fitnessOf(options, transports);
-  return new Advertiser(options, transports, fitness);
+  return new Advertiser(options, transports, fitness, notes);
 }
 
 export class Advertiser implements AddressService {
   readonly #options: AdvertiserOptions;
-  readonly #speakers: readonly AdvertSpeaker[];
+  readonly #voices: AdvertVoices;
+  readonly #mover: AddressMover;
+  readonly #herald: AddressHerald;
+  /** Elections won and lost, good-byes said and heard. */
+  readonly #totals = { 'became-master': 0, 'left-master': 0, 'goodbye-sent': 0, 'goodbye-heard': 0 };
+  readonly #change: AddressChange;
+  readonly #notes: AdvertiserNotes;
   readonly #actor: Actor<typeof advertiserMachine>;
-  readonly #announcer: Announcer;
   readonly #fitness: Fitness | null;
+  #set: AddressSet;
   #unfit: string | null = null;
   #eligible = false;
   #counter: bigint;
@@ -62,39 +68,47 @@ export class Advertiser implements AddressService {
   #reassertedAt = Number.NEGATIVE_INFINITY;
   #closing = false;
 
-  constructor(options: AdvertiserOptions, transports: readonly AdvertTransport[], fitness: Fitness | null) {
-    const { runtime, settings } = options;
+  constructor(
+    options: AdvertiserOptions,
+    transports: readonly AdvertTransport[],
+    fitness: Fitness | null,
+    notes: AdvertiserNotes,
+  ) {
+    const { runtime, set } = options;
+    const { settings } = set;
     this.#options = options;
-    this.#announcer = createAnnouncer({
-      addressesOn: byCarrier(settings.addresses, settings.interface, options.driver.carrier),
-      log: (level, message) => runtime.log(level, `${options.group}: ${message}`),
-    });
+    this.#set = set;
+    this.#notes = notes;
     this.#fitness = fitness;
+    const current = (): AddressSettings => this.#set.settings;
+    const { driver, group } = options;
+    this.#herald = new AddressHerald({ runtime, group, driver, notes, current });
+    this.#mover = new AddressMover({ driver, current, holds: () => options.holds() });
     this.#counter = firstCounter(settings, runtime);
-    const shared = new Set(settings.addresses.map(addressOf));
     const byUdp = transports.some(({ kind }) => kind === 'udp');
     const bound = byUdp ? runtime.settings.peerListen.map(({ host }) => host) : [];
-    const ownAddresses = (): ReadonlySet<string> =>
-      new Set([
-        ...interfaceAddresses(settings.interface).filter((address) => !shared.has(address)),
-        ...bound,
-      ]);
+    this.#voices = new AdvertVoices({
+      set,
+      transports,
+      nextCounter: () => (this.#counter = BigInt.asUintN(64, this.#counter + 1n)),
+      ownAddresses: () => [...interfaceAddresses(settings.interface), ...bound],
+      log: runtime.log,
+      heard: (advert) => this.#heard(advert),
+    });
+    this.#change = new AddressChange({
+      ...{ runtime, group: options.group },
+      heardNew: () => this.#voices.heardNew,
+      followed: () => this.#followed(),
+      forget: () => this.#voices.forget(),
+    });
     this.#actor = runChart(runtime, {
       id: `advertiser.${options.group}`,
       name: 'advertiser',
       machine: this.#bound(),
       input: {
-        election: options.election,
-        preempt: settings.preempt,
-        preemptDelayMs: settings.preemptDelayMs,
-        selfAddresses: transports.flatMap((transport) => transport.source() ?? []),
-        linkUpDelayMs: settings.linkUpDelayMs,
-        linkDownDelayMs: settings.linkDownDelayMs,
-        minBackupMs: settings.minBackupMs,
-        minMasterMs: settings.minMasterMs,
-        flapBudget: settings.flap.transitions,
-        flapWindowMs: settings.flap.windowMs,
-        flapHoldMs: settings.flap.holdMs,
+        election: set.election,
+        ...chartSettings(settings),
+        selfAddresses: this.#voices.sources(),
         eligible: false,
         linkUp: fitness?.linkUp ?? true,
         seed: Number.parseInt(runtime.randomId().slice(0, 8), 16),
@@ -107,52 +121,88 @@ export class Advertiser implements AddressService {
         if (before !== this.#unfit) options.unfit(this.#unfit !== null);
       },
     });
-    this.#speakers = transports.map((transport) =>
-      createSpeaker({
-        settings,
-        election: options.election,
-        key: options.key,
-        transport,
-        nextCounter: () => (this.#counter = BigInt.asUintN(64, this.#counter + 1n)),
-        ownAddresses,
-        log: runtime.log,
-        heard: (advert) => this.#heard(advert),
-      }),
-    );
     fitness?.start((event) => this.#actor.send(event));
     this.#actor.send({ type: 'ADMIN.START' });
   }
 
+  get set(): AddressSet {
+    return this.#set;
+  }
+
+  /** Tells whether the other node has the same. */
+  get setDigest(): string {
+    return setDigest(this.#set);
+  }
+
+  get mayHold(): readonly string[] {
+    return this.#mover.mayHold;
+  }
+
+  /**
+   * Takes other settings up, in the state that it is in. Protocol, interface and driver stay.
+   * @throws NetError of a transport that cannot be opened: then everything is as before
+   */
+  async configure(next: AddressSet): Promise<void> {
+    const before = this.#set;
+    const wire = differOnTheWire(before, next);
+    const looks = listOf(before) !== listOf(next);
+    if (wire) this.#voices.change(next, await openTransports(this.#options.runtime, next));
+    const { context } = this.#actor.getSnapshot();
+    this.#mover.leave(next.settings, context.addressMayBeUp);
+    this.#set = next;
+    if (looks) this.#herald.stop();
+    this.#options.holds();
+    if (wire) this.#change.begin(next);
+    const { election } = context.settings;
+    this.#configureChart(this.#voices.saysBoth ? atThePaceOf(election, next.election) : next.election);
+    if (looks && context.addressMayBeUp) this.#actor.send({ type: 'ADDRESSES' });
+    this.#notes.configured(next.settings, this.#change.waitsFor);
+  }
+
+  #configureChart(election: AddressSet['election']): void {
+    const settings = {
+      ...chartSettings(this.#set.settings),
+      election,
+      selfAddresses: this.#voices.sources(),
+    };
+    this.#actor.send({ type: 'CONFIGURE', settings });
+  }
+
+  #followed(): void {
+    if (!this.#voices.saysBoth) return;
+    this.#voices.settle();
+    this.#configureChart(this.#set.election);
+    this.#notes.followed();
+  }
+
   #heard({ says, source }: ReceivedAdvert): void {
     this.#accepted += 1;
+    if (isGoodbye(says)) this.#totals['goodbye-heard'] += 1;
     if (this.#isFromPeer(source)) this.#options.heard();
     this.#actor.send({ type: 'RX', says, source, at: this.#options.runtime.clock.now() });
   }
 
   /** A sensor for the election takes any advert; the word of the peer is one that others cannot send. */
   #isFromPeer(source: string): boolean {
-    const { settings, key, runtime } = this.#options;
+    const { runtime } = this.#options;
+    const { settings, key } = this.#set;
     if (settings.protocol === 'carp' && key.length > 0) return true;
     return runtime.settings.peer?.addresses.some(({ host }) => host === source) === true;
   }
 
   #bound() {
-    const { runtime, settings, driver, group } = this.#options;
+    const { runtime } = this.#options;
     return advertiserMachine.provide({
       actors: {
         drainAdverts: fromPromise(async () => {
           const before = this.#accepted;
-          await Promise.all(this.#speakers.map(({ transport }) => transport.drain()));
+          await this.#voices.drain();
           return { heard: this.#accepted > before };
         }),
-        addAddresses: fromPromise(async () => {
-          for (const cidr of settings.addresses) await driver.add(cidr, settings.interface);
-          return undefined;
-        }),
-        removeAddresses: fromPromise(async () => {
-          this.#announcer.stop();
-          for (const cidr of settings.addresses) await driver.remove(cidr, settings.interface);
-          return undefined;
+        addAddresses: fromPromise(() => this.#mover.add()),
+        removeAddresses: fromPromise(() => {
+          this.#herald.stop();
+          return this.#mover.remove();
         }),
       },
       actions: {
@@ -160,39 +210,26 @@ export class Advertiser implements AddressService {
           this.#send(advert);
         },
         sendBowOut: (_, { says }) => {
+          this.#totals['goodbye-sent'] += 1;
           this.#send({ says, gapLimitMs: null });
         },
         announceAddresses: () => {
-          if (driver.kind !== 'simulated') this.#announcer.announce();
+          this.#herald.announce();
         },
         notifyState: (_, change) => {
-          const { from, to, reason } = change;
+          const { from, to } = change;
+          if (to === 'MASTER') this.#totals['became-master'] += 1;
+          if (from === 'MASTER') this.#totals['left-master'] += 1;
           this.#lastChange = { ...change, at: runtime.clock.now(), time: new Date().toISOString() };
           // After the chart is in its new state.
           queueMicrotask(() => this.#options.turned(from, to));
-          runtime.journal.add({
-            kind: 'address.carp',
-            level: 'info',
-            group,
-            message: `${group}: ${idName(settings)} ${settings.vhid} ${from} -> ${to} (${reason})`,
-          });
+          this.#notes.state(this.#set.settings, change);
         },
-        notifyFlapping: (_, { flaps, holdMs }) => {
-          runtime.journal.add({
-            kind: 'address.flapping',
-            level: 'error',
-            group,
-            message: `${group}: ${flaps} elections in ${settings.flap.windowMs / 1000} s are too many: this node stays BACKUP for ${holdMs / 1000} s; look for lost adverts or two nodes with one set of settings`,
-          });
+        notifyFlapping: (_, alarm) => {
+          this.#notes.flapping(this.#set.settings, alarm);
         },
-        notifyAddress: (_, { change, error }) => {
-          const failed = error !== null;
-          runtime.journal.add({
-            kind: `address.${change}`,
-            level: failed ? 'error' : 'info',
-            group,
-            message: `${group}: ${settings.addresses.join(', ')} ${change} on ${settings.interface}${driver.kind === 'simulated' ? ' (simulated)' : ''}${failed ? `: ${error}; it is tried again` : ''}`,
-          });
+        notifyAddress: (_, change) => {
+          this.#notes.address(this.#set.settings, change);
         },
       },
     });
@@ -206,15 +243,8 @@ export class Advertiser implements AddressService {
       this.#event({ type: 'LOOP.STALL', ms: gap });
       return;
     }
-    const errors = this.#say(says);
-    const [error] = errors;
-    // While one family is heard the other node knows of us.
-    if (error === undefined || errors.length < this.#speakers.length) this.#event({ type: 'TX.OK' });
-    else this.#event({ type: 'TX.ERROR', error });
-  }
-
-  #say(says: Announcement): string[] {
-    return this.#speakers.flatMap((speaker) => speaker.say(says) ?? []);
+    const error = this.#voices.say(says);
+    this.#event(error === null ? { type: 'TX.OK' } : { type: 'TX.ERROR', error });
   }
 
   /** From within an action: delivered when the chart is done with the event that it handles now. */
@@ -229,23 +259,26 @@ export class Advertiser implements AddressService {
   }
 
   status(): AddressStatus {
-    const { runtime, settings, driver } = this.#options;
+    const { runtime, driver } = this.#options;
     const simulated = driver.kind === 'simulated';
-    const kinds = [...new Set(this.#speakers.map(({ transport }) => transport.kind))].join(' and ');
+    const kinds = this.#voices.kinds().join(' and ');
     const now = runtime.clock.now();
     // Receivers have the clock of this process, which stands still while the machine sleeps.
     const ahead = now - performance.now();
     return addressStatus({
-      settings,
+      settings: this.#set.settings,
       snapshot: this.#actor.getSnapshot(),
       now,
       since: this.#lastChange?.at ?? runtime.startedAt,
       lastChange: this.#lastChange,
       transport: `${kinds}${simulated ? ', address simulated' : ''}`,
-      peers: this.#speakers
-        .flatMap((speaker) => speaker.peers())
-        .map((peer) => ({ ...peer, at: peer.at + ahead })),
-      counters: this.counters(),
+      peers: this.#voices.peers().map((peer) => ({ ...peer, at: peer.at + ahead })),
+      counters: {
+        ...this.#voices.counters(),
+        ...this.#totals,
+        'duplicate-address': this.#herald.duplicates,
+      },
+      waitsFor: this.#change.waitsFor,
     });
   }
 
@@ -309,18 +342,11 @@ export class Advertiser implements AddressService {
     );
   }
 
-  counters(): Record<string, number> {
-    const sum: Record<string, number> = {};
-    for (const speaker of this.#speakers) {
-      for (const [name, count] of Object.entries(speaker.counters())) sum[name] = (sum[name] ?? 0) + count;
-    }
-    return sum;
-  }
-
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
     await this.#fitness?.close();
+    this.#change.close();
     this.#actor.send({ type: 'ADMIN.STOP' });
     await reach(
       this.#actor,
@@ -331,8 +357,8 @@ export class Advertiser implements AddressService {
       this.#options.runtime.log('warn', describeError(error));
     });
     this.#actor.stop();
-    this.#announcer.stop();
-    for (const { transport } of this.#speakers) transport.close();
+    this.#herald.stop();
+    this.#voices.close();
   }
 }
 
@@ -341,6 +367,7 @@ function firstCounter({ counter }: AddressSettings, runtime: Runtime): bigint {
   return counter === 'strict' ? BigInt(Date.now()) << 20n : BigInt(`0x${runtime.randomId()}`);
 }
 
-function idName({ protocol }: AddressSettings): 'vhid' | 'vrid' {
-  return protocol === 'vrrp2' || protocol === 'vrrp3' ? 'vrid' : 'vhid';
+/** What is on the interface, and how it looks there. */
+function listOf({ settings }: AddressSet): string {
+  return JSON.stringify([settings.addresses, settings.options]);
 }

@@ -4,7 +4,9 @@ import type { AddressSettings } from '../../model/settings.ts';
 import { trackEffect, type TrackSettings } from '../../model/tracking.ts';
 import { watchLink } from '../../net/link-watch.ts';
 import type { NetLog } from '../../net/log.ts';
+import { createCheck } from '../../net/track-checks.ts';
 import { watchTracked } from '../../net/track-watch.ts';
+import { scriptCheck } from './track-script.ts';
 
 export interface Fitness {
   /** Whether the link was up at the first look; afterwards `tell` says when that changes. */
@@ -44,12 +46,12 @@ export async function watchFitness(options: {
         if (kind === 'replication') return [];
         // Better while it is well, and well until seen otherwise.
         if (weight > 0) listener(eventOf(name, weight, true));
-        return [
-          watchTracked({ ...item, kind }, (well, why) => {
-            changed(item, well, why);
-            listener(eventOf(name, weight, well));
-          }),
-        ];
+        const check = kind === 'script' ? scriptCheck(item.target) : createCheck(kind, item.target);
+        const tellChange = (well: boolean, why: string): void => {
+          changed(item, well, why);
+          listener(eventOf(name, weight, well));
+        };
+        return [watchTracked(item, tellChange, check)];
       });
     },
     close: async () => {

@@ -42,6 +42,8 @@ export interface GroupServices {
 /** The group's shared address: raised last, lowered first. */
 export interface AddressService {
   state(): CarpState;
+  /** Why clients could not reach this node, or null: its link, or what it tracks. */
+  readonly unfit: string | null;
   status(): AddressStatus;
   raise(): Promise<void>;
   lower(): Promise<void>;

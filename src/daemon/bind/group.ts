@@ -157,7 +157,8 @@ export class Group {
   healthy(): boolean {
     // As primary it does what it can: that a service failed here before is no news to the other node then.
     const unwell = this.role !== 'primary' && this.#runtime.clock.now() < this.unwellUntil;
-    return this.role !== 'stuck' && !unwell && !this.members.some(isIll);
+    const unfit = (this.address?.unfit ?? null) !== null;
+    return this.role !== 'stuck' && !unwell && !unfit && !this.members.some(isIll);
   }
 
   evidence(trigger: Trigger = { kind: 'automatic' }): Evidence {

@@ -13,6 +13,8 @@ export async function leaveUnfit(
   for (const { group: name, why } of unfit) {
     const group = groups.get(name);
     if (group?.role !== 'primary' || group.peerReady() !== null) continue;
+    // Clients reach the other node no better: it would only hand the group back.
+    if (runtime.peer.report(name)?.healthy !== true) continue;
     runtime.log('warn', `${name}: this node cannot lead (${why}): it hands over`);
     await switchToPeer(runtime, group).catch((error: unknown) => {
       runtime.log('warn', `${name}: ${describeError(error)}; it is tried again`);

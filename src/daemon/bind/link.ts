@@ -39,6 +39,10 @@ export interface LinkOptions {
   readonly secret: Buffer | null;
   readonly version: string;
   readonly references: References;
+  /** Digest of a group's address settings; null where it has none or another program elects. */
+  addressSet(group: string): string | null;
+  /** The peer is healthy again for some group, and may take over what this node cannot lead. */
+  peerRecovered(): void;
   switchAway(group: Group, params: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** The other node's part of `hastate resolve`. */
   resolve(params: Readonly<Record<string, unknown>>): Promise<unknown>;
@@ -201,6 +205,7 @@ export class Link {
           holdsOff(group.actor.getSnapshot()) === null &&
           evidence.hold === null,
         hold: evidence.hold?.code ?? null,
+        addressSet: this.#options.addressSet(group.settings.name),
       };
     });
     const resources = [...this.#options.members.values()].flatMap(({ settings, snapshot }) =>
@@ -221,11 +226,15 @@ export class Link {
   #heard(at: number, heartbeat: PeerHeartbeat | null): void {
     for (const member of this.#options.members.values()) member.lease.heard('peerChannel', at);
     if (heartbeat === null) return;
+    const recovered = heartbeat.groups.some(
+      ({ name, healthy }) => healthy && this.#runtime.peer.group(name)?.healthy === false,
+    );
     this.#runtime.peer.heard(at, heartbeat.groups, heartbeat.resources);
     for (const words of heartbeat.resources) {
       const member = this.#options.members.get(words.name);
       if (member !== undefined) this.#exchange.compare(member, words, heartbeat);
     }
+    if (recovered) this.#options.peerRecovered();
     this.#judgeGroups();
   }
 

@@ -6,7 +6,7 @@ import type { Runtime } from '../runtime.ts';
 import type { Member } from './members.ts';
 import { wentApart } from './record-exchange.ts';
 
-/** Why the peer could not take over right now without loss, or null when it could. */
+/** Why the peer could not take a group over right now without loss, or null when it could. */
 export function peerReady(runtime: Runtime, members: readonly Member[]): string | null {
   const peer = runtime.settings.peer?.name ?? null;
   if (peer === null) return 'there is no other node';

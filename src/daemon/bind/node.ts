@@ -100,6 +100,9 @@ export class HastateNode {
       unfit: () => {
         this.#leaveUnfit();
       },
+      holds: () => {
+        this.#tellKeeper();
+      },
     });
     this.#devices = new Devices(options.runtime, () => {
       this.#tellKeeper();
@@ -285,6 +288,7 @@ export class HastateNode {
         await this.#groups.addByHand(settings.name);
       },
       remove: (resource) => this.#removeResource(resource),
+      addresses: this.#addresses,
       listen: async (addresses) => this.#listener?.relisten(addresses),
       lookAtReferences: () => {
         this.#references.start();
@@ -314,6 +318,10 @@ export class HastateNode {
       secret: this.#secret,
       version: this.#options.version,
       references: this.#references,
+      addressSet: (group) => this.#addresses.setDigest(group),
+      peerRecovered: () => {
+        this.#leaveUnfit();
+      },
       switchAway: (group, params) => switchWhenReady(runtime, group, readSwitchOrder(params)),
       resolve: (params) => answerResolve(this.#commands, params),
       composeStatus: () => this.status(),

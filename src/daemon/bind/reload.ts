@@ -4,6 +4,7 @@ import type { ResourceSettings } from '../../model/settings.ts';
 import type { ReloadPlan, ResourceChange } from '../reload-plan.ts';
 import type { Runtime } from '../runtime.ts';
 import { aloneNeeds } from './alone-needs.ts';
+import type { SharedAddresses } from './addresses.ts';
 import type { Group } from './group.ts';
 import type { Member } from './members.ts';
 
@@ -19,6 +20,7 @@ export interface ReloadTarget {
   add(settings: ResourceSettings): Promise<void>;
   /** Role init, closed, forgotten. */
   remove(resource: string): Promise<void>;
+  readonly addresses: Pick<SharedAddresses, 'reload'>;
   listen(addresses: readonly string[]): Promise<void>;
   /** The references may be others now. */
   lookAtReferences(): void;
@@ -42,6 +44,7 @@ export async function followPlan(plan: ReloadPlan, target: ReloadTarget): Promis
   }
   for (const [name, member] of members) member.lease.setAloneNeeds(aloneNeeds(plan.settings, name));
   target.lookAtReferences();
+  problems.push(...(await target.addresses.reload(plan.settings.groups)));
   for (const change of plan.changed) {
     const member = members.get(change.after.name);
     if (member !== undefined) await attempt(change.after.name, () => changeMember(member, change, target));

@@ -175,6 +175,22 @@ describe('the address of a group', () => {
     ],
     [address('interface: i, vhid: 1, unicast: [10.0.0.1, b]'), 3, 90, 'unicast[1]', ''],
     [address('interface: i, vhid: 1, unicast: [10.0.0.1]'), 3, 79, 'unicast', '2'],
+    [
+      address('interface: i, vhid: 1, virtual-mac: true, driver: ifconfig'),
+      3,
+      70,
+      'which only Linux has',
+      '',
+    ],
+    [
+      address('protocol: kernel-carp, interface: i, vhid: 1, virtual-mac: true'),
+      ...([3, 93, 'no meaning with protocol kernel-carp', 'remove'] as const),
+    ],
+    [address('interface: i, vhid: 1, dad: true'), 3, 70, "'dad' is about IPv6 addresses", 'remove'],
+    [
+      address('interface: enp3s0, vhid: 1, label: abcdefghij'),
+      ...([3, 82, 'the label enp3s0:abcdefghij is longer than the 15', 'label: off'] as const),
+    ],
     [address('interface: i, vhid: 1, nopreempt: true'), 3, 70, 'unknown key', "'preempt'"],
     [address('interface: i, vhid: 1, track: [{ weight: 5 }]'), 3, 78, 'must have one of', ''],
     [

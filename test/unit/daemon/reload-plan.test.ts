@@ -98,6 +98,11 @@ describe('a reload', () => {
     ['{ x: 1 }', '{ x: 2 }', 'groups.storage.hooks'],
     ['resources: [disk1]', 'resources: [disk1]\n    policy: manual', 'groups.storage.policy'],
     ['resources: [disk1]', 'resources: [disk1]\n    failback: auto', 'groups.storage.failback'],
+    ['vhid: 1', 'vhid: 2', 'groups.storage.address.vhid'],
+    ['10.0.0.9/24', '10.0.0.9/24, 10.0.0.8/24', 'groups.storage.address.addresses'],
+    ['vhid: 1', 'vhid: 1, advskew: { hasta: 1, hastb: 9 }', 'groups.storage.address.advskew'],
+    ['vhid: 1', 'vhid: 1, password-file: /p', 'groups.storage.address.password-file'],
+    ['vhid: 1', 'vhid: 1, preempt: true', 'groups.storage.address.preempt'],
   ])('follows %s -> %s of hastate.yaml at once', (from, to, word) => {
     const { plan, after } = change(from, to);
     expect([plan.applied, plan.needsRestart]).toEqual([[word], []]);
@@ -112,7 +117,10 @@ describe('a reload', () => {
     ['secret-file: /s', 'secret-file: /s\nhooks-dir: /h', 'hooks-dir'],
     ['secret-file: /s', 'secret-file: /s\nvisualizer: off', 'visualizer'],
     ['hastb: { peer: 10.0.0.2 }', 'hastb: { peer: 10.0.0.3 }', 'nodes'],
-    ['vhid: 1', 'vhid: 2', 'groups.storage.address'],
+    ['vhid: 1', 'vhid: 1, driver: ip', 'groups.storage.address.driver'],
+    ['vhid: 1', 'vhid: 1, track: [{ file: /f }]', 'groups.storage.address.track'],
+    ['vhid: 1', 'vhid: 1, label: x', 'groups.storage.address.label'],
+    ['address: {', 'address: { protocol: kernel-carp,', 'groups.storage.address'],
     ['resources: [disk1]', 'resources: [disk1, disk2]', 'groups.storage.resources'],
     ['resources: [disk1]', 'resources: [disk1]\n    peer-kind: hastd', 'groups.storage.peer-kind'],
     ['  storage:', '  stores:', 'groups.storage, groups.stores'],

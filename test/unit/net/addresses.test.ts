@@ -56,10 +56,10 @@ describe('the ifconfig driver', () => {
   it('removes at start only what is its own', async () => {
     const { commands, driver } = recorded('ifconfig', () => ok(IFCONFIG));
     const left = await removeLeftovers(driver, ['10.10.10.180/24', 'FD00:0::180/64', '10.10.10.9/24'], 're0');
-    expect(left).toEqual(['10.10.10.180/24', 'FD00:0::180/64']);
+    expect(left).toEqual(['10.10.10.180/32', 'fd00::180/64']);
     expect(commands.slice(1)).toEqual([
       'ifconfig re0 inet 10.10.10.180 -alias',
-      'ifconfig re0 inet6 FD00:0::180 -alias',
+      'ifconfig re0 inet6 fd00::180 -alias',
     ]);
   });
 });
@@ -112,6 +112,38 @@ describe('a command driver', () => {
     const { commands, driver } = recorded('ip', () => ok(JSON.stringify(listing)));
     await driver.add('10.0.0.1/24', 'enp3s0f1np1xy');
     expect(commands[0]).toBe('ip address replace 10.0.0.1/24 dev enp3s0f1np1xy');
+  });
+});
+
+describe('the looks of an address', () => {
+  it.each([
+    ['ip', '10.0.0.1/24', {}, 'ip address replace 10.0.0.1/24 dev re0 label re0:ha'],
+    ['ip', '10.0.0.1/24', { label: 'vip' }, 'ip address replace 10.0.0.1/24 dev re0 label re0:vip'],
+    ['ip', '10.0.0.1/32', { label: null }, 'ip address replace 10.0.0.1/32 dev re0'],
+    [
+      'ip',
+      '10.0.0.1/24',
+      { deprecated: true, dad: true },
+      'ip address replace 10.0.0.1/24 dev re0 label re0:ha',
+    ],
+    ['ip', 'fd00::1/64', {}, 'ip address replace fd00::1/64 dev re0 nodad'],
+    ['ip', 'fd00::1/128', { dad: true }, 'ip address replace fd00::1/128 dev re0'],
+    ['ip', 'fd00::1/64', { deprecated: true }, 'ip address replace fd00::1/64 dev re0 nodad preferred_lft 0'],
+    ['ifconfig', '10.0.0.1/24', { deprecated: true }, 'ifconfig re0 inet 10.0.0.1/24 alias'],
+    ['ifconfig', 'fd00::1/64', { dad: true }, 'ifconfig re0 inet6 fd00::1/64 alias'],
+    ['ifconfig', 'fd00::1/64', { deprecated: true }, 'ifconfig re0 inet6 fd00::1/64 no_dad deprecated alias'],
+  ] as const)('for %s of %s with %j is asked for by `%s`', async (kind, cidr, changes, wanted) => {
+    const commands: string[] = [];
+    const run = (argv: readonly string[]) => {
+      commands.push(argv.join(' '));
+      return Promise.resolve(ok(kind === 'ip' ? '[]' : ''));
+    };
+    const driver = createAddressDriver(kind, quiet, run, () => ({
+      ...{ label: 'ha', deprecated: false, dad: false },
+      ...changes,
+    }));
+    await driver.add(cidr, 're0').catch(() => undefined);
+    expect(commands[0]).toBe(wanted);
   });
 });
 

@@ -158,12 +158,12 @@ describe('a connection that is cut', () => {
 });
 
 describe('the watch for certain death', () => {
-  it('fires once, for a refusal of an attempt that began after the end', () => {
+  it('tells when the peer was cut off, once, for a refusal of an attempt that began after that', () => {
     const watch = new DeathWatch();
     const early = watch.attempt();
-    watch.lastEnded(true, false);
+    watch.lastEnded(7000, true, false);
     const late = watch.attempt();
-    expect([watch.refused(early), watch.refused(late), watch.refused(late)]).toEqual([false, true, false]);
+    expect([watch.refused(early), watch.refused(late), watch.refused(late)]).toEqual([null, 7000, null]);
   });
 
   it.each([
@@ -171,15 +171,15 @@ describe('the watch for certain death', () => {
     ['the peer said goodbye', true, true],
   ])('never fires when %s', (_, byPeer, saidGoodbye) => {
     const watch = new DeathWatch();
-    watch.lastEnded(byPeer, saidGoodbye);
-    expect(watch.refused(watch.attempt())).toBe(false);
+    watch.lastEnded(7000, byPeer, saidGoodbye);
+    expect(watch.refused(watch.attempt())).toBeNull();
   });
 
   it('never fires when something was heard since', () => {
     const watch = new DeathWatch();
-    watch.lastEnded(true, false);
+    watch.lastEnded(7000, true, false);
     const attempt = watch.attempt();
     watch.heard();
-    expect(watch.refused(attempt)).toBe(false);
+    expect(watch.refused(attempt)).toBeNull();
   });
 });

@@ -19,6 +19,7 @@ export const BODY: HeartbeatBody = {
       virgin: false,
       candidate: true,
       hold: null,
+      addressSet: null,
     },
   ],
   resources: [],

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -29,12 +29,6 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-async function script(body: string): Promise<string> {
-  const path = join(directory, 'check');
-  await writeFile(path, `#!/bin/sh\n${body}\n`);
-  await chmod(path, 0o755);
-  return path;
-}
 async function file(text: string): Promise<string> {
   const path = join(directory, 'file');
   await writeFile(path, text);
@@ -49,43 +43,6 @@ async function sleeper(): Promise<ChildProcess> {
 const until = async (fits: () => boolean | Promise<boolean>): Promise<void> => {
   while (!(await fits())) await new Promise((resolve) => setImmediate(resolve));
 };
-const isGone = async (pid: number): Promise<boolean> => {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return stat === '' || / Z /.test(stat);
-};
-
-describe('a script', () => {
-  it.each([
-    ['exit 0', true, /ended with 0/],
-    ['exit 3', false, /ended with 3/],
-    ['kill -9 $$', false, /ended with SIGKILL/],
-  ])('that says `%s` is well: %s', async (body, well, why) => {
-    const result = await createCheck('script', await script(body))(never);
-    expect(result).toEqual({ well, why: expect.stringMatching(why) as unknown });
-  });
-
-  it('that is not there is not well, and why is told', async () => {
-    const result = await createCheck('script', join(directory, 'missing'))(never);
-    expect(result).toEqual({
-      well: false,
-      why: expect.stringMatching(/missing cannot be run: .*ENOENT/) as unknown,
-    });
-  });
-
-  it('that takes too long is killed with everything that it started', async () => {
-    const pids = join(directory, 'pids');
-    const path = await script(`sleep 60 & echo $! >${pids}; echo $$ >>${pids}; wait`);
-    const late = new AbortController();
-    const checked = createCheck('script', path)(late.signal);
-    const read = async (): Promise<number[]> =>
-      (await readFile(pids, 'utf8').catch(() => '')).split('\n').filter(Boolean).map(Number);
-    await until(async () => (await read()).length === 2);
-    late.abort();
-    expect(await checked).toEqual({ well: false, why: `${path} took too long` });
-    for (const pid of await read()) await until(() => isGone(pid));
-  });
-});
-
 describe('a process', () => {
   it('is known by its pidfile while it runs', async () => {
     const child = await sleeper();
@@ -157,7 +114,7 @@ describe('an address and an interface', () => {
 
 describe('a tracked thing', () => {
   const settings = {
-    ...({ name: 'x', kind: 'file', target: '/', weight: 0 } as const),
+    ...{ name: 'x', weight: 0 },
     ...{ intervalMs: 1, timeoutMs: 1000, rise: 2, fall: 3 },
   };
   function watched(answers: readonly boolean[], changes: Partial<TrackSettings> = {}): Promise<string[]> {
@@ -171,7 +128,7 @@ describe('a tracked thing', () => {
         return Promise.resolve({ well, why: `look ${looks}` });
       };
       const tell = (well: boolean, why: string): void => void told.push(`${String(well)}: ${why}`);
-      watches.push(watchTracked({ ...settings, ...changes, kind: 'file' }, tell, check));
+      watches.push(watchTracked({ ...settings, ...changes }, tell, check));
     });
   }
 
@@ -195,17 +152,5 @@ describe('a tracked thing', () => {
       );
     });
     expect(told).toBe('no answer in 20 ms');
-  });
-
-  it('is not looked at any more once it is closed, and what runs is ended', async () => {
-    const pids = join(directory, 'pids');
-    const path = await script(`echo $$ >${pids}; exec sleep 60`);
-    const about = { ...settings, kind: 'script', target: path, timeoutMs: 60_000 } as const;
-    const watch = watchTracked(about, () => expect.unreachable());
-    const read = async (): Promise<number> => Number(await readFile(pids, 'utf8').catch(() => ''));
-    await until(async () => (await read()) > 0);
-    await watch.close();
-    await until(async () => isGone(await read()));
-    expect(watch.state()).toEqual({ well: true, against: 0 });
   });
 });

@@ -101,7 +101,7 @@ describe('a VRRP receiver', () => {
       }),
       {},
       { version: 2 as const },
-      0,
+      1,
     ],
   ])('counts %s', (reason, packet, change, options, linesPerReason) => {
     const { receive, lines } = receiver(options);

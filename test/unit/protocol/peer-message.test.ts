@@ -27,6 +27,7 @@ const HEARTBEAT: PeerHeartbeat = {
       virgin: false,
       candidate: true,
       hold: null,
+      addressSet: null,
     },
   ],
   resources: [

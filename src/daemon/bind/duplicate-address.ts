@@ -1,0 +1,66 @@
+/** Tells, once for each of them, who else has an address that is up here. */
+import { describeError } from '../../model/errors.ts';
+import { type ArpWatch, probeArp, watchArp } from '../../net/arp-watch.ts';
+import type { NetLog } from '../../net/log.ts';
+import { splitFamilies } from '../../protocol/ip-address.ts';
+
+/** Who was told is told again only after this time. ms */
+const SAY_AGAIN_MS = 60_000;
+const MOST_KNOWN = 64;
+
+export interface DuplicateOptions {
+  readonly log: NetLog;
+  readonly now: () => number;
+  tell(address: string, mac: string): void;
+}
+
+export class DuplicateAddresses {
+  readonly #options: DuplicateOptions;
+  readonly #toldAt = new Map<string, number>();
+  #watches: readonly ArpWatch[] = [];
+  #found = 0;
+  #complained = false;
+
+  constructor(options: DuplicateOptions) {
+    this.#options = options;
+  }
+
+  /** Claims of others so far. */
+  get found(): number {
+    return this.#found;
+  }
+
+  /** Asks now, and hears from now on until `stop`. @param addressesOn see Announcer */
+  look(addressesOn: ReadonlyMap<string, readonly string[]>): void {
+    const all = [...addressesOn].map(([iface, cidrs]) => [iface, splitFamilies(cidrs).addresses4] as const);
+    try {
+      if (this.#watches.length === 0)
+        this.#watches = all.flatMap(([iface, ours]) => {
+          const claimed = (address: string, mac: string): void => {
+            if (ours.includes(address)) this.#claimed(address, mac);
+          };
+          return watchArp(iface, claimed) ?? [];
+        });
+      for (const [iface, ours] of all) probeArp(iface, ours);
+    } catch (error) {
+      const message = `duplicate addresses are not seen: ${describeError(error)}`;
+      if (!this.#complained) this.#options.log('debug', message);
+      this.#complained = true;
+    }
+  }
+
+  #claimed(address: string, mac: string): void {
+    this.#found += 1;
+    const key = `${address} ${mac}`;
+    const now = this.#options.now();
+    if (now - (this.#toldAt.get(key) ?? Number.NEGATIVE_INFINITY) < SAY_AGAIN_MS) return;
+    if (this.#toldAt.size >= MOST_KNOWN) this.#toldAt.clear();
+    this.#toldAt.set(key, now);
+    this.#options.tell(address, mac);
+  }
+
+  stop(): void {
+    for (const watch of this.#watches) watch.close();
+    this.#watches = [];
+  }
+}

@@ -1,0 +1,164 @@
+/** Address settings changed on a pair that runs, one node after the other, beside others on the segment. */
+import { spawn } from 'node:child_process';
+import { chmod, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import type { AddressStatus, ReloadResult } from '../../src/protocol/control.ts';
+import { groupOf, type LabDaemon } from '../support/daemon.ts';
+import { journalOf, untilPaired } from '../support/failover.ts';
+import { Lab } from '../support/lab.ts';
+import { needs } from '../support/needs.ts';
+import { Namespaces } from '../support/netns.ts';
+import { eventually } from '../support/stamped-clients.ts';
+import { talk, type Talker } from '../support/talker.ts';
+
+const FIRST = '10.79.1.100/24';
+const SECOND = '10.79.1.101/24';
+
+describe.skipIf(needs('root', 'netns', 'ip', 'nft', 'ucarp', 'koffi'))('address settings', () => {
+  let namespaces: Namespaces;
+  let lab: Lab;
+  let pair: Readonly<Record<'hasta' | 'hastb', LabDaemon>>;
+  const others: Talker[] = [];
+
+  const start = async (lines: readonly string[]): Promise<void> => {
+    const address = ['address:', ...lines.map((line) => `  ${line}`)];
+    const more = [...address, '  interface: peer0', `  addresses: [${FIRST}]`];
+    lab = await Lab.make({
+      groups: [{ name: 'storage', resources: ['disk1'], more }],
+      net: namespaces.net,
+    });
+    const secret = `password-file: ${join(lab.directory, 'carp-password')}`;
+    if (lines.includes('protocol: carp'))
+      await lab.edit(lab.hastateYaml, (text) => text.replace('interface: peer0', `$&\n      ${secret}`));
+    pair = await lab.startPair();
+    await untilPaired({ primary: pair.hasta, standby: pair.hastb });
+    await eventually('the address', async () => (await addresses('hasta')).includes(FIRST));
+  };
+  beforeEach(async () => {
+    namespaces = await Namespaces.make();
+  });
+  afterEach(async () => {
+    for (const other of others.splice(0)) await other.kill('SIGKILL');
+    await lab.close();
+    await namespaces.close();
+  });
+
+  const addresses = async (node: 'hasta' | 'hastb'): Promise<string[]> => {
+    const { stdout } = await inside(node, 'ip', '-o', '-4', 'address', 'show', 'peer0');
+    return [...stdout.matchAll(/inet (\S+)/g)].map(([, cidr]) => cidr ?? '');
+  };
+  const inside = (node: 'hasta' | 'hastb', ...argv: string[]) => {
+    const [program = '', ...args] = [...namespaces.net.enter[node], ...argv];
+    return execa(program, args, { reject: false });
+  };
+  const shown = async (node: 'hasta' | 'hastb'): Promise<AddressStatus> => {
+    const { address } = groupOf(await pair[node].status(), 'storage');
+    if (address === null) throw new Error('no address');
+    return address;
+  };
+  const reload = (node: 'hasta' | 'hastb'): Promise<ReloadResult> =>
+    pair[node].request('reload', {}, 20_000) as Promise<ReloadResult>;
+  /** Adverts of the other node that this one accepted, from now on. */
+  const moreHeard = async (node: 'hasta' | 'hastb', count: number): Promise<void> => {
+    const before = (await shown(node)).counters['accepted'] ?? 0;
+    await eventually('more adverts', async () => {
+      const { counters } = await shown(node);
+      return (counters['accepted'] ?? 0) >= before + count;
+    });
+  };
+  const elections = async (node: 'hasta' | 'hastb'): Promise<string[]> =>
+    (await journalOf(pair[node])).filter(({ kind }) => kind === 'address.carp').map(({ message }) => message);
+  const ucarp = async (password: string): Promise<Talker> => {
+    const script = join(lab.directory, 'nothing.sh');
+    await writeFile(script, '#!/bin/sh\nexit 0\n');
+    await chmod(script, 0o755);
+    const [program = '', ...args] = [
+      ...namespaces.net.enter.hastb,
+      ...['ucarp', '--interface=peer0', '--srcip=10.79.2.2', '--vhid=9', `--pass=${password}`],
+      ...['--addr=10.79.1.100', '--advskew=200', '--advbase=1', '--neutral', '--ignoreifstate'],
+      ...[`--upscript=${script}`, `--downscript=${script}`],
+    ];
+    const talker = talk(spawn(program, args));
+    others.push(talker);
+    return talker;
+  };
+
+  it.each([
+    ['CARP', ['protocol: carp', 'vhid: 9', 'interval: 100ms']],
+    ['VRRP 3', ['protocol: vrrp3', 'vrid: 9', 'interval: 100ms']],
+  ])(
+    'of %s change on one node after the other: both keep their state, the addresses follow at once',
+    async (_, lines) => {
+      await start(lines);
+      const before = { hasta: await elections('hasta'), hastb: await elections('hastb') };
+      await lab.edit(lab.hastateYaml, (text) =>
+        text.replace(`[${FIRST}]`, `[${SECOND}, 'fd79::101/64']`).replace(/: 9$/m, ': 10'),
+      );
+      expect(await reload('hasta')).toMatchObject({
+        applied: ['groups.storage.address.addresses', 'groups.storage.address.vhid'],
+        needsRestart: [],
+        problems: [],
+      });
+      await eventually('the new list', async () => {
+        const now = await addresses('hasta');
+        return now.includes(SECOND) && !now.includes(FIRST);
+      });
+      expect((await shown('hasta')).waitsFor).toContain('not yet on hastb: reload it there');
+      // Many times what hastb would wait for a MASTER that it no longer understands.
+      await moreHeard('hastb', 10);
+      await reload('hastb');
+      await eventually('followed', async () => (await shown('hasta')).waitsFor === null);
+      await moreHeard('hastb', 10);
+      expect(await shown('hastb')).toMatchObject({ vhid: 10, state: 'BACKUP', waitsFor: null });
+      expect(await shown('hasta')).toMatchObject({ vhid: 10, state: 'MASTER', up: true });
+      expect({ hasta: await elections('hasta'), hastb: await elections('hastb') }).toEqual(before);
+      expect(await pair.hastb.logged('wrong digest')).toEqual([]);
+      // The addresses that are up are those that are taken away.
+      await pair.hasta.stop();
+      await eventually('taken over', async () => (await addresses('hastb')).includes(SECOND));
+      expect(await addresses('hasta')).toEqual(['10.79.2.1/24']);
+    },
+  );
+
+  it('of CARP change their pace together, faster and slower, without an election', async () => {
+    await start(['protocol: carp', 'vhid: 9', 'interval: 100ms']);
+    const before = { hasta: await elections('hasta'), hastb: await elections('hastb') };
+    for (const [from, to, advbase] of [
+      ['100ms', '1s', 1],
+      ['1s', '200ms', 0],
+    ] as const) {
+      await lab.edit(lab.hastateYaml, (text) => text.replace(`interval: ${from}`, `interval: ${to}`));
+      await reload('hasta');
+      await moreHeard('hastb', 2);
+      await reload('hastb');
+      await eventually('followed', async () => {
+        const { says, waitsFor } = await shown('hasta');
+        return waitsFor === null && says.protocol === 'carp' && says.advbase === advbase;
+      });
+      await moreHeard('hastb', 2);
+    }
+    expect({ hasta: await elections('hasta'), hastb: await elections('hastb') }).toEqual(before);
+  });
+
+  it('are followed by ucarp when it is started with the new password: neither it nor an older one takes over', async () => {
+    await start(['protocol: carp', 'vhid: 9', 'advskew: { hasta: 0, hastb: 100 }']);
+    await pair.hastb.kill();
+    const before = await elections('hasta');
+    const older = await ucarp('a password');
+    await older.line((line) => line.includes('BACKUP'), 5000).catch(() => '');
+    await writeFile(join(lab.directory, 'carp-password'), 'another one\n');
+    expect(await reload('hasta')).toMatchObject({ accepted: true, problems: [] });
+    const newer = await ucarp('another one');
+    // Longer than the 3.8 s after which each of them takes over from a MASTER that it does not understand.
+    await Promise.all(
+      [older, newer].map((other) =>
+        expect(other.line((line) => line.includes('MASTER'), 6000)).rejects.toThrow(/no such line/),
+      ),
+    );
+    expect(await elections('hasta')).toEqual(before);
+    expect((await shown('hasta')).waitsFor).not.toBeNull();
+  });
+});
