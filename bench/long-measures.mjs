@@ -1,6 +1,7 @@
 /** Measures in which a node stops and comes back, or which take a minute. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
+import { copies, ofCopies } from './copies.mjs';
 import { client, residentBytes } from './process.mjs';
 import { MEMORY, MIB, on, pairStage } from './stages.mjs';
 import { summary } from './statistics.mjs';
@@ -42,16 +43,20 @@ function lastRate(log) {
 export function resync(run, bulk) {
   return on([() => pairStage(MEMORY, RESYNC_BYTES)], async (stage) => {
     const results = [];
+    const copy = await copies('resync', stage.nodes.directory);
     for (let round = 0; round < run.rounds; round += 1) {
       const peer = await bulk(run);
+      const alone = await copy(run);
       await missEverything(run, stage);
       await until('in sync again', () => inSync(stage.nodes));
-      results.push({ ours: lastRate(stage.nodes.nodes[0].log), peer: peer.bytesPerSecond });
+      const ours = lastRate(stage.nodes.nodes[0].log);
+      results.push({ ours, peer: peer.bytesPerSecond, copies: alone });
     }
     return {
       value: summary(results.map(({ ours, peer }) => ours / peer)),
       ours: summary(results.map(({ ours }) => ours)),
       peer: summary(results.map(({ peer }) => peer)),
+      note: ofCopies(results),
     };
   });
 }

@@ -1,4 +1,5 @@
 /** What is measured against what, and the goal. Every measure runs alone, with servers of its own. */
+import { copies, ofCopies } from './copies.mjs';
 import { foregroundDuringResync, memory, resync } from './long-measures.mjs';
 import { client } from './process.mjs';
 import { DISK, localStage, MEMORY, MIB, on, pairStage, quorumStage, withCpu } from './stages.mjs';
@@ -68,6 +69,24 @@ function pairAgainst(kind, shape, makePeer, of = rate) {
 
 const bulk = ({ tools, seconds }) => client(tools.loopback, 'bulk', seconds, MIB);
 const pingPong = ({ tools, seconds }) => client(tools.loopback, 'pingpong', seconds, 4096);
+
+/** The plain connection is one side; what the copies alone take is told beside it. */
+function fullsyncLarge(run) {
+  return on([() => pairStage(MEMORY, SPAN)], async ({ ours, nodes }) => {
+    const copy = await copies('mirror', nodes.directory);
+    const one = (round) => load(run, ours, 'write', LARGE, PAIR_SPAN, round);
+    const results = await alternate(run, one, async () => ({
+      ...(await bulk(run)),
+      copies: await copy(run),
+    }));
+    const rates = results.map(({ ours, peer }) => ({
+      ours: rate(ours),
+      peer: rate(peer),
+      copies: peer.copies,
+    }));
+    return { ...ratios(results, rate), note: ofCopies(rates) };
+  });
+}
 
 function fullsyncAgainstQuorum(run) {
   return on([() => pairStage(MEMORY, SPAN), () => quorumStage(MEMORY, SPAN)], async ({ ours }, { peer }) => {
@@ -149,7 +168,7 @@ export const MEASURES = [
     'fullsync-1m-write',
     '1 MiB writes to two nodes, 4 in flight: rate / plain TCP on loopback',
     { atLeast: 0.6 },
-    pairAgainst('write', LARGE, bulk),
+    fullsyncLarge,
   ],
   [
     'fullsync-latency',

@@ -109,13 +109,15 @@ export class NbdConnection implements Receiver {
 
   filled(bytes: number, window: Buffer): void {
     if (this.#phase === 'closed') return;
-    const { data = null, filled = 0 } = this.#incoming ?? {};
-    if (data === null || window.buffer !== data.buffer) {
+    const incoming = this.#incoming;
+    const { data = null, filled = 0 } = incoming ?? {};
+    if (incoming === null || data === null || window.buffer !== data.buffer) {
       this.#take(this.#slab.take(bytes));
       return;
     }
-    // It lies there already: nothing is copied.
-    this.#take(data.subarray(filled, filled + bytes));
+    // It lies there already: nothing is copied, and before its end there is nothing to do.
+    if (filled + bytes < data.length) incoming.filled += bytes;
+    else this.#take(data.subarray(filled, filled + bytes));
   }
 
   /** Reads on if nothing is in the way any more. */

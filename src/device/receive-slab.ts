@@ -2,6 +2,9 @@
  * Memory that a socket reads into. What arrives one after the other lies one after the other, so
  * a message that came in several pieces can be used in place. Memory that was handed out is used again only
  * where the reader says so, with hold() for what it keeps; else it goes when nobody refers to it any more.
+ *
+ * With reuse() a message that is longer than some 900 KiB does not fit: before its end arrives its start is
+ * overwritten. What may be longer is read to memory of its own, see SocketReader.land().
  */
 import { Socket } from 'node:net';
 import type { Held } from '../protocol/buffer-pool.ts';
@@ -130,14 +133,17 @@ export class SocketReader {
   /** What `new Socket()` and `connect()` want as `onread`. */
   readonly onread: { buffer: () => Buffer; callback: (bytes: number) => boolean };
   readonly #slab = new ReceiveSlab();
+  #where: (() => Buffer | number) | null = null;
+  /** Somebody else's, where the next bytes go. */
+  #theirs: Buffer | null = null;
   #early: Buffer[] = [];
   #listener: ((chunk: Buffer) => void) | null = null;
 
   constructor() {
     this.onread = {
-      buffer: () => this.#slab.window(),
+      buffer: () => this.#window(),
       callback: (bytes) => {
-        const chunk = this.#slab.take(bytes);
+        const chunk = this.#theirs?.subarray(0, bytes) ?? this.#slab.take(bytes);
         if (this.#listener === null) this.#early.push(chunk);
         else this.#listener(chunk);
         return true;
@@ -152,6 +158,17 @@ export class SocketReader {
 
   hold(bytes: Buffer): Held | null {
     return this.#slab.hold(bytes);
+  }
+
+  /** @see ConnectionPort.land */
+  land(where: () => Buffer | number): void {
+    this.#where = where;
+  }
+
+  #window(): Buffer {
+    const where = this.#where?.() ?? WINDOW_BYTES;
+    this.#theirs = typeof where === 'number' ? null : where;
+    return typeof where === 'number' ? this.#slab.window(Math.min(where, WINDOW_BYTES)) : where;
   }
 
   listen(listener: (chunk: Buffer) => void): void {

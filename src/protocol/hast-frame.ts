@@ -4,17 +4,24 @@
  * @see hast.md section 4
  */
 import { WireError } from '../model/errors.ts';
+import type { BufferPool, Held } from './buffer-pool.ts';
 import { decodeNv, encodeNv } from './nv.ts';
 import type { NvField, NvMap } from './nv.ts';
 
 /** Highest version of the protocol. */
 export const HAST_VERSION = 2;
 export const FRAME_HEADER_BYTES = 5;
+/** Data of more bytes than this gets memory of its own where there is a pool for it. */
+const LARGE_BYTES = 128 * 1024;
+/** Behind a large message another is expected, of which little is read with its header. */
+const HEADER_WINDOW_BYTES = 4096;
 
 export interface Frame {
   readonly version: number;
   readonly nv: NvMap;
   readonly data: Buffer | null;
+  /** Where `data` has memory from the pool: to be released when nobody needs `data` any more. */
+  readonly memory?: Held;
 }
 
 export interface FrameLimits {
@@ -39,7 +46,9 @@ export function encodeFrame(version: number, fields: readonly NvField[], data?: 
  * not change any more; only what spans chunks that do not follow each other in memory is copied.
  */
 export class FrameReader {
-  readonly #limits: FrameLimits;
+  #limits: FrameLimits;
+  #pool: BufferPool | null = null;
+  #lastWasLarge = false;
   #fault: WireError | null = null;
   /** Bytes of frames already returned: offsets in errors count from the start of the stream. */
   #consumed = 0;
@@ -52,6 +61,27 @@ export class FrameReader {
 
   constructor(limits: FrameLimits) {
     this.#limits = limits;
+  }
+
+  /** From now on data of so many bytes is taken, and what is large goes to memory of the pool. */
+  admit(maxDataBytes: number, pool: BufferPool): void {
+    this.#limits = { ...this.#limits, maxDataBytes };
+    this.#pool = pool;
+  }
+
+  /**
+   * Where what comes next should be read to, so that push() need not copy it: this memory, or any, but no
+   * more than so many bytes.
+   */
+  window(): Buffer | number {
+    const room = this.#data?.room ?? null;
+    if (room !== null) return room;
+    return this.#lastWasLarge ? HEADER_WINDOW_BYTES : Infinity;
+  }
+
+  /** The fields of a message were read, its data is coming. */
+  get isInData(): boolean {
+    return this.#map !== null;
   }
 
   /** The stream ended inside a message if this is true at its end. */
@@ -86,14 +116,18 @@ export class FrameReader {
         if (this.#nv.whole === null) return frames;
         this.#map = decodeNv(this.#nv.whole);
         const size = this.#map.number('size', 'uint32');
-        if (size !== undefined) this.#expectData(size);
+        if (size !== undefined) this.#expectData(size, chunk.length - at);
       }
       if (this.#data !== null) {
         at = this.#data.take(chunk, at);
         if (this.#data.whole === null) return frames;
       }
-      frames.push({ version: this.#header[0] ?? 0, nv: this.#map, data: this.#data?.whole ?? null });
-      this.#consumed += FRAME_HEADER_BYTES + this.#nvBytes + (this.#data?.whole?.length ?? 0);
+      const data = this.#data?.whole ?? null;
+      const frame = { version: this.#header[0] ?? 0, nv: this.#map, data };
+      const memory = this.#data?.memory ?? null;
+      frames.push(memory === null ? frame : { ...frame, memory });
+      this.#lastWasLarge = (data?.length ?? 0) > LARGE_BYTES;
+      this.#consumed += FRAME_HEADER_BYTES + this.#nvBytes + (data?.length ?? 0);
       this.#headerHas = 0;
       this.#nv = this.#map = this.#data = null;
     }
@@ -114,6 +148,7 @@ export class FrameReader {
       const end = dataAt + (size ?? 0);
       if (end > chunk.length) break;
       frames.push({ version, nv, data: size === undefined ? null : chunk.subarray(dataAt, end) });
+      this.#lastWasLarge = false;
       this.#consumed += end - at;
       at = end;
     }
@@ -147,7 +182,8 @@ export class FrameReader {
     return from + taken;
   }
 
-  #expectData(size: number): void {
+  /** @param here bytes of it that were read already */
+  #expectData(size: number, here: number): void {
     if (size === 0 || size > this.#limits.maxDataBytes) {
       throw new WireError(
         'frame-data-size',
@@ -156,33 +192,50 @@ export class FrameReader {
         `a message announces ${size} bytes of data, 1 to ${this.#limits.maxDataBytes} are taken`,
       );
     }
-    this.#data = new Fill(size);
+    // What is mostly here costs less where it lies.
+    const pool = size > LARGE_BYTES && here * 2 <= size ? this.#pool : null;
+    this.#data = new Fill(size, pool);
   }
 }
 
-/** Some bytes of the stream: a view where they lie together in memory, else a copy. */
+/** Some bytes of the stream: in memory of a pool; else a view where they lie together in memory, else a copy. */
 class Fill {
   whole: Buffer | null = null;
+  readonly memory: Held | null = null;
   readonly #length: number;
   /** What is here of them, in place. */
   #part: Buffer | null = null;
   #copy: Buffer | null = null;
   #has = 0;
 
-  constructor(length: number) {
+  constructor(length: number, pool: BufferPool | null = null) {
     this.#length = length;
+    if (pool === null) return;
+    const own = pool.take(length);
+    this.#copy = own;
+    this.memory = { release: () => pool.give(own) };
+  }
+
+  /** The rest of the memory that these bytes have for their own, or null. */
+  get room(): Buffer | null {
+    return this.memory === null ? null : (this.#copy?.subarray(this.#has) ?? null);
   }
 
   /** @returns where in the chunk it stopped */
   take(chunk: Buffer, at: number): number {
     if (this.whole !== null || (chunk.length === at && this.#length > 0)) return at;
     const taken = Math.min(chunk.length - at, this.#length - this.#has);
-    if (this.#copy !== null) this.#copy.set(chunk.subarray(at, at + taken), this.#has);
+    if (this.#copy !== null) this.#put(this.#copy, chunk.subarray(at, at + taken));
     else if (this.#part === null) this.#part = chunk.subarray(at, at + taken);
     else this.#append(this.#part, chunk, at, taken);
     this.#has += taken;
     if (this.#has === this.#length) this.whole = this.#copy ?? this.#part;
     return at + taken;
+  }
+
+  /** What was read to where window() said lies there. */
+  #put(to: Buffer, bytes: Buffer): void {
+    if (to.buffer !== bytes.buffer) to.set(bytes, this.#has);
   }
 
   #append(part: Buffer, chunk: Buffer, at: number, taken: number): void {

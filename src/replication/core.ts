@@ -60,6 +60,8 @@ export interface EngineCore {
 
 /** The largest request on the wire: FreeBSD's MAXPHYS. Bytes. */
 export const MAXPHYS = 131072;
+/** The largest between two hastate nodes that agreed on more than that: a multiple of it. Bytes. */
+export const MAX_REQUEST_BYTES = 8 * MAXPHYS;
 
 export function extentsOf(core: EngineCore, offset: number, length: number): [number, number] {
   const size = core.store.meta.extentsize;

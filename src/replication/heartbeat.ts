@@ -7,6 +7,7 @@
 import { compareEpochs } from '../model/record.ts';
 import type { DiskState, Epoch, Generations } from '../model/record.ts';
 import type { NvField, NvMap } from '../protocol/nv.ts';
+import { MAX_REQUEST_BYTES, MAXPHYS } from './core.ts';
 import type { EngineCore } from './core.ts';
 
 export interface PeerWords {
@@ -20,6 +21,8 @@ export interface PeerWords {
   readonly punches: boolean;
   /** Understands one answer to many requests. */
   readonly batches: boolean;
+  /** Bytes of the largest request that it and this node take: a multiple of MAXPHYS. */
+  readonly maxRequest: number;
 }
 
 const STATES: readonly string[] = ['virgin', 'clean', 'outdated', 'inconsistent'];
@@ -57,6 +60,7 @@ export function wordsFields(core: EngineCore): NvField[] {
     text('insync', record.inSync.join(',')),
     ...(core.ports.disk.punch === undefined ? [] : [{ name: 'punches', type: 'uint8', value: 1 } as const]),
     { name: 'batches', type: 'uint8', value: 1 },
+    { name: 'maxreq', type: 'uint32', value: MAX_REQUEST_BYTES },
   ];
 }
 
@@ -77,7 +81,13 @@ export function readWords(nv: NvMap): PeerWords | null {
     inSync: inSync === '' ? [] : inSync.split(','),
     punches: nv.has('punches'),
     batches: nv.has('batches'),
+    maxRequest: commonRequest(nv.number('maxreq', 'uint32') ?? MAXPHYS),
   };
+}
+
+function commonRequest(theirs: number): number {
+  const most = Math.min(MAX_REQUEST_BYTES, Math.floor(theirs / MAXPHYS) * MAXPHYS);
+  return Math.max(MAXPHYS, most);
 }
 
 export class Heartbeat {

@@ -17,6 +17,7 @@ import {
   unpackPayload,
 } from '../protocol/hast-message.ts';
 import type { Frame, HastCommand } from '../protocol/hast-message.ts';
+import { BufferPool } from '../protocol/buffer-pool.ts';
 import type { NvField, NvMap } from '../protocol/nv.ts';
 import type { EngineCore } from './core.ts';
 import { MAXPHYS } from './core.ts';
@@ -25,6 +26,7 @@ import type { ConnectionPort } from './ports.ts';
 
 /** Bytes in the socket's queue above which requests wait here, so that heartbeats do not wait behind them. */
 const HIGH_WATER = 1024 * 1024;
+/** Bytes of a frame's fields, and of its data where nothing else was agreed. */
 export const LINK_LIMITS = { maxNvBytes: 64 * 1024, maxDataBytes: 2 * MAXPHYS };
 
 /** Whoever asked. One object may stand behind several requests. */
@@ -67,6 +69,8 @@ export class Link {
   #scheduled = false;
   #seq = 0;
   #closed = false;
+  /** Bytes of one request at most. */
+  readonly maxRequest: number;
   /** When the oldest wait for an answer began, and when anything was last sent. ms. */
   #progressAt: number;
   #sentAt: number;
@@ -85,12 +89,16 @@ export class Link {
     this.#in = incoming;
     this.version = version;
     this.words = words;
+    this.maxRequest = words?.maxRequest ?? MAXPHYS;
+    // No answer is kept: what it holds is used before the next is read.
+    this.#reader.admit(this.maxRequest + MAXPHYS, new BufferPool(0));
     this.#events = events;
     this.#progressAt = this.#sentAt = this.#heardAt = core.ports.clock.now();
     out.onData(() => this.close('the peer sent data on the request connection'));
     out.onClose((reason) => this.close(reason));
     out.onDrain(() => this.#pump());
     incoming.onClose((reason) => this.close(reason));
+    incoming.land?.(() => this.#reader.window());
     incoming.onData((chunk) => this.#take(chunk));
   }
 
@@ -110,7 +118,7 @@ export class Link {
     return this.#backlog.length;
   }
 
-  /** At most MAXPHYS bytes. `data` is not changed and must not be until the answer. */
+  /** At most `maxRequest` bytes. `data` is not changed and must not be until the answer. */
   request(
     cmd: HastCommand,
     offset: number,
@@ -222,7 +230,7 @@ export class Link {
     const { lease, clock } = this.#core.ports;
     try {
       const frames = this.#reader.push(chunk);
-      if (frames.length > 0) {
+      if (frames.length > 0 || this.#reader.isInData) {
         const now = clock.now();
         lease.heard(now);
         this.#heardAt = now;
@@ -265,7 +273,7 @@ export class Link {
         this.close(`the peer answered READ ${seq} without data`);
         return;
       }
-      content = unpackPayload(nv, data, entry.readLength, MAXPHYS);
+      content = unpackPayload(nv, data, entry.readLength, this.maxRequest);
     }
     this.#remove(index);
     entry.asker.answered(errno === 0 ? null : errnoFromWire(errno), content);

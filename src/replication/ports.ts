@@ -71,6 +71,11 @@ export interface ConnectionPort {
   reuse?(): void;
   /** Keeps these bytes, some of what was delivered, until they are released. Null: they stay anyway. */
   hold?(data: Buffer): Held | null;
+  /**
+   * Asked before each read where to put what comes: there, and onData() delivers it from there; or anywhere,
+   * no more than so many bytes. Absent: it is never asked.
+   */
+  land?(where: () => Buffer | number): void;
   pause(): void;
   resume(): void;
   /** Reads what already arrived, synchronously delivers it through onData, and resolves at end or after one empty turn (SAFETY B7). */

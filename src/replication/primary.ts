@@ -283,9 +283,9 @@ export class Primary implements BlockDevice, WriteOwner {
     } else if (link !== null && link.isUp()) {
       const { data, offset } = op;
       const memsync = this.#mode() === 'memsync';
-      op.expect(Math.ceil(data.length / MAXPHYS));
-      for (let at = 0; at < data.length; at += MAXPHYS) {
-        const part = data.length <= MAXPHYS ? data : data.subarray(at, at + MAXPHYS);
+      op.expect(Math.ceil(data.length / link.maxRequest));
+      for (let at = 0; at < data.length; at += link.maxRequest) {
+        const part = data.length <= link.maxRequest ? data : data.subarray(at, at + link.maxRequest);
         // A row of zeros costs four bytes, whatever else is sent as it is.
         link.request(
           HAST_CMD.WRITE,

@@ -1,7 +1,6 @@
 /** Reads from the peer's disk what ours does not have. */
 import type { Buffer } from 'node:buffer';
 import { HAST_CMD } from '../protocol/hast-message.ts';
-import { MAXPHYS } from './core.ts';
 import type { Link } from './link.ts';
 
 /** Fills `into`; without a link that is EIO. `done` gets the first error, once every part has ended. */
@@ -15,14 +14,15 @@ export function readRemote(
     done('EIO');
     return;
   }
-  let parts = Math.ceil(into.length / MAXPHYS);
+  const { maxRequest } = link;
+  let parts = Math.ceil(into.length / maxRequest);
   let failure: string | null = null;
   const finished = (error: string | null): void => {
     failure ??= error;
     if (--parts === 0) done(failure);
   };
-  for (let at = 0; at < into.length; at += MAXPHYS) {
-    const length = Math.min(MAXPHYS, into.length - at);
+  for (let at = 0; at < into.length; at += maxRequest) {
+    const length = Math.min(maxRequest, into.length - at);
     link.request(HAST_CMD.READ, offset + at, length, null, false, {
       received: () => undefined,
       lost: () => finished('EIO'),

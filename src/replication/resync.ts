@@ -11,8 +11,10 @@ import { MAXPHYS, reportDiskError } from './core.ts';
 import type { Link } from './link.ts';
 import { RateLimit, SyncSpeed, timeFor } from './sync-pace.ts';
 
+/** Bytes of one request where the peer takes so much, and of all in flight. */
+const PIECE = 4 * MAXPHYS;
+const IN_FLIGHT = 16 * MAXPHYS;
 /** Requests in flight: to a plain hastd as hastd itself does; and while applications write. */
-const DEPTH = 16;
 const DEPTH_HASTD = 2;
 const DEPTH_YIELDING = 1;
 /** Bytes of one request while applications write. */
@@ -56,7 +58,8 @@ export class Resync {
   #copiedBytes = 0;
   #fromPeer = false;
   #active = 0;
-  readonly #buffers = new BufferPool(DEPTH * MAXPHYS);
+  readonly #buffers = new BufferPool(IN_FLIGHT);
+  readonly #piece: number;
   readonly #limit: RateLimit;
   readonly #speed = new SyncSpeed();
   #cancelPause: (() => void) | null = null;
@@ -67,6 +70,7 @@ export class Resync {
     this.#link = link;
     this.#host = host;
     this.#limit = new RateLimit(core.setup.resyncRate ?? 0);
+    this.#piece = this.#limit.piece(Math.min(PIECE, link.maxRequest), PIECE_YIELDING);
   }
 
   get running(): boolean {
@@ -127,7 +131,7 @@ export class Resync {
 
   #depth(hastd: boolean): number {
     if (this.#yields()) return DEPTH_YIELDING;
-    return hastd ? DEPTH_HASTD : DEPTH;
+    return hastd ? DEPTH_HASTD : Math.ceil(IN_FLIGHT / this.#piece);
   }
 
   #yields(): boolean {
@@ -153,7 +157,7 @@ export class Resync {
     if (copy === null) return false;
     this.#current = copy;
     const offset = copy.next;
-    const length = Math.min(this.#yields() ? PIECE_YIELDING : MAXPHYS, copy.end - offset);
+    const length = Math.min(this.#yields() ? PIECE_YIELDING : this.#piece, copy.end - offset);
     copy.next += length;
     copy.pieces++;
     if (copy.next >= copy.end) this.#current = null;

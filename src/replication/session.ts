@@ -7,6 +7,7 @@
 import { Buffer } from 'node:buffer';
 import { describeError, NetError } from '../model/errors.ts';
 import type { ResourceQueues } from '../protocol/control.ts';
+import { BufferPool } from '../protocol/buffer-pool.ts';
 import { encodeFrame, HAST_CMD, unpackPayload } from '../protocol/hast-message.ts';
 import type { Frame, FrameReader } from '../protocol/hast-message.ts';
 import type { NvMap } from '../protocol/nv.ts';
@@ -15,6 +16,7 @@ import { extentsOf, MAXPHYS, reportDiskError } from './core.ts';
 import { putZeros } from './discard-op.ts';
 import { Heartbeat, readWords } from './heartbeat.ts';
 import type { PeerWords } from './heartbeat.ts';
+import { InFlight } from './in-flight.ts';
 import type { ConnectionPort } from './ports.ts';
 import { withRange } from './rangelock.ts';
 import { ReplyQueue } from './reply-queue.ts';
@@ -25,6 +27,8 @@ const HASTD_SILENCE_MS = 20_000;
 /** Of requests under way, and of answers that the primary does not read. */
 const MAX_INFLIGHT_BYTES = 256 * 1024 * 1024;
 const MAX_INFLIGHT = 32_768;
+/** Of large payloads that were written, for the next ones. */
+const MAX_SPARE_BYTES = 8 * 1024 * 1024;
 /** As the primary does, so that the own map does not grow. */
 const OWN_FLUSH_MS = 2000;
 /** A longer DELETE is not supported: zeroing it would hold up everything. Bytes. */
@@ -57,11 +61,10 @@ export class Session {
   readonly #heartbeat: Heartbeat;
   readonly #replies: ReplyQueue;
   readonly #batches: boolean;
+  readonly #maxRequest: number;
   #closed = false;
   #heardAt: number;
-  #running = 0;
-  #inflightBytes = 0;
-  #whenIdle: (() => void)[] = [];
+  readonly #inFlight = new InFlight();
   #cancelFlush: (() => void) | null = null;
   #flushing = false;
   #served = false;
@@ -84,6 +87,8 @@ export class Session {
     this.#host = host;
     this.#heardAt = core.ports.clock.now();
     this.#batches = words?.batches === true;
+    this.#maxRequest = words?.maxRequest ?? MAXPHYS;
+    reader.admit(this.#maxRequest + MAXPHYS, new BufferPool(MAX_SPARE_BYTES));
     this.#replies = new ReplyQueue(core.setup.resource, out, version, this.#batches);
     this.#heartbeat = new Heartbeat(
       core,
@@ -101,11 +106,11 @@ export class Session {
   /** `done`: answers that wait for an earlier request's. */
   queues(): ResourceQueues {
     return {
-      local: this.#running,
+      local: this.#inFlight.requests,
       send: 0,
       recv: 0,
-      done: Math.max(0, this.#replies.waiting - this.#running),
-      idle: Math.max(0, Math.floor((MAX_INFLIGHT_BYTES - this.#inflightBytes) / MAXPHYS)),
+      done: Math.max(0, this.#replies.waiting - this.#inFlight.requests),
+      idle: Math.max(0, Math.floor((MAX_INFLIGHT_BYTES - this.#inFlight.bytes) / MAXPHYS)),
     };
   }
 
@@ -115,6 +120,7 @@ export class Session {
     this.#out.onData(() => this.close('the primary sent data on the reply connection'));
     this.#in.onClose((reason) => this.close(reason));
     this.#in.reuse?.();
+    this.#in.land?.(() => this.#reader.window());
     this.#in.onData((chunk) => this.#take(chunk));
     if (this.words !== null) this.#heartbeat.start(() => this.#watch(this.#silenceLimit()));
     else this.#watchHastd();
@@ -128,10 +134,7 @@ export class Session {
 
   /** Resolves when no request is at the disk. */
   idle(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#running === 0) resolve();
-      else this.#whenIdle.push(resolve);
-    });
+    return this.#inFlight.idle();
   }
 
   /** Idempotent. Requests that are at the disk go on; see idle(). */
@@ -150,7 +153,8 @@ export class Session {
     if (this.#closed) return;
     try {
       const frames = this.#reader.push(chunk);
-      if (frames.length === 0) return;
+      // A large message on a slow link takes longer than a heartbeat may.
+      if (frames.length === 0 && !this.#reader.isInData) return;
       this.#heardAt = this.#core.ports.clock.now();
       this.#core.ports.lease.heard(this.#heardAt);
       for (const frame of frames) if (this.isUp()) this.#frame(frame);
@@ -159,7 +163,8 @@ export class Session {
     }
   }
 
-  #frame({ nv, data }: Frame): void {
+  #frame(frame: Frame): void {
+    const { nv } = frame;
     const cmd = nv.number('cmd', 'uint8');
     if (cmd === HAST_CMD.KEEPALIVE) {
       this.#control(nv);
@@ -176,11 +181,11 @@ export class Session {
     const length = Number(nv.big('length', 'uint64') ?? 0n);
     switch (cmd) {
       case HAST_CMD.READ:
-        if (this.#valid(offset, length, MAXPHYS)) this.#read(slot, offset, length);
+        if (this.#valid(offset, length, this.#maxRequest)) this.#read(slot, offset, length);
         else this.#replies.answer(slot, 'EINVAL');
         return;
       case HAST_CMD.WRITE:
-        this.#write(slot, nv, offset, length, data);
+        this.#write(slot, frame, offset, length);
         return;
       case HAST_CMD.DELETE:
         if (!this.#valid(offset, length, Number.MAX_SAFE_INTEGER)) this.#replies.answer(slot, 'EINVAL');
@@ -197,8 +202,8 @@ export class Session {
 
   #overloaded(): boolean {
     return (
-      this.#running >= MAX_INFLIGHT ||
-      this.#inflightBytes > MAX_INFLIGHT_BYTES ||
+      this.#inFlight.requests >= MAX_INFLIGHT ||
+      this.#inFlight.bytes > MAX_INFLIGHT_BYTES ||
       this.#out.pendingBytes > MAX_INFLIGHT_BYTES
     );
   }
@@ -216,7 +221,7 @@ export class Session {
 
   #read(slot: Slot, offset: number, length: number): void {
     this.#core.counters.reads++;
-    this.#begin(length);
+    this.#inFlight.begin(length);
     const into = Buffer.allocUnsafe(length);
     withRange(this.#core.locks, offset, length, false, (release) => {
       this.#core.ports.disk.read(this.#core.store.meta.offset + offset, into, (error) => {
@@ -227,20 +232,20 @@ export class Session {
           reportDiskError(this.#core, 'read', error);
           this.#replies.answer(slot, error);
         }
-        this.#end(length);
+        this.#inFlight.end(length);
       });
     });
   }
 
-  #write(slot: Slot, nv: NvMap, offset: number, length: number, data: Buffer | null): void {
+  #write(slot: Slot, { nv, data, memory }: Frame, offset: number, length: number): void {
     this.#core.counters.writes++;
     const memsync = nv.has('memsync');
-    if (!this.#valid(offset, length, MAXPHYS) || data === null) {
+    if (!this.#valid(offset, length, this.#maxRequest) || data === null) {
       this.#replies.answer(slot, 'EINVAL', memsync);
       return;
     }
-    const plain = unpackPayload(nv, data, length, MAXPHYS);
-    const held = this.#in.hold?.(plain);
+    const plain = unpackPayload(nv, data, length, this.#maxRequest);
+    const held = memory ?? this.#in.hold?.(plain);
     if (memsync) this.#replies.received(slot);
     this.#apply(offset, length, 'clean', (done) =>
       this.#core.ports.disk.write(this.#core.store.meta.offset + offset, plain, done),
@@ -278,9 +283,9 @@ export class Session {
     work: (done: (error: string | null) => void) => void,
   ): (ended: (error: string | null) => void) => void {
     // A long DELETE holds no memory.
-    const bytes = Math.min(length, MAXPHYS);
+    const bytes = Math.min(length, this.#maxRequest);
     return (ended) => {
-      this.#begin(bytes);
+      this.#inFlight.begin(bytes);
       const [first, last] = extentsOf(this.#core, offset, length);
       withRange(this.#core.locks, offset, length, true, (release) => {
         const finish = (error: string | null): void => {
@@ -292,7 +297,7 @@ export class Session {
             this.#damaged();
           }
           ended(error);
-          this.#end(bytes);
+          this.#inFlight.end(bytes);
         };
         this.#core.map.begin(first, last, (error) => {
           if (error === null) work(finish);
@@ -303,7 +308,7 @@ export class Session {
   }
 
   #flush(done: (error: string | null) => void): void {
-    this.#begin(0);
+    this.#inFlight.begin(0);
     // Waits for everything before it and holds up nothing behind it.
     withRange(this.#core.locks, 0, Number.MAX_SAFE_INTEGER, true, (release) => {
       release();
@@ -319,7 +324,7 @@ export class Session {
           this.#damaged();
           this.close(`the local disk failed to flush: ${error}`);
         }
-        this.#end(0);
+        this.#inFlight.end(0);
       });
     });
   }
@@ -362,20 +367,6 @@ export class Session {
   #damaged(): void {
     this.hurt = true;
     this.#host.damaged();
-  }
-
-  #begin(bytes: number): void {
-    this.#running++;
-    this.#inflightBytes += bytes;
-  }
-
-  #end(bytes: number): void {
-    this.#running--;
-    this.#inflightBytes -= bytes;
-    if (this.#running > 0) return;
-    const waiting = this.#whenIdle;
-    this.#whenIdle = [];
-    for (const done of waiting) done();
   }
 
   #silenceLimit(): number {

@@ -2,6 +2,8 @@
 
 /** What an idle moment may be made up for. ms. */
 const CREDIT_MS = 100;
+/** How much of the time one piece may stand for. ms. */
+const PIECE_MS = 50;
 
 /** Lets so many bytes pass in a second; the pieces are small against that. */
 export class RateLimit {
@@ -11,6 +13,12 @@ export class RateLimit {
   /** @param bytesPerSecond null or 0: without limit */
   constructor(bytesPerSecond: number | null) {
     this.#bytesPerMs = (bytesPerSecond ?? 0) / 1000;
+  }
+
+  /** Bytes of one piece: `most`, or as many times `least` as keep the pace even. */
+  piece(most: number, least: number): number {
+    if (this.#bytesPerMs === 0) return most;
+    return Math.min(most, Math.max(1, Math.floor((this.#bytesPerMs * PIECE_MS) / least)) * least);
   }
 
   /** ms until the next piece may start, 0 for now. */

@@ -11,7 +11,8 @@ export interface DiskFaults {
 
 interface Pending {
   readonly offset: number;
-  readonly data: Buffer;
+  /** The caller's until the write ended, so that memory which is used again too early shows. */
+  data: Buffer;
 }
 
 export class SimDisk implements DiskPort {
@@ -23,7 +24,8 @@ export class SimDisk implements DiskPort {
   readonly durable: Buffer;
   faults: DiskFaults = {};
   /** Called before an operation starts: for tests that watch order. */
-  onOperation: (kind: 'read' | 'write' | 'writeDurable' | 'flush', offset: number) => void = () => undefined;
+  onOperation: (kind: 'read' | 'write' | 'writeDurable' | 'flush', offset: number, length: number) => void =
+    () => undefined;
   latencyMs = 0.3;
   /** Reads and writes are done before the call returns, as a fast file's are. */
   instant = false;
@@ -47,7 +49,7 @@ export class SimDisk implements DiskPort {
   }
 
   read(offset: number, into: Buffer, done: (error: IoResult) => void): void {
-    this.onOperation('read', offset);
+    this.onOperation('read', offset, into.length);
     this.#soon(() => {
       const error = this.faults.read?.(offset, into.length) ?? null;
       if (error === null) this.content.copy(into, 0, offset, offset + into.length);
@@ -56,15 +58,16 @@ export class SimDisk implements DiskPort {
   }
 
   write(offset: number, data: Buffer, done: (error: IoResult) => void): void {
-    this.onOperation('write', offset);
+    this.onOperation('write', offset, data.length);
     this.#put(offset, data, done);
   }
 
   #put(offset: number, data: Buffer, done: (error: IoResult) => void): void {
-    const pending: Pending = { offset, data: Buffer.from(data) };
+    const pending: Pending = { offset, data };
     this.#starting.add(pending);
     this.#soon(() => {
       this.#starting.delete(pending);
+      pending.data = Buffer.from(data);
       const error = this.faults.write?.(offset, data.length) ?? null;
       if (error === null) {
         pending.data.copy(this.content, offset);
@@ -77,7 +80,7 @@ export class SimDisk implements DiskPort {
   /** From now on this disk punches holes; `error` is what it says instead, after it said that it can. */
   canPunch(error: IoResult = null): void {
     this.punch = (offset, length, done) => {
-      this.onOperation('write', offset);
+      this.onOperation('write', offset, length);
       if (error !== null) {
         this.#soon(() => done(error));
         return;
@@ -88,7 +91,7 @@ export class SimDisk implements DiskPort {
   }
 
   writeDurable(offset: number, data: Buffer, done: (error: IoResult) => void): void {
-    this.onOperation('writeDurable', offset);
+    this.onOperation('writeDurable', offset, data.length);
     const pending: Pending = { offset, data: Buffer.from(data) };
     this.#startingDurable.add(pending);
     this.#later(() => {
@@ -103,7 +106,7 @@ export class SimDisk implements DiskPort {
   }
 
   flush(done: (error: IoResult) => void): void {
-    this.onOperation('flush', 0);
+    this.onOperation('flush', 0, 0);
     const covered = this.#cached.length;
     this.#later(() => {
       const error = this.faults.flush?.() ?? null;
@@ -136,7 +139,7 @@ export class SimDisk implements DiskPort {
     for (const { offset, data } of [...this.#starting, ...this.#startingDurable])
       if (this.#random.chance(0.5)) {
         data.copy(this.content, offset);
-        this.#cached.push({ offset, data });
+        this.#cached.push({ offset, data: Buffer.from(data) });
       }
     this.#starting.clear();
     this.#startingDurable.clear();

@@ -3,6 +3,9 @@ import { NetError } from '../../src/model/errors.ts';
 import type { ConnectionPort } from '../../src/replication/ports.ts';
 import type { SimClock, SimRandom } from './sim-clock.ts';
 
+/** What arrives together at most: a link that dies may do so in the middle of a large message. */
+const SEGMENT_BYTES = 192 * 1024;
+
 export class SimConnection implements ConnectionPort {
   readonly remoteAddress: string;
   peer: SimConnection | null = null;
@@ -16,6 +19,7 @@ export class SimConnection implements ConnectionPort {
   #onData: ((chunk: Buffer) => void) | null = null;
   #onClose: ((reason: string) => void) | null = null;
   #onDrain: (() => void) | null = null;
+  #where: () => Buffer | number = () => Infinity;
   #inbox: Buffer[] = [];
   #ended: string | null = null;
   #paused = false;
@@ -33,12 +37,8 @@ export class SimConnection implements ConnectionPort {
     this.onSent(bytes);
     this.#net.onSent(this.remoteAddress, bytes);
     this.pendingBytes += bytes.length;
-    this.#carry(() => {
-      if (this.peer?.full === true) return;
-      this.pendingBytes -= bytes.length;
-      if (this.pendingBytes === 0 && !this.closed) this.#onDrain?.();
-      this.peer?.arrived(bytes);
-    });
+    for (let at = 0; at < bytes.length; at += SEGMENT_BYTES)
+      this.#carrySegment(bytes.subarray(at, at + SEGMENT_BYTES));
     return this.pendingBytes;
   }
 
@@ -51,6 +51,9 @@ export class SimConnection implements ConnectionPort {
   }
   onDrain(listener: () => void): void {
     this.#onDrain = listener;
+  }
+  land(where: () => Buffer | number): void {
+    this.#where = where;
   }
   pause(): void {
     this.#paused = true;
@@ -99,9 +102,19 @@ export class SimConnection implements ConnectionPort {
     this.#schedule();
   }
 
-  #carry(deliver: () => void): void {
-    const { clock, random } = this.#net;
-    this.#arrivesAt = Math.max(this.#arrivesAt, clock.now() + this.#net.latencyMs * (0.5 + random.next()));
+  #carrySegment(bytes: Buffer): void {
+    this.#carry(() => {
+      if (this.peer?.full === true) return;
+      this.pendingBytes -= bytes.length;
+      if (this.pendingBytes === 0 && !this.closed) this.#onDrain?.();
+      this.peer?.arrived(bytes);
+    }, bytes.length);
+  }
+
+  #carry(deliver: () => void, bytes = 0): void {
+    const { clock, random, bytesPerMs } = this.#net;
+    const first = clock.now() + this.#net.latencyMs * (0.5 + random.next());
+    this.#arrivesAt = Math.max(this.#arrivesAt, first) + bytes / bytesPerMs;
     const blackhole = this.#net;
     clock.after(this.#arrivesAt - clock.now(), () => {
       if (!blackhole.silent && !blackhole.reaped(this)) deliver();
@@ -122,14 +135,25 @@ export class SimConnection implements ConnectionPort {
     });
   }
 
+  /** As a socket is read: to where the reader wants it. */
+  #read(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length && this.#open();) {
+      const where = this.#where();
+      const most = typeof where === 'number' ? where : where.length;
+      const part = bytes.subarray(at, at + Math.min(most, bytes.length));
+      at += part.length;
+      if (typeof where === 'number') this.#onData?.(part);
+      else this.#onData?.(where.subarray(0, part.copy(where)));
+    }
+  }
+
   #deliver(): void {
     if (this.#paused || !this.#open()) return;
     while (this.#onData !== null && this.#inbox.length > 0) {
       const all = Buffer.concat(this.#inbox);
       this.#inbox = [];
       const cut = this.#net.random.chance(0.3) ? this.#net.random.below(all.length) : 0;
-      for (const part of [all.subarray(0, cut), all.subarray(cut)])
-        if (part.length > 0 && this.#open()) this.#onData(part);
+      for (const part of [all.subarray(0, cut), all.subarray(cut)]) this.#read(part);
     }
     if (this.#ended === null || !this.#open()) return;
     this.closed = true;
@@ -145,6 +169,8 @@ export class SimNet {
   readonly random: SimRandom;
   latencyMs = 0.2;
   readDelayMs = 0.2;
+  /** How much a connection carries. */
+  bytesPerMs = Infinity;
   /** Packets vanish and nobody is told. */
   silent = false;
   /** Everything that is given to a connection, with the node it goes to: for tests that look at the wire. */

@@ -8,6 +8,8 @@ import type { SimNode, SimOptions } from './sim-node.ts';
 const D = DEFAULT_TIMING.promotionDelayMs;
 const H = DEFAULT_TIMING.holdMs;
 const SPAN = 2 * 1024 * 1024;
+/** Blocks of a long write: sometimes more than one request of two hastate nodes. */
+const LONG = 280;
 
 export class SimStory {
   readonly pair: SimPair;
@@ -79,7 +81,7 @@ export class SimStory {
         this.#zero();
         continue;
       }
-      const length = 4096 * (1 + random.below(random.chance(0.1) ? 40 : 6));
+      const length = 4096 * (1 + random.below(random.chance(0.1) ? LONG : 6));
       const offset = 4096 * random.below((SPAN - length) / 4096);
       const { data, ended } = this.#oracle.write(offset, length);
       node.device?.write(offset, data, random.chance(0.1), ended);

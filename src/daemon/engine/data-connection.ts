@@ -98,6 +98,10 @@ export class DataConnection implements ConnectionPort {
     return this.#reader?.hold(data) ?? null;
   }
 
+  land(where: () => Buffer | number): void {
+    this.#reader?.land(where);
+  }
+
   pause(): void {
     this.#paused = true;
     if (!this.#draining) this.#stream.pause();

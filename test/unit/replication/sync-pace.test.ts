@@ -21,6 +21,15 @@ describe('the limit of a resync', () => {
     expect(passed).toBeLessThanOrEqual(10_200_000);
   });
 
+  it.each([
+    [null, 524_288],
+    [100_000_000, 524_288],
+    [4_000_000, 196_608],
+    [1000, 65_536],
+  ])('of %s bytes per second has pieces of %i bytes', (limit, expected) => {
+    expect(new RateLimit(limit).piece(524_288, 65_536)).toBe(expected);
+  });
+
   it('does not make up for a long pause', () => {
     const pace = new RateLimit(1_000_000);
     pace.spend(10_000, 0);
