@@ -1,18 +1,25 @@
 /** The two native packages that the engine uses where they are installed. Both are optional. */
 import { createRequire } from 'node:module';
+import { endianness } from 'node:os';
 
 const require = createRequire(import.meta.url);
 
 export interface LibC {
-  /** @returns ns, or null where the clock does not exist */
-  clockGetTime(clock: number): bigint | null;
+  /** @returns ms, or null where the clock does not exist */
+  clockGetTime(clock: number): number | null;
   /** @returns a new descriptor that programs we start do not inherit, or -1 */
   readonly dup: (fd: number) => number;
+  /** Null where positions may have less than 64 bits. */
+  readonly pread: Move | null;
+  readonly pwrite: Move | null;
   /** Linux's fallocate(2) in the thread pool, or null. `done` gets its result: 0, or -1 for any failure. */
   readonly fallocate:
     | ((fd: number, mode: number, offset: number, length: number, done: (result: number) => void) => void)
     | null;
 }
+
+/** As the C library's function. @returns bytes, or -1 */
+export type Move = (fd: number, buffer: Buffer, bytes: number, position: number) => number;
 
 /** fcntl(2)'s F_DUPFD_CLOEXEC. dup(2) would let hooks inherit the connection. */
 const DUPFD_CLOEXEC: Readonly<Partial<Record<NodeJS.Platform, number>>> = { linux: 1030, freebsd: 17 };
@@ -29,6 +36,7 @@ interface Library {
 
 interface Koffi {
   load(path: string | null): Library;
+  sizeof(type: string): number;
 }
 
 interface DirectIo {
@@ -62,16 +70,27 @@ export function loadFlock(): ((fd: number) => Promise<void>) | null {
 
 function bindLibC(): LibC | null {
   try {
-    const library = (require('koffi') as Koffi).load(null);
+    const koffi = require('koffi') as Koffi;
+    const library = koffi.load(null);
+    const move = (name: string): Move | null =>
+      koffi.sizeof('void *') === 8
+        ? (library.func(`int64_t ${name}(int, void *, size_t, int64_t)`) as unknown as Move)
+        : null;
     const clockGetTime = library.func('int clock_gettime(int, void *)');
     const fcntl = library.func('int fcntl(int, int, ...)');
     const duplicate = DUPFD_CLOEXEC[process.platform];
     const time = new BigInt64Array(2);
+    // Its two numbers are below 2^32 for another century: reading halves makes no bigint.
+    const halves = new Uint32Array(time.buffer);
+    const [seconds, nanoseconds] = endianness() === 'LE' ? [0, 2] : [1, 3];
     return {
       clockGetTime(clock) {
-        return clockGetTime(clock, time) === 0 ? (time[0] ?? 0n) * 1_000_000_000n + (time[1] ?? 0n) : null;
+        if (clockGetTime(clock, time) !== 0) return null;
+        return (halves[seconds] ?? 0) * 1000 + (halves[nanoseconds] ?? 0) / 1e6;
       },
       dup: (fd) => (duplicate === undefined ? -1 : Number(fcntl(fd, duplicate, 'int', 0))),
+      pread: move('pread'),
+      pwrite: move('pwrite'),
       fallocate: bindFallocate(library),
     };
   } catch {
