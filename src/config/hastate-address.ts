@@ -64,9 +64,10 @@ function addressOptions(
   iface: string,
 ): AddressSettings['options'] {
   const { deprecated, dad, label = DEFAULT_LABEL } = written;
-  const fits = typeof label === 'string' && `${iface}:${label}`.length <= LABEL_BYTES;
-  if (!fits && typeof written.label === 'string') {
-    const message = `the label ${iface}:${written.label} is longer than the ${LABEL_BYTES} characters that Linux keeps`;
+  const wanted = label !== false && label !== 'off';
+  const fits = wanted && `${iface}:${label}`.length <= LABEL_BYTES;
+  if (wanted && !fits && written.label !== undefined) {
+    const message = `the label ${iface}:${label} is longer than the ${LABEL_BYTES} characters that Linux keeps`;
     source.diagnostics.error(source.at([...path, 'label']), message, "use a shorter one, or 'label: off'");
   }
   for (const key of ['deprecated', 'dad'] as const) {

@@ -16,7 +16,10 @@ export type JournalEntry = Pick<JournalEvent, 'kind' | 'level' | 'message'> &
 const KEPT_IN_MEMORY = 1000;
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 /** What is tried again and again, and says the same each time. */
-const REPEATING: ReadonlySet<string> = new Set(['group.blocked', 'hook.refused', 'service.stays']);
+const REPEATING: ReadonlySet<string> = new Set([
+  ...['group.blocked', 'hook.refused', 'service.stays'],
+  ...['address.add-failed', 'address.remove-failed'],
+]);
 /** How long the same words are not said again. ms */
 const QUIET_MS = 10 * 60_000;
 

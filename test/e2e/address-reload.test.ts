@@ -116,6 +116,9 @@ describe.skipIf(needs('root', 'netns', 'ip', 'nft', 'ucarp', 'koffi'))('address 
       expect(await shown('hasta')).toMatchObject({ vhid: 10, state: 'MASTER', up: true });
       expect({ hasta: await elections('hasta'), hastb: await elections('hastb') }).toEqual(before);
       expect(await pair.hastb.logged('wrong digest')).toEqual([]);
+      const { counters } = await shown('hasta');
+      const won = before.hasta.filter((message) => message.includes('-> MASTER'));
+      expect(counters).toMatchObject({ 'became-master': won.length, 'duplicate-address': 0 });
       // The addresses that are up are those that are taken away.
       await pair.hasta.stop();
       await eventually('taken over', async () => (await addresses('hastb')).includes(SECOND));

@@ -1,24 +1,27 @@
 /** What an advertiser's chart did, as lines of the journal. */
 import type { AddressChange, FlapAlarm, StateChange } from '../../../machines/advertiser-context.ts';
 import type { AddressSettings } from '../../model/settings.ts';
-import type { Runtime } from '../runtime.ts';
+import type { Journal } from '../journal.ts';
 
 /** The chart's words for a tie that this node gave up. */
 const EQUAL = 'equal master';
 
 export class AdvertiserNotes {
-  readonly #runtime: Runtime;
+  readonly #journal: Pick<Journal, 'add'>;
   readonly #group: string;
   readonly #simulated: boolean;
   #saidEqual = false;
 
-  constructor(runtime: Runtime, group: string, simulated: boolean) {
-    this.#runtime = runtime;
+  constructor(journal: Pick<Journal, 'add'>, group: string, simulated: boolean) {
+    this.#journal = journal;
     this.#group = group;
     this.#simulated = simulated;
   }
 
-  state({ protocol, vhid }: AddressSettings, { from, to, reason }: StateChange): void {
+  state(
+    { protocol, vhid }: Pick<AddressSettings, 'protocol' | 'vhid'>,
+    { from, to, reason }: StateChange,
+  ): void {
     const id = protocol === 'vrrp2' || protocol === 'vrrp3' ? 'vrid' : 'vhid';
     this.#add('address.carp', 'info', `${id} ${vhid} ${from} -> ${to} (${reason})`);
     if (reason !== EQUAL || this.#saidEqual) return;
@@ -38,7 +41,10 @@ export class AdvertiserNotes {
     this.#add('address.flapping', 'error', `${much}: ${held}; ${look}`);
   }
 
-  address(settings: AddressSettings, { change, error }: AddressChange): void {
+  address(
+    settings: Pick<AddressSettings, 'addresses' | 'interface'>,
+    { change, error }: AddressChange,
+  ): void {
     const where = `${settings.interface}${this.#simulated ? ' (simulated)' : ''}`;
     const failed = error === null ? '' : `: ${error}; it is tried again`;
     const message = `${settings.addresses.join(', ')} ${change} on ${where}${failed}`;
@@ -69,6 +75,6 @@ export class AdvertiserNotes {
   }
 
   #add(kind: string, level: 'info' | 'warn' | 'error', message: string): void {
-    this.#runtime.journal.add({ kind, level, group: this.#group, message: `${this.#group}: ${message}` });
+    this.#journal.add({ kind, level, group: this.#group, message: `${this.#group}: ${message}` });
   }
 }

@@ -39,7 +39,7 @@ export async function startAdvertiser(options: AdvertiserOptions): Promise<Adver
     runtime.warnings.add(`adverts of ${options.group} go by UDP, which only hastate nodes hear: ${why}`);
   for (const { note } of transports)
     if (note !== undefined) runtime.warnings.add(`adverts of ${options.group}: ${note}`);
-  const notes = new AdvertiserNotes(runtime, options.group, driver.kind === 'simulated');
+  const notes = new AdvertiserNotes(runtime.journal, options.group, driver.kind === 'simulated');
   for (const cidr of await removeLeftovers(driver, settings.addresses, settings.interface))
     notes.leftover(settings.interface, cidr);
   const fitness = await fitnessOf(options, transports);

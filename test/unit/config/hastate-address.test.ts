@@ -40,6 +40,23 @@ const member = (rest: string): string => around(`groups: { g: { resources: [disk
 const address = (rest: string): string => member(`address: { ${rest}, addresses: [10.0.0.9/8] }`);
 
 describe('the address of a group', () => {
+  it('reads how addresses look, and what both nodes have to say alike whatever each says alone', () => {
+    const of = (rest: string, node = 'hast1') =>
+      settings(
+        member(`address: { interface: eth0, vhid: 1, addresses: [10.0.0.9/8, 'fd00::9/64'], ${rest} }`),
+        node,
+      );
+    expect(of('label: vip, deprecated: true, dad: true, virtual-mac: true')).toMatchObject({
+      options: { label: 'vip', deprecated: true, dad: true },
+      virtualMac: true,
+    });
+    expect(of('label: off').options.label).toBeNull();
+    const skews = 'advskew: { hast1: 3, hast2: 9 }';
+    expect(of(skews, 'hast1').common).toBe(of(skews, 'hast2').common);
+    expect(of(skews).common).not.toBe(of('advskew: { hast1: 3, hast2: 8 }').common);
+    expect(of('preempt: true').common).toBe(of('preempt: false').common);
+  });
+
   it('lets the other node take over before it gives up itself: CARP at 100 ms, VRRP by default', () => {
     const of = (rest: string, node: string) =>
       settings(
