@@ -5,6 +5,9 @@ import { EXIT } from './exit.ts';
 import { checkConfiguration } from '../config/check.ts';
 import type { CheckResult } from '../config/check.ts';
 import { formatDiagnostic } from '../config/diagnostics.ts';
+import { defaultHooksDir } from '../hooks/discover.ts';
+import { surveyHooks } from '../hooks/survey.ts';
+import { HookError } from '../model/errors.ts';
 
 const EXITS = { ok: EXIT.ok, invalid: EXIT.config, missing: EXIT.osFile } as const;
 
@@ -21,14 +24,27 @@ export function checkCommand(program: Command, cli: Cli): void {
         hastateRequired,
         node,
       });
+      const hooks = await hookProblems(result);
       if (cli.options.json === true) {
-        cli.print({ outcome: result.outcome, diagnostics: result.diagnostics }, () => '');
+        cli.print({ outcome: result.outcome, diagnostics: result.diagnostics, hooks }, () => '');
       } else {
         for (const diagnostic of result.diagnostics) cli.io.err(`${formatDiagnostic(diagnostic)}\n`);
+        for (const problem of hooks) cli.io.err(`warning: hook ${problem}\n`);
         if (result.outcome === 'ok') cli.io.out(summary(result));
       }
       cli.exitWith(EXITS[result.outcome]);
     });
+}
+
+/** A hook may be put in its place after this: it is no fault of the files. */
+async function hookProblems({ hastate }: CheckResult): Promise<readonly string[]> {
+  if (hastate === null) return [];
+  try {
+    return (await surveyHooks(hastate.hooksDir ?? defaultHooksDir(), hastate.groups)).problems;
+  } catch (error) {
+    if (error instanceof HookError) return [`directory: ${error.message}`];
+    throw error;
+  }
 }
 
 function summary({ hast, hastate }: CheckResult): string {

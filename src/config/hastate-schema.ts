@@ -212,5 +212,4 @@ export const hastateSchema = z.strictObject({
 
 export type HastateFile = z.output<typeof hastateSchema>;
 export type GroupFile = z.output<typeof group>;
-export type MonitorFile = z.output<typeof monitor>;
 export type AddressFile = z.output<typeof address>;

@@ -104,7 +104,7 @@ rc=$?; rm -f running.$n; exit $rc`,
   it('whose status hangs counts as failed, is ended with all its processes, and holds no transition up', async () => {
     // The shell's child leaves the process group and ignores TERM.
     const hang = '[ ! -e hang.$n ] || { trap "" TERM; setsid sleep 1000 & echo $! >child; wait; }';
-    await make('restarts: 0, hooks: { 50-service: { timeout: 300ms } }', hang);
+    await make('restarts: 0, hooks: { 50-service: { timeout: 1500ms } }', hang);
     const { hasta, hastb } = await lab.startPair();
     await writeFile(at('hasta', 'hang'), '');
     await hastb.untilPrimary('storage');
@@ -115,6 +115,6 @@ rc=$?; rm -f running.$n; exit $rc`,
     expect(stat.slice(stat.lastIndexOf(')') + 2)).toMatch(/^Z/);
     expect(existsSync(join(lab.directory, 'overlap'))).toBe(false);
     const [failed] = (await journalOf(hasta)).filter(({ kind }) => kind === 'service.failed');
-    expect(failed?.message).toMatch(/50-service failed: status timed out after 0.3 s and was ended/);
+    expect(failed?.message).toMatch(/50-service failed: status timed out after 1.5 s and was ended/);
   });
 });

@@ -73,9 +73,10 @@ export class GroupPorts {
         startHooks: fromPromise(({ input }) =>
           services.runHooks(this.#upAs, members, 'start', this.#about(input.reason)),
         ),
-        raiseAddress: fromPromise(async ({ input }) => {
+        raiseAddress: fromPromise(async ({ input, signal }) => {
           await services.address?.raise();
-          services.watchServices(this.#upAs, members, this.#about(input.reason));
+          // The group may be on its way down meanwhile.
+          if (!signal.aborted) services.watchServices(this.#upAs, members, this.#about(input.reason));
           return undefined;
         }),
         lowerAddress: fromPromise(async () => {

@@ -135,6 +135,18 @@ describe('hastate hooks check', () => {
   });
 });
 
+describe('hastate check', () => {
+  it('warns of hooks that could not run, and accepts the files', async () => {
+    await config('{ 20-ext4: {}, 50-web: {} }');
+    await hook('20-ext4');
+    await Promise.all(['test', 'other'].map((disk) => scene.write(disk, '')));
+    const { code, err } = await scene.run('-C', scene.path('hastate.yaml'), 'check');
+    expect(err).toMatch(/^warning: hook 50-web: group storage names it and it is not there/m);
+    expect(err).not.toContain('20-ext4');
+    expect(code).toBe(0);
+  });
+});
+
 describe('hastate hooks rehearse', () => {
   const KNOWS = '# hastate: verbs=start,stop,rehearse\n';
 

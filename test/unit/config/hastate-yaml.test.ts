@@ -73,7 +73,7 @@ describe('hastate.yaml', () => {
           allowLoss: false,
           peerKind: 'hastate',
           resources: ['disk1', 'disk2', 'disk3'],
-          hooks: { '10-zfs': { pool: 'zhast' }, '50-nfs': {} },
+          hooks: { '10-zfs': { pool: 'zhast' }, '60-nfs': { directory: '/zhast' } },
           monitor: { usual: null, hooks: {} },
           device: 'auto',
           address: {

@@ -117,8 +117,8 @@ describe('runHook', () => {
     }
   });
 
-  it('keeps the end of 200 MiB of output and little of the rest', async () => {
-    const { outcome, outputDir } = await run('head -c 209715200 /dev/zero; echo; echo the end');
+  it('keeps the end of 1 GiB of output and little of the rest', async () => {
+    const { outcome, outputDir } = await run('head -c 1073741824 /dev/zero; echo; echo the end');
     expect(outcome.exitCode).toBe(0);
     expect(outcome.output.length).toBeLessThanOrEqual(OUTPUT_TAIL_BYTES);
     expect(outcome.output.endsWith('the end\n')).toBe(true);
