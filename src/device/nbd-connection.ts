@@ -4,24 +4,27 @@
  */
 import type { Socket } from 'node:net';
 import type { BlockDevice } from '../model/block-device.ts';
-import { BufferPool, type Held } from '../protocol/buffer-pool.ts';
+import { BufferPool } from '../protocol/buffer-pool.ts';
 import { WireError } from '../model/errors.ts';
 import {
   CommandFlag,
   MAX_PAYLOAD_BYTES,
   NbdCommand,
   REQUEST_BYTES,
-  decodeRequest,
   nbdError,
+  noRequest,
+  readRequest,
   type NbdRequest,
 } from '../protocol/nbd.ts';
 import { encodeGreeting } from '../protocol/nbd-negotiation.ts';
 import { NbdHandshake, type ExportOffer } from './nbd-handshake.ts';
 import { refusalOf } from './nbd-refusal.ts';
-import { joined, readInto, ReceiveSlab, type Receiver } from './receive-slab.ts';
+import { readInto, ReceiveSlab, type Holder, type Receiver } from './receive-slab.ts';
 import { ReplyBatch, type ReplyRoom } from './reply-batch.ts';
 import { readSplit, writeSplit } from './split-request.ts';
 import { startWithoutData } from './nbd-no-data.ts';
+import { Tickets, type Ticket } from './ticket.ts';
+import { Unparsed } from './unparsed.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const GOODBYE_TIMEOUT_MS = 10_000;
@@ -32,6 +35,8 @@ const MAX_REPLY_BYTES = 16 * 1024 * 1024;
 const MAX_REQUESTS_IN_FLIGHT = 1024;
 /** Requests after which what was answered is sent, so that the client has work while we go on. */
 const BURST = 16;
+/** A payload of at most this waits where it was received until all of it is there. */
+const IN_PLACE_BYTES = 32 * 1024;
 /** Behind a write of more than this another is expected, of which little is read with its header. */
 const LARGE_BYTES = 128 * 1024;
 const HEADER_WINDOW_BYTES = 4096;
@@ -49,6 +54,7 @@ export interface ConnectionOptions {
 }
 
 interface IncomingWrite {
+  /** A copy: the one that is parsed into is used for the next request. */
   readonly request: NbdRequest;
   /** Null: the request is refused, its payload only skipped. */
   readonly data: Buffer | null;
@@ -64,7 +70,11 @@ export class NbdConnection implements Receiver {
   readonly #batch = new ReplyBatch();
   readonly #slab = new ReceiveSlab();
   readonly #payloads = new BufferPool(MAX_SPARE_BYTES);
-  #unparsed: Buffer = Buffer.alloc(0);
+  readonly #tickets = new Tickets((ticket, error) => this.#settle(ticket, error));
+  readonly #unparsed = new Unparsed();
+  readonly #request = noRequest();
+  /** Of the memory that the unparsed bytes lie in. */
+  #holder: Holder | null = null;
   #incoming: IncomingWrite | null = null;
   #inFlight = 0;
   #readBytes = 0;
@@ -102,8 +112,10 @@ export class NbdConnection implements Receiver {
 
   /** A payload that is partly here is read to where it will stay. */
   window(): Buffer {
-    const data = this.#unparsed.length === 0 ? this.#incoming?.data : null;
-    if (data) return data.subarray(this.#incoming?.filled);
+    if (this.#unparsed.length === 0) {
+      if (this.#incoming?.data) return this.#incoming.data.subarray(this.#incoming.filled);
+      this.#slab.rewind();
+    }
     return this.#slab.window(this.#lastWasLarge ? HEADER_WINDOW_BYTES : undefined);
   }
 
@@ -130,7 +142,7 @@ export class NbdConnection implements Receiver {
   close(): void {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
-    this.#unparsed = Buffer.alloc(0);
+    this.#unparsed.clear();
     this.#incoming = null;
     if (this.#turnEnd !== null) clearImmediate(this.#turnEnd);
     this.#socket.destroy();
@@ -139,7 +151,8 @@ export class NbdConnection implements Receiver {
   #take(chunk: Buffer): void {
     // Who said goodbye has nothing more to say.
     if (this.#phase === 'leaving') return;
-    this.#unparsed = joined(this.#unparsed, chunk);
+    this.#unparsed.add(chunk);
+    this.#holder = this.#slab.holderOf(this.#unparsed.rest);
     this.#parse();
   }
 
@@ -194,9 +207,9 @@ export class NbdConnection implements Receiver {
   }
 
   #negotiate(): boolean {
-    const step = this.#handshake.step(this.#unparsed);
+    const step = this.#handshake.step(this.#unparsed.rest);
     if (step === null) return false;
-    this.#unparsed = this.#unparsed.subarray(step.consumed);
+    this.#unparsed.skip(step.consumed);
     if (step.answer !== null) this.#socket.write(step.answer);
     if (step.next === 'transmission') {
       this.#socket.setTimeout(0);
@@ -207,22 +220,26 @@ export class NbdConnection implements Receiver {
   }
 
   #nextRequest(): boolean {
-    if (this.#unparsed.length < REQUEST_BYTES) return false;
-    const request = decodeRequest(this.#unparsed);
-    this.#unparsed = this.#unparsed.subarray(REQUEST_BYTES);
-    this.#lastWasLarge = request.type === NbdCommand.WRITE && request.length > LARGE_BYTES;
-    const refusal = refusalOf(request, this.#device);
-    if (request.type === NbdCommand.WRITE) {
-      this.#expectPayload(request, refusal);
-    } else if (refusal !== null) {
-      this.#reply(request, refusal);
-    } else {
-      this.#start(request);
+    const unparsed = this.#unparsed;
+    if (unparsed.length < REQUEST_BYTES) return false;
+    const request = readRequest(unparsed.view, unparsed.at, this.#request);
+    const { type, length } = request;
+    if (type === NbdCommand.WRITE) {
+      if (length <= IN_PLACE_BYTES && unparsed.length < REQUEST_BYTES + length) return false;
+      unparsed.skip(REQUEST_BYTES);
+      this.#lastWasLarge = length > LARGE_BYTES;
+      this.#takePayload(request, refusalOf(request, this.#device));
+      return true;
     }
+    unparsed.skip(REQUEST_BYTES);
+    this.#lastWasLarge = false;
+    const refusal = refusalOf(request, this.#device);
+    if (refusal !== null) this.#refuse(request, refusal);
+    else this.#start(request);
     return true;
   }
 
-  #expectPayload(request: NbdRequest, refusal: string | null): void {
+  #takePayload(request: NbdRequest, refusal: string | null): void {
     const { length } = request;
     if (length > MAX_PAYLOAD_BYTES) {
       throw new WireError(
@@ -233,27 +250,26 @@ export class NbdConnection implements Receiver {
       );
     }
     if (refusal !== null) {
-      this.#incoming = { request, data: null, refusal, filled: 0 };
+      this.#incoming = { request: { ...request }, data: null, refusal, filled: 0 };
     } else if (this.#unparsed.length >= length) {
-      const data = this.#unparsed.subarray(0, length);
-      this.#unparsed = this.#unparsed.subarray(length);
-      this.#startWrite(request, data, this.#slab.hold(data));
+      this.#holder?.hold();
+      this.#startWrite(request, this.#unparsed.take(length), this.#holder?.release);
     } else {
-      this.#incoming = { request, data: this.#payloads.take(length), refusal: null, filled: 0 };
+      const data = this.#payloads.take(length);
+      this.#incoming = { request: { ...request }, data, refusal: null, filled: 0 };
     }
   }
 
   #fill(incoming: IncomingWrite): boolean {
     const { request, data, refusal } = incoming;
     const bytes = Math.min(this.#unparsed.length, request.length - incoming.filled);
-    if (data !== null && this.#unparsed.buffer !== data.buffer)
-      this.#unparsed.copy(data, incoming.filled, 0, bytes);
-    this.#unparsed = this.#unparsed.subarray(bytes);
+    const here = this.#unparsed.take(bytes);
+    if (data !== null && here.buffer !== data.buffer) here.copy(data, incoming.filled);
     incoming.filled += bytes;
     if (incoming.filled < request.length) return false;
     this.#incoming = null;
-    if (data === null) this.#reply(request, refusal);
-    else this.#startWrite(request, data, { release: () => this.#payloads.give(data) });
+    if (data === null) this.#refuse(request, refusal);
+    else this.#startWrite(request, data, () => this.#payloads.give(data));
     return true;
   }
 
@@ -265,39 +281,40 @@ export class NbdConnection implements Receiver {
     }
     this.#inFlight += 1;
     if (type !== NbdCommand.READ) {
-      startWithoutData(this.#device, request, (error) => this.#settle(request, error, null));
+      startWithoutData(this.#device, request, this.#tickets.take(request, null).done);
       return;
     }
     this.#readBytes += length;
     const room = this.#batch.room(length);
-    readSplit(this.#device, offset, room.payload, (error) => {
-      this.#readBytes -= length;
-      this.#settle(request, error, room);
-    });
+    const ticket = this.#tickets.take(request, room);
+    if (length <= this.#device.maxRequestBytes) this.#device.read(offset, length, ticket.read, room.payload);
+    else readSplit(this.#device, offset, room.payload, ticket.done);
   }
 
-  #startWrite(request: NbdRequest, data: Buffer, held: Held | null): void {
+  #startWrite(request: NbdRequest, data: Buffer, free: (() => void) | undefined): void {
     this.#inFlight += 1;
     const fua = (request.flags & CommandFlag.FUA) !== 0;
-    writeSplit(
-      this.#device,
-      request.offset,
-      data,
-      fua,
-      (error) => this.#settle(request, error, null),
-      () => held?.release(),
-    );
+    const { done } = this.#tickets.take(request, null);
+    if (data.length <= this.#device.maxRequestBytes)
+      this.#device.write(request.offset, data, fua, done, free);
+    else writeSplit(this.#device, request.offset, data, fua, done, free);
   }
 
-  #settle(request: NbdRequest, error: string | null, room: ReplyRoom | null): void {
+  #settle(ticket: Ticket, error: string | null): void {
+    const { cookieHigh, cookieLow, room } = ticket;
+    this.#tickets.give(ticket);
     this.#inFlight -= 1;
+    if (room !== null) this.#readBytes -= room.payload.length;
     if (this.#phase === 'closed') this.#options.onProgress();
-    else this.#reply(request, error, room);
+    else this.#reply(cookieHigh, cookieLow, error, room);
   }
 
-  #reply(request: NbdRequest, error: string | null, room: ReplyRoom | null = null): void {
-    const { cookieHigh, cookieLow } = request;
-    this.#batch.add({ error: nbdError(error), cookieHigh, cookieLow }, room);
+  #refuse({ cookieHigh, cookieLow }: NbdRequest, refusal: string | null): void {
+    this.#reply(cookieHigh, cookieLow, refusal, null);
+  }
+
+  #reply(cookieHigh: number, cookieLow: number, error: string | null, room: ReplyRoom | null): void {
+    this.#batch.add(nbdError(error), cookieHigh, cookieLow, room);
     if (this.#collecting || this.#turnEnd !== null) return;
     this.#turnEnd = setImmediate(() => {
       this.#turnEnd = null;
@@ -318,7 +335,7 @@ export class NbdConnection implements Receiver {
   #leave(): void {
     if (this.#phase === 'closed') return;
     this.#phase = 'leaving';
-    this.#unparsed = Buffer.alloc(0);
+    this.#unparsed.clear();
   }
 
   #congested(): boolean {

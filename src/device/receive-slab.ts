@@ -16,19 +16,30 @@ const MIN_WINDOW_BYTES = 32 * 1024;
 const MAX_FULL_SLABS = 8;
 
 /** Some memory, and how much of what lies in it is still needed. */
-class Slab {
+class Slab implements Holder {
   readonly memory = Buffer.allocUnsafeSlow(SLAB_BYTES);
   holds = 0;
   /** Something may lie in it that nobody holds, and that is needed. */
   readonly once: boolean;
+  readonly release: () => void;
 
   constructor(once: boolean) {
     this.once = once;
+    this.release = () => {
+      this.holds -= 1;
+    };
   }
 
-  release(): void {
-    this.holds -= 1;
+  hold(): void {
+    this.holds += 1;
   }
+}
+
+/** Memory that stays as it is while it is held. */
+export interface Holder extends Held {
+  hold(): void;
+  /** To be called once for each hold(). */
+  readonly release: () => void;
 }
 
 export class ReceiveSlab {
@@ -47,9 +58,22 @@ export class ReceiveSlab {
 
   /** Keeps these bytes as they are until release(). @returns null when they do not lie here, and stay anyway */
   hold(bytes: Buffer): Held | null {
-    const slab = this.#reuses ? this.#find(bytes.buffer) : null;
-    if (slab !== null) slab.holds += 1;
-    return slab;
+    const holder = this.holderOf(bytes);
+    holder?.hold();
+    return holder;
+  }
+
+  /** For who holds many things that lie in these bytes. @returns null as hold() does */
+  holderOf(bytes: Buffer): Holder | null {
+    return this.#reuses ? this.#find(bytes.buffer) : null;
+  }
+
+  /**
+   * Of what was taken only what is held is needed any more. Memory that is used again at once is still in
+   * the processor's cache.
+   */
+  rewind(): void {
+    if (this.#reuses && this.#slab?.once === false && this.#slab.holds === 0) this.#at = 0;
   }
 
   /** Where the next bytes go: at most so many. */

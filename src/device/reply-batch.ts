@@ -3,7 +3,7 @@
  * its data, where the device has put it, so that a batch is one piece of memory and one send.
  */
 import type { Socket } from 'node:net';
-import { SIMPLE_REPLY_BYTES, writeSimpleReply, type NbdSimpleReply } from '../protocol/nbd.ts';
+import { SIMPLE_REPLY_BYTES, viewOf, writeSimpleReply } from '../protocol/nbd.ts';
 
 const SLAB_BYTES = 512 * 1024;
 /** More has memory of its own. */
@@ -11,20 +11,35 @@ const SLAB_ROOM_BYTES = 64 * 1024;
 /** Kept of such memory for the next reply of the same length: fresh pages cost as much as a copy. */
 const MAX_SPARE_BYTES = 8 * 1024 * 1024;
 
+interface Memory {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+}
+
 /** Where the data of a reply goes, with room for the header before it. */
 export interface ReplyRoom {
-  readonly whole: Buffer;
   readonly payload: Buffer;
+  /** Header and data lie here. */
+  readonly memory: Memory;
+  readonly start: number;
+  readonly end: number;
 }
 
 export class ReplyBatch {
-  #slab: Buffer = Buffer.alloc(0);
+  #slab: Memory = memoryOf(Buffer.alloc(0));
   #at = 0;
   /** Rooms that nothing was added for yet. */
   #open = 0;
-  #pieces: Buffer[] = [];
+  /** Rooms of the slab in their order. The next round's are mostly the same. */
+  #rooms: ReplyRoom[] = [];
+  #nextRoom = 0;
+  #pieces: { readonly bytes: Buffer; readonly memory: Memory }[] = [];
+  /** The piece that grows. */
+  #memory: Memory = this.#slab;
+  #start = 0;
+  #end = 0;
   #bytes = 0;
-  #spare: Buffer[] = [];
+  #spare: Memory[] = [];
 
   /** Bytes that flush() will write. */
   get bytes(): number {
@@ -34,65 +49,90 @@ export class ReplyBatch {
   /** Give it to add() when the data is there, or when it will never be. */
   room(length: number): ReplyRoom {
     const bytes = SIMPLE_REPLY_BYTES + length;
-    const whole = bytes > SLAB_ROOM_BYTES ? this.#large(bytes) : this.#cut(bytes);
     this.#open += 1;
-    return { whole, payload: whole.subarray(SIMPLE_REPLY_BYTES) };
+    if (bytes > SLAB_ROOM_BYTES) return roomIn(this.#large(bytes), 0, bytes);
+    const start = this.#cut(bytes);
+    const known = this.#rooms[this.#nextRoom];
+    const same = known?.start === start && known.end === this.#at;
+    const room = same ? known : roomIn(this.#slab, start, this.#at);
+    this.#rooms[this.#nextRoom] = room;
+    this.#nextRoom += 1;
+    return room;
   }
 
   /** @param room holds the reply's data; null when there is none; unused when the reply is an error */
-  add(reply: NbdSimpleReply, room: ReplyRoom | null): void {
+  add(error: number, cookieHigh: number, cookieLow: number, room: ReplyRoom | null): void {
     if (room !== null) this.#open -= 1;
-    const bytes = room !== null && reply.error === 0 ? room.whole : this.#cut(SIMPLE_REPLY_BYTES);
-    writeSimpleReply(bytes, 0, reply);
-    this.#bytes += bytes.length;
-    const last = this.#pieces.at(-1);
-    if (last?.buffer === bytes.buffer && last.byteOffset + last.length === bytes.byteOffset)
-      this.#pieces[this.#pieces.length - 1] = Buffer.from(
-        bytes.buffer,
-        last.byteOffset,
-        last.length + bytes.length,
-      );
-    else this.#pieces.push(bytes);
+    const carries = room !== null && error === 0;
+    const start = carries ? room.start : this.#cut(SIMPLE_REPLY_BYTES);
+    const memory = carries ? room.memory : this.#slab;
+    const end = carries ? room.end : this.#at;
+    writeSimpleReply(memory.view, start, error, cookieHigh, cookieLow);
+    this.#bytes += end - start;
+    if (memory !== this.#memory || start !== this.#end) {
+      this.#endPiece();
+      this.#memory = memory;
+      this.#start = start;
+    }
+    this.#end = end;
   }
 
   /** Hands everything to the socket, in the order of add(). */
   flush(socket: Socket): void {
     if (this.#bytes === 0) return;
+    this.#endPiece();
     const pieces = this.#pieces;
     this.#pieces = [];
     this.#bytes = 0;
     if (pieces.length > 1) socket.cork();
-    for (const piece of pieces) {
-      if (piece.length <= SLAB_ROOM_BYTES || piece.buffer === this.#slab.buffer) socket.write(piece);
-      else socket.write(piece, () => this.#recycle(piece));
+    for (const { bytes, memory } of pieces) {
+      if (bytes.length <= SLAB_ROOM_BYTES || memory === this.#slab) socket.write(bytes);
+      else socket.write(bytes, () => this.#recycle(bytes, memory));
     }
     if (pieces.length > 1) socket.uncork();
     if (this.#open > 0) return;
     // The kernel has it all: the memory can be used again.
-    if (socket.writableLength === 0) this.#at = 0;
+    if (socket.writableLength === 0) this.#at = this.#nextRoom = 0;
   }
 
-  #large(bytes: number): Buffer {
+  #endPiece(): void {
+    if (this.#start === this.#end) return;
+    const memory = this.#memory;
+    this.#pieces.push({ bytes: memory.bytes.subarray(this.#start, this.#end), memory });
+    this.#start = this.#end = 0;
+  }
+
+  #large(bytes: number): Memory {
     const spare = this.#spare.pop();
-    if (spare?.length === bytes) return spare;
+    if (spare?.bytes.length === bytes) return spare;
     // Lengths have changed: what is kept is of no use any more.
     this.#spare = [];
-    return Buffer.allocUnsafeSlow(bytes);
+    return memoryOf(Buffer.allocUnsafeSlow(bytes));
   }
 
   /** A batch of small replies is as long, but is part of a slab. */
-  #recycle(piece: Buffer): void {
-    if (piece.length !== piece.buffer.byteLength) return;
-    if ((this.#spare.length + 1) * piece.length <= MAX_SPARE_BYTES) this.#spare.push(piece);
+  #recycle(sent: Buffer, memory: Memory): void {
+    if (sent.length !== memory.bytes.length) return;
+    if ((this.#spare.length + 1) * sent.length <= MAX_SPARE_BYTES) this.#spare.push(memory);
   }
 
-  #cut(bytes: number): Buffer {
-    if (this.#slab.length - this.#at < bytes) {
-      this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-      this.#at = 0;
+  /** @returns where the bytes begin in the slab; they end at `#at` */
+  #cut(bytes: number): number {
+    if (this.#slab.bytes.length - this.#at < bytes) {
+      this.#slab = memoryOf(Buffer.allocUnsafeSlow(SLAB_BYTES));
+      this.#at = this.#nextRoom = 0;
+      this.#rooms = [];
     }
     const start = this.#at;
     this.#at += bytes;
-    return this.#slab.subarray(start, this.#at);
+    return start;
   }
+}
+
+function memoryOf(bytes: Buffer): Memory {
+  return { bytes, view: viewOf(bytes) };
+}
+
+function roomIn(memory: Memory, start: number, end: number): ReplyRoom {
+  return { memory, start, end, payload: memory.bytes.subarray(start + SIMPLE_REPLY_BYTES, end) };
 }

@@ -4,6 +4,18 @@
  */
 import type { BlockDevice } from '../model/block-device.ts';
 
+/**
+ * Has the data of a read where it belongs.
+ * @param data what the device gave; most give `into` itself
+ */
+export function received(data: Buffer | null, into: Buffer): string | null {
+  if (data === into) return null;
+  // A reply of the wrong length would put the whole stream out of step.
+  if (data?.length !== into.length) return 'EIO';
+  data.copy(into);
+  return null;
+}
+
 /** Fills `into`. `done` gets the first error, once every piece has ended. */
 export function readSplit(
   device: BlockDevice,
@@ -14,17 +26,7 @@ export function readSplit(
   const settle = collect(Math.ceil(into.length / device.maxRequestBytes), done);
   for (let start = 0; start < into.length; start += device.maxRequestBytes) {
     const piece = into.subarray(start, start + device.maxRequestBytes);
-    device.read(
-      offset + start,
-      piece.length,
-      (error, data) => {
-        // A reply of the wrong length would put the whole stream out of step.
-        const whole = data?.length === piece.length;
-        if (whole && data !== piece) data.copy(piece);
-        settle(error ?? (whole ? null : 'EIO'));
-      },
-      piece,
-    );
+    device.read(offset + start, piece.length, (error, data) => settle(error ?? received(data, piece)), piece);
   }
 }
 

@@ -83,6 +83,8 @@ export interface NbdRequest {
   readonly length: number;
 }
 
+export type MutableRequest = { -readonly [Field in keyof NbdRequest]: NbdRequest[Field] };
+
 export interface NbdSimpleReply {
   readonly error: number;
   readonly cookieHigh: number;
@@ -104,36 +106,57 @@ export function encodeRequest(request: NbdRequest): Buffer {
 /** @throws WireError `nbd-truncated`, `nbd-magic` */
 export function decodeRequest(bytes: Buffer, at = 0): NbdRequest {
   needBytes(bytes, at, REQUEST_BYTES, 'request');
-  expectMagic(bytes, at, REQUEST_MAGIC, 'request.magic');
-  return {
-    flags: bytes.readUInt16BE(at + 4),
-    type: bytes.readUInt16BE(at + 6),
-    cookieHigh: bytes.readUInt32BE(at + 8),
-    cookieLow: bytes.readUInt32BE(at + 12),
-    offset: bytes.readUInt32BE(at + 16) * 0x1_0000_0000 + bytes.readUInt32BE(at + 20),
-    length: bytes.readUInt32BE(at + 24),
-  };
+  return readRequest(viewOf(bytes), at, noRequest());
 }
 
-/** Writes a reply's 16 header bytes into a slab; returns where the next one goes. */
-export function writeSimpleReply(slab: Buffer, at: number, reply: NbdSimpleReply): number {
-  slab.writeUInt32BE(SIMPLE_REPLY_MAGIC, at);
-  slab.writeUInt32BE(reply.error, at + 4);
-  slab.writeUInt32BE(reply.cookieHigh, at + 8);
-  slab.writeUInt32BE(reply.cookieLow, at + 12);
+/** One to be filled by readRequest(). */
+export function noRequest(): MutableRequest {
+  return { flags: 0, type: 0, cookieHigh: 0, cookieLow: 0, offset: 0, length: 0 };
+}
+
+/**
+ * As decodeRequest(), of REQUEST_BYTES that are there, into an object that is used again and again: for who
+ * reads a hundred thousand in a second.
+ * @returns `into`
+ * @throws WireError `nbd-magic`
+ */
+export function readRequest(view: DataView, at: number, into: MutableRequest): NbdRequest {
+  if (view.getUint32(at) !== REQUEST_MAGIC) throw wrongMagic(view, at, REQUEST_MAGIC, 'request.magic');
+  into.flags = view.getUint16(at + 4);
+  into.type = view.getUint16(at + 6);
+  into.cookieHigh = view.getUint32(at + 8);
+  into.cookieLow = view.getUint32(at + 12);
+  into.offset = view.getUint32(at + 16) * 0x1_0000_0000 + view.getUint32(at + 20);
+  into.length = view.getUint32(at + 24);
+  return into;
+}
+
+/** Writes a reply's 16 header bytes; returns where the next one goes. */
+export function writeSimpleReply(
+  view: DataView,
+  at: number,
+  error: number,
+  cookieHigh: number,
+  cookieLow: number,
+): number {
+  view.setUint32(at, SIMPLE_REPLY_MAGIC);
+  view.setUint32(at + 4, error);
+  view.setUint32(at + 8, cookieHigh);
+  view.setUint32(at + 12, cookieLow);
   return at + SIMPLE_REPLY_BYTES;
 }
 
 export function encodeSimpleReply(reply: NbdSimpleReply): Buffer {
   const bytes = Buffer.allocUnsafe(SIMPLE_REPLY_BYTES);
-  writeSimpleReply(bytes, 0, reply);
+  writeSimpleReply(viewOf(bytes), 0, reply.error, reply.cookieHigh, reply.cookieLow);
   return bytes;
 }
 
 /** @throws WireError `nbd-truncated`, `nbd-magic` */
 export function decodeSimpleReply(bytes: Buffer, at = 0): NbdSimpleReply {
   needBytes(bytes, at, SIMPLE_REPLY_BYTES, 'reply');
-  expectMagic(bytes, at, SIMPLE_REPLY_MAGIC, 'reply.magic');
+  if (bytes.readUInt32BE(at) !== SIMPLE_REPLY_MAGIC)
+    throw wrongMagic(viewOf(bytes), at, SIMPLE_REPLY_MAGIC, 'reply.magic');
   return {
     error: bytes.readUInt32BE(at + 4),
     cookieHigh: bytes.readUInt32BE(at + 8),
@@ -141,16 +164,19 @@ export function decodeSimpleReply(bytes: Buffer, at = 0): NbdSimpleReply {
   };
 }
 
-function expectMagic(bytes: Buffer, at: number, magic: number, field: string): void {
-  const found = bytes.readUInt32BE(at);
-  if (found !== magic) {
-    throw new WireError(
-      'nbd-magic',
-      at,
-      field,
-      `NBD ${field} is 0x${found.toString(16)}, not 0x${magic.toString(16)}: the stream is out of step, close it`,
-    );
-  }
+/** Reading numbers through it costs a sixth of what Buffer's methods cost. */
+export function viewOf(bytes: Buffer): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+function wrongMagic(view: DataView, at: number, magic: number, field: string): WireError {
+  const found = view.getUint32(at);
+  return new WireError(
+    'nbd-magic',
+    at,
+    field,
+    `NBD ${field} is 0x${found.toString(16)}, not 0x${magic.toString(16)}: the stream is out of step, close it`,
+  );
 }
 
 /** @throws WireError `nbd-truncated` when fewer than `length` bytes follow `at` */
