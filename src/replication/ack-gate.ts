@@ -30,6 +30,8 @@ export interface Answer {
   answer(failure: string | null): void;
 }
 
+const NONE: Answer[] = [];
+
 export class AckGate {
   readonly #core: EngineCore;
   readonly #host: GateHost;
@@ -121,11 +123,13 @@ export class AckGate {
     if (verdict === null) {
       const go = this.#ordinary;
       this.#ordinary = [];
-      if (!namesPeer(this.#core) && this.#host.countersReady) {
-        go.push(...this.#alone);
+      let alone: Answer[] = NONE;
+      if (this.#alone.length > 0 && !namesPeer(this.#core) && this.#host.countersReady) {
+        alone = this.#alone;
         this.#alone = [];
       }
       for (const each of go) each.answer(null);
+      for (const each of alone) each.answer(null);
       if (this.#alone.length === 0) {
         this.#resumed();
         return;

@@ -95,6 +95,12 @@ export class ActiveMap {
 
   /** Announces a write of extents `first..last`; `go` is called when their bits are durable (A1), perhaps at once. */
   begin(first: number, last: number, go: (error: IoResult) => void): void {
+    if (this.claim(first, last)) go(null);
+    else this.commit(go);
+  }
+
+  /** As begin(). @returns false when the write must wait for a commit() (A1) */
+  claim(first: number, last: number): boolean {
     let durable = true;
     for (let e = first; e <= last; e++) {
       this.#inflight[e] = (this.#inflight[e] ?? 0) + 1;
@@ -102,8 +108,7 @@ export class ActiveMap {
       this.#refresh(e);
       durable &&= bit(this.#durable, e);
     }
-    if (durable) go(null);
-    else this.commit(go);
+    return durable;
   }
 
   /**
@@ -137,7 +142,7 @@ export class ActiveMap {
   }
 
   markDirty(e: number): void {
-    if (this.#watched.has(e)) this.#watched.set(e, true);
+    if (this.#watched.size > 0 && this.#watched.has(e)) this.#watched.set(e, true);
     if (this.isDirty(e)) return;
     this.#dirtyCount++;
     this.#set(e, DIRTY);

@@ -10,11 +10,13 @@ import { HAST_CMD } from '../protocol/hast-message.ts';
 import { AckGate } from './ack-gate.ts';
 import type { GateHost } from './ack-gate.ts';
 import type { EngineCore } from './core.ts';
-import { extentsOf, MAXPHYS, reportDiskError } from './core.ts';
+import { isMultiple, MAXPHYS, reportDiskError } from './core.ts';
 import { putZeros, ZeroRequests } from './discard-op.ts';
 import { Flusher } from './flusher.ts';
 import type { Link } from './link.ts';
-import { readRemote } from './remote-read.ts';
+import { ReadOp } from './read-op.ts';
+import type { ReadOwner } from './read-op.ts';
+import type { RangeHold } from './rangelock.ts';
 import { WriteOp } from './write-op.ts';
 import type { WriteOwner } from './write-op.ts';
 
@@ -29,7 +31,7 @@ export interface PrimaryHost extends GateHost {
   idle(): void;
 }
 
-export class Primary implements BlockDevice, WriteOwner {
+export class Primary implements BlockDevice, WriteOwner, ReadOwner {
   readonly gate: AckGate;
   readonly flusher: Flusher;
   /** The link to use, or null. */
@@ -95,32 +97,13 @@ export class Primary implements BlockDevice, WriteOwner {
       done(refusal, null);
       return;
     }
-    if (this.#park(() => this.read(offset, length, done, into))) return;
+    if (this.#mustPark()) {
+      this.#parked.push(() => this.read(offset, length, done, into));
+      return;
+    }
     this.#core.counters.reads++;
     this.#running++;
-    let parts = 1;
-    let failure: string | null = null;
-    const finished = (error: string | null): void => {
-      failure ??= error;
-      if (--parts > 0) return;
-      this.gate.push(
-        {
-          answer: (held) => {
-            const error = held ?? failure;
-            this.#ended();
-            done(error, error === null ? into : null);
-          },
-        },
-        false,
-      );
-    };
-    for (const [at, bytes, remote] of this.#sides(offset, length)) {
-      parts++;
-      const part = into.subarray(at - offset, at - offset + bytes);
-      if (remote) readRemote(this.link, at, part, finished);
-      else this.#readLocal(at, part, finished);
-    }
-    finished(null);
+    new ReadOp(this.#core, this, offset, into, done).start();
   }
 
   write(
@@ -163,34 +146,21 @@ export class Primary implements BlockDevice, WriteOwner {
       done(refusal);
       return;
     }
-    if (this.#park(() => this.submit(offset, data, fua, punch, done, free))) return;
-    this.#core.counters[punch ? 'deletes' : 'writes']++;
+    if (this.#mustPark()) {
+      this.#parked.push(() => this.submit(offset, data, fua, punch, done, free));
+      return;
+    }
+    if (punch) this.#core.counters.deletes++;
+    else this.#core.counters.writes++;
     this.#running++;
     this.#pendingBytes += data.length;
-    const finish = (error: string | null): void =>
-      error === null && fua ? this.flusher.flush(done) : done(error);
-    const op = new WriteOp(
-      this,
-      this.#mode(),
-      offset,
-      data,
-      extentsOf(this.#core, offset, data.length),
-      finish,
-    );
+    const finish = fua
+      ? (error: string | null): void => (error === null ? this.flusher.flush(done) : done(error))
+      : done;
+    const op = new WriteOp(this, this.#mode(), offset, data, this.#core.store.meta.extentsize, finish);
     op.punch = punch;
     op.free = free;
-    op.hold = this.#core.locks.acquire(offset, data.length, true, () => {
-      this.#core.map.begin(op.first, op.last, (error) => {
-        if (error === null && !this.#closed) {
-          this.#start(op);
-          return;
-        }
-        if (error !== null) reportDiskError(this.#core, 'activemap update', error);
-        op.abort(error === null ? 'ESHUTDOWN' : 'EIO');
-        this.localDone(op);
-        this.ended(op, 'dirty');
-      });
-    });
+    this.#core.locks.acquire(offset, data.length, true, (hold) => this.#locked(op, hold));
   }
 
   flush(done: (error: string | null) => void): void {
@@ -198,7 +168,10 @@ export class Primary implements BlockDevice, WriteOwner {
       done('ESHUTDOWN');
       return;
     }
-    if (this.#park(() => this.flush(done))) return;
+    if (this.#mustPark()) {
+      this.#parked.push(() => this.flush(done));
+      return;
+    }
     this.#core.counters.flushes++;
     this.flusher.flush(done);
   }
@@ -226,7 +199,14 @@ export class Primary implements BlockDevice, WriteOwner {
 
   localDone(op: WriteOp): void {
     if (op.hold !== null) this.#core.locks.release(op.hold);
-    else queueMicrotask(() => op.hold !== null && this.#core.locks.release(op.hold));
+  }
+
+  readDone(op: ReadOp): void {
+    this.gate.push(op, false);
+  }
+
+  readAnswered(): void {
+    this.#ended();
   }
 
   settled(op: WriteOp, withoutPeer: boolean): void {
@@ -273,6 +253,24 @@ export class Primary implements BlockDevice, WriteOwner {
       if (!durable) op.failure = 'EIO';
       this.#acknowledge(op, false);
     });
+  }
+
+  /** A1: nothing is sent or written before the bits are durable. */
+  #locked(op: WriteOp, hold: RangeHold): void {
+    op.hold = hold;
+    if (this.#core.map.claim(op.first, op.last)) this.#marked(op, null);
+    else this.#core.map.commit((error) => this.#marked(op, error));
+  }
+
+  #marked(op: WriteOp, error: string | null): void {
+    if (error === null && !this.#closed) {
+      this.#start(op);
+      return;
+    }
+    if (error !== null) reportDiskError(this.#core, 'activemap update', error);
+    op.abort(error === null ? 'ESHUTDOWN' : 'EIO');
+    this.localDone(op);
+    this.ended(op, 'dirty');
   }
 
   #start(op: WriteOp): void {
@@ -340,51 +338,17 @@ export class Primary implements BlockDevice, WriteOwner {
       : replication;
   }
 
-  /** Pieces of a range with the side that has them: true = the peer. */
-  *#sides(offset: number, length: number): Generator<[number, number, boolean]> {
-    const { map, store } = this.#core;
-    const end = offset + length;
-    if (map.staleCount === 0) {
-      yield [offset, length, false];
-      return;
-    }
-    for (let at = offset; at < end;) {
-      const extent = Math.floor(at / store.meta.extentsize);
-      const stop = Math.min(end, (extent + 1) * store.meta.extentsize, at + MAXPHYS);
-      yield [at, stop - at, map.isStale(extent)];
-      at = stop;
-    }
-  }
-
-  #readLocal(offset: number, into: Buffer, done: (error: string | null) => void): void {
-    this.#core.ports.disk.read(this.#core.store.meta.offset + offset, into, (error) => {
-      if (error === null) {
-        done(null);
-        return;
-      }
-      this.#core.counters.readErrors++;
-      reportDiskError(this.#core, 'read', error);
-      const [first, last] = extentsOf(this.#core, offset, into.length);
-      let good = this.link !== null;
-      for (let e = first; e <= last; e++) good &&= !this.#core.map.isDirty(e);
-      if (good) readRemote(this.link, offset, into, done);
-      else done('EIO');
-    });
-  }
-
   #refusal(offset: number, length: number): string | null {
     if (this.#closed) return 'ESHUTDOWN';
     const sector = this.sectorBytes;
     const fits = Number.isSafeInteger(offset) && offset >= 0 && offset + length <= this.sizeBytes;
-    return fits && length > 0 && offset % sector === 0 && length % sector === 0 ? null : 'EINVAL';
+    return fits && length > 0 && isMultiple(offset, sector) && isMultiple(length, sector) ? null : 'EINVAL';
   }
 
   /** A5: nothing starts while frozen. Servers stop taking writes at their bound, reads are few. */
-  #park(start: () => void): boolean {
+  #mustPark(): boolean {
     const free = this.#host.frozen === null && this.#pendingBytes <= 2 * MAX_PENDING_BYTES;
-    if (free || this.#closed) return false;
-    this.#parked.push(start);
-    return true;
+    return !free && !this.#closed;
   }
 
   #ended(): void {
@@ -393,6 +357,7 @@ export class Primary implements BlockDevice, WriteOwner {
       this.thaw();
     if (this.#running > 0) return;
     this.#host.idle();
+    if (this.#whenIdle.length === 0) return;
     const waiting = this.#whenIdle;
     this.#whenIdle = [];
     for (const done of waiting) done();

@@ -12,7 +12,7 @@ export interface RangeHold {
   blockers: number;
   /** Later holds that wait for this one; null while there are none. */
   blocked: RangeHold[] | null;
-  readonly go: () => void;
+  readonly go: (hold: RangeHold) => void;
   /** Places in the table: first and last cell, -1 for all of them. */
   readonly first: number;
   readonly last: number;
@@ -35,10 +35,10 @@ export class RangeLock {
   }
 
   /**
-   * Calls `go` when no earlier overlapping hold is left, perhaps before this returns.
+   * Calls `go` with the hold when no earlier overlapping one is left, perhaps before this returns.
    * Holds that are not exclusive (reads) share their range with each other.
    */
-  acquire(start: number, length: number, exclusive: boolean, go: () => void): RangeHold {
+  acquire(start: number, length: number, exclusive: boolean, go: (hold: RangeHold) => void): RangeHold {
     const end = start + length;
     const low = Math.floor(start / CELL_BYTES);
     const high = Math.floor((end - 1) / CELL_BYTES);
@@ -66,7 +66,7 @@ export class RangeLock {
       }
     }
     this.#size++;
-    if (hold.blockers === 0) go();
+    if (hold.blockers === 0) go(hold);
     return hold;
   }
 
@@ -80,7 +80,7 @@ export class RangeLock {
     if (hold.blocked === null) return;
     for (const waiting of hold.blocked) {
       waiting.blockers--;
-      if (waiting.blockers === 0 && waiting.held) waiting.go();
+      if (waiting.blockers === 0 && waiting.held) waiting.go(waiting);
     }
   }
 
@@ -115,13 +115,5 @@ export function withRange(
   exclusive: boolean,
   work: (release: () => void) => void,
 ): void {
-  // The lock may be granted, and given back, before acquire() returns.
-  const state: { hold: RangeHold | null; over: boolean } = { hold: null, over: false };
-  state.hold = locks.acquire(start, length, exclusive, () => {
-    work(() => {
-      state.over = true;
-      if (state.hold !== null) locks.release(state.hold);
-    });
-  });
-  if (state.over) locks.release(state.hold);
+  locks.acquire(start, length, exclusive, (hold) => work(() => locks.release(hold)));
 }

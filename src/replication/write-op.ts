@@ -13,6 +13,7 @@ export interface WriteOwner {
   settled(op: WriteOp, withoutPeer: boolean): void;
   /** Both sides have answered. */
   ended(op: WriteOp, outcome: 'clean' | 'dirty'): void;
+  /** The local disk has answered. */
   localDone(op: WriteOp): void;
 }
 
@@ -51,14 +52,15 @@ export class WriteOp implements Answer, Asker {
     mode: ReplicationMode,
     offset: number,
     data: Buffer,
-    extents: [number, number],
+    extentBytes: number,
     done: (error: string | null) => void,
   ) {
     this.#owner = owner;
     this.#mode = mode;
     this.offset = offset;
     this.data = data;
-    [this.first, this.last] = extents;
+    this.first = Math.floor(offset / extentBytes);
+    this.last = Math.floor((offset + data.length - 1) / extentBytes);
     this.#done = done;
   }
 

@@ -8,7 +8,7 @@ const IGNORED: WriteOwner = {
 };
 
 function write(mode: 'fullsync' | 'async' = 'fullsync'): WriteOp {
-  return new WriteOp(IGNORED, mode, 0, Buffer.alloc(512), [0, 0], () => undefined);
+  return new WriteOp(IGNORED, mode, 0, Buffer.alloc(512), 2 * 1024 * 1024, () => undefined);
 }
 
 describe('the memory of a write that has ended', () => {
