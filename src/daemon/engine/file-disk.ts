@@ -2,11 +2,13 @@
  * A regular file or disk as the engine's local component. Small requests are done at once in the
  * calling thread as long as that is fast; what is slow or large goes to the thread pool.
  */
-import { close, constants, fdatasync, open, read, readSync, write, writeSync } from 'node:fs';
+import { close, constants, fdatasync, open, read, write } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { DiskError } from '../../model/errors.ts';
 import type { DiskPort, IoResult } from '../../replication/ports.ts';
+import { directIo, errnoOf } from './direct-io.ts';
+import type { DirectIo } from './direct-io.ts';
 import { lockDisk } from './disk-lock.ts';
 import type { DiskLock } from './disk-lock.ts';
 import { measureDisk } from './disk-size.ts';
@@ -32,14 +34,17 @@ type PoolCall = (
   position: number,
   callback: (error: NodeJS.ErrnoException | null, bytes: number) => void,
 ) => void;
-type SyncCall = (fd: number, buffer: Buffer, offset: number, length: number, position: number) => number;
 
 /**
  * Opens `path` for reading and writing and locks it. On Linux a disk that is mounted or in use is refused.
  * @param stateDir for the lock file where flock(2) is not to be had
  * @throws DiskError `disk-missing`, `disk-busy`, `disk-not-usable`, `disk-too-small`
  */
-export async function openFileDisk(path: string, stateDir: string): Promise<FileDisk> {
+export async function openFileDisk(
+  path: string,
+  stateDir: string,
+  io: DirectIo = directIo(),
+): Promise<FileDisk> {
   const stats = await stat(path).catch((cause: unknown) => {
     throw openError(path, cause);
   });
@@ -52,12 +57,12 @@ export async function openFileDisk(path: string, stateDir: string): Promise<File
     );
   }
   const exclusive = stats.isBlockDevice() && process.platform === 'linux' ? constants.O_EXCL : 0;
-  const fd = await openPath(path, constants.O_RDWR | exclusive);
+  const fd = await openQuietly(path, constants.O_RDWR | exclusive);
   let durableFd: number | null = null;
   try {
     const lock = await lockDisk(path, fd, stateDir);
     durableFd = await openPath(path, constants.O_RDWR | constants.O_DSYNC);
-    return new FileDisk(fd, durableFd, size, lock, await holePuncher(fd, stats, size.sizeBytes));
+    return new FileDisk(fd, durableFd, size, lock, await holePuncher(fd, stats, size.sizeBytes), io);
   } catch (error) {
     await closeFd(fd);
     if (durableFd !== null) await closeFd(durableFd);
@@ -76,6 +81,7 @@ export class FileDisk implements DiskPort {
   readonly #fd: number;
   readonly #durableFd: number;
   readonly #lock: DiskLock;
+  readonly #io: DirectIo;
   readonly #reads = new LatencyGauge();
   readonly #writes = new LatencyGauge();
   #running = 0;
@@ -83,7 +89,15 @@ export class FileDisk implements DiskPort {
   #whenIdle: (() => void) | null = null;
 
   /** Takes over both descriptors and the lock. @see openFileDisk */
-  constructor(fd: number, durableFd: number, size: DiskSize, lock: DiskLock, punch: PunchHole | null) {
+  constructor(
+    fd: number,
+    durableFd: number,
+    size: DiskSize,
+    lock: DiskLock,
+    punch: PunchHole | null,
+    io: DirectIo,
+  ) {
+    this.#io = io;
     this.#fd = fd;
     this.#durableFd = durableFd;
     this.sizeBytes = size.sizeBytes;
@@ -95,11 +109,27 @@ export class FileDisk implements DiskPort {
   }
 
   read(offset: number, into: Buffer, done: Done): void {
-    this.#move(offset, into, this.#reads, readSync, read, done);
+    if (!this.#begin(offset, into.length, done)) return;
+    if (into.length >= SYNC_LIMIT_BYTES || !this.#reads.isFast()) {
+      this.#pool(this.#fd, offset, into, 0, read, done);
+      return;
+    }
+    const began = this.#reads.begin();
+    const result = this.#io.read(this.#fd, offset, into);
+    this.#reads.end(began, into.length);
+    this.#finish(done, result);
   }
 
   write(offset: number, data: Buffer, done: Done): void {
-    this.#move(offset, data, this.#writes, writeSync, write, done);
+    if (!this.#begin(offset, data.length, done)) return;
+    if (data.length >= SYNC_LIMIT_BYTES || !this.#writes.isFast()) {
+      this.#pool(this.#fd, offset, data, 0, write, done);
+      return;
+    }
+    const began = this.#writes.begin();
+    const result = this.#io.write(this.#fd, offset, data);
+    this.#writes.end(began, data.length);
+    this.#finish(done, result);
   }
 
   writeDurable(offset: number, data: Buffer, done: Done): void {
@@ -127,34 +157,6 @@ export class FileDisk implements DiskPort {
     this.#lock.release();
   }
 
-  #move(
-    offset: number,
-    buffer: Buffer,
-    gauge: LatencyGauge,
-    now: SyncCall,
-    later: PoolCall,
-    done: Done,
-  ): void {
-    if (!this.#begin(offset, buffer.length, done)) return;
-    if (buffer.length >= SYNC_LIMIT_BYTES || !gauge.isFast()) {
-      this.#pool(this.#fd, offset, buffer, 0, later, done);
-      return;
-    }
-    const started = performance.now();
-    let result: IoResult = null;
-    try {
-      for (let moved = 0; moved < buffer.length && result === null;) {
-        const bytes = now(this.#fd, buffer, moved, buffer.length - moved, offset + moved);
-        if (bytes === 0) result = 'EIO';
-        moved += bytes;
-      }
-    } catch (error) {
-      result = errnoOf(error);
-    }
-    gauge.sample((performance.now() - started) * 1000, buffer.length);
-    this.#finish(done, result);
-  }
-
   #pool(fd: number, offset: number, buffer: Buffer, moved: number, call: PoolCall, done: Done): void {
     call(fd, buffer, moved, buffer.length - moved, offset + moved, (error, bytes) => {
       if (error !== null) this.#finish(done, errnoOf(error));
@@ -179,6 +181,13 @@ export class FileDisk implements DiskPort {
     done(result);
     if (this.#running === 0) this.#whenIdle?.();
   }
+}
+
+/** Nobody needs to know when a disk was read last. Only its owner and root may leave that out. */
+async function openQuietly(path: string, flags: number): Promise<number> {
+  const { O_NOATIME } = constants as Partial<typeof constants>;
+  if (O_NOATIME === undefined) return openPath(path, flags);
+  return openPath(path, flags | O_NOATIME).catch(() => openPath(path, flags));
 }
 
 function openPath(path: string, flags: number): Promise<number> {
@@ -214,8 +223,4 @@ function openError(path: string, cause: unknown): DiskError {
         { cause },
       );
   }
-}
-
-function errnoOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'EIO';
 }

@@ -8,11 +8,17 @@ export interface LibC {
   clockGetTime(clock: number): bigint | null;
   /** @returns a new descriptor that programs we start do not inherit, or -1 */
   readonly dup: (fd: number) => number;
+  /** Null where positions may have less than 64 bits. */
+  readonly pread: Move | null;
+  readonly pwrite: Move | null;
   /** Linux's fallocate(2) in the thread pool, or null. `done` gets its result: 0, or -1 for any failure. */
   readonly fallocate:
     | ((fd: number, mode: number, offset: number, length: number, done: (result: number) => void) => void)
     | null;
 }
+
+/** As the C library's function. @returns bytes, or -1 */
+export type Move = (fd: number, buffer: Buffer, bytes: number, position: number) => number;
 
 /** fcntl(2)'s F_DUPFD_CLOEXEC. dup(2) would let hooks inherit the connection. */
 const DUPFD_CLOEXEC: Readonly<Partial<Record<NodeJS.Platform, number>>> = { linux: 1030, freebsd: 17 };
@@ -29,6 +35,7 @@ interface Library {
 
 interface Koffi {
   load(path: string | null): Library;
+  sizeof(type: string): number;
 }
 
 interface DirectIo {
@@ -62,7 +69,12 @@ export function loadFlock(): ((fd: number) => Promise<void>) | null {
 
 function bindLibC(): LibC | null {
   try {
-    const library = (require('koffi') as Koffi).load(null);
+    const koffi = require('koffi') as Koffi;
+    const library = koffi.load(null);
+    const move = (name: string): Move | null =>
+      koffi.sizeof('void *') === 8
+        ? (library.func(`int64_t ${name}(int, void *, size_t, int64_t)`) as unknown as Move)
+        : null;
     const clockGetTime = library.func('int clock_gettime(int, void *)');
     const fcntl = library.func('int fcntl(int, int, ...)');
     const duplicate = DUPFD_CLOEXEC[process.platform];
@@ -72,6 +84,8 @@ function bindLibC(): LibC | null {
         return clockGetTime(clock, time) === 0 ? (time[0] ?? 0n) * 1_000_000_000n + (time[1] ?? 0n) : null;
       },
       dup: (fd) => (duplicate === undefined ? -1 : Number(fcntl(fd, duplicate, 'int', 0))),
+      pread: move('pread'),
+      pwrite: move('pwrite'),
       fallocate: bindFallocate(library),
     };
   } catch {

@@ -23,3 +23,24 @@ it('does not give a disk up for one slow answer', () => {
   gauge.sample(100_000, 4096);
   expect(gauge.isFast()).toBe(true);
 });
+
+it('measures every request of a disk that was slow, and not each of one that was as quick as memory', () => {
+  const gauge = new LatencyGauge();
+  const measured = (): boolean[] => [1, 2, 3, 4, 5].map(() => gauge.begin() >= 0);
+  gauge.sample(5, 4096);
+  expect(measured()).toEqual([false, false, false, true, true]);
+  gauge.sample(30, 4096);
+  expect(measured()).toEqual([true, true, true, true, true]);
+});
+
+it('tries a slow disk again at once after an answer that was quick', () => {
+  const gauge = new LatencyGauge();
+  for (let i = 0; i < 50; i++) gauge.sample(500, 4096);
+  expect(gauge.isFast()).toBe(false);
+  let tries = 0;
+  do {
+    gauge.sample(5, 4096);
+    tries++;
+  } while (gauge.isFast() && tries < 50);
+  expect(tries).toBe(50);
+});
