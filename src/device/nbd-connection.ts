@@ -115,6 +115,8 @@ export class NbdConnection implements Receiver {
     if (this.#unparsed.length === 0) {
       if (this.#incoming?.data) return this.#incoming.data.subarray(this.#incoming.filled);
       this.#slab.rewind();
+    } else {
+      this.#unparsed.moved(this.#slab.carry(this.#unparsed.rest));
     }
     return this.#slab.window(this.#lastWasLarge ? HEADER_WINDOW_BYTES : undefined);
   }

@@ -76,6 +76,19 @@ export class ReceiveSlab {
     if (this.#reuses && this.#slab?.once === false && this.#slab.holds === 0) this.#at = 0;
   }
 
+  /**
+   * Half a message, moved to before where the next bytes go unless it lies there: so that it can be joined
+   * with them where it is, also when they go to other memory.
+   */
+  carry(rest: Buffer): Buffer {
+    const room = SLAB_BYTES - this.#at >= MIN_WINDOW_BYTES;
+    if (room && this.#slab !== null && adjacent(rest, this.#slab.memory.subarray(this.#at))) return rest;
+    if (this.#slab === null || SLAB_BYTES - this.#at < rest.length + MIN_WINDOW_BYTES)
+      this.#slab = this.#next(this.#slab);
+    rest.copy(this.#slab.memory, this.#at);
+    return this.take(rest.length);
+  }
+
   /** Where the next bytes go: at most so many. */
   window(bytes = WINDOW_BYTES): Buffer {
     if (this.#slab === null || SLAB_BYTES - this.#at < MIN_WINDOW_BYTES) this.#slab = this.#next(this.#slab);

@@ -28,6 +28,11 @@ export class Unparsed {
     this.#set(this.length === 0 ? chunk : joined(this.rest, chunk));
   }
 
+  /** It lies elsewhere now. */
+  moved(rest: Buffer): void {
+    this.#set(rest);
+  }
+
   skip(bytes: number): void {
     this.#at += bytes;
   }

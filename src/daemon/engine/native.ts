@@ -1,11 +1,12 @@
 /** The two native packages that the engine uses where they are installed. Both are optional. */
 import { createRequire } from 'node:module';
+import { endianness } from 'node:os';
 
 const require = createRequire(import.meta.url);
 
 export interface LibC {
-  /** @returns ns, or null where the clock does not exist */
-  clockGetTime(clock: number): bigint | null;
+  /** @returns ms, or null where the clock does not exist */
+  clockGetTime(clock: number): number | null;
   /** @returns a new descriptor that programs we start do not inherit, or -1 */
   readonly dup: (fd: number) => number;
   /** Null where positions may have less than 64 bits. */
@@ -79,9 +80,13 @@ function bindLibC(): LibC | null {
     const fcntl = library.func('int fcntl(int, int, ...)');
     const duplicate = DUPFD_CLOEXEC[process.platform];
     const time = new BigInt64Array(2);
+    // Its two numbers are below 2^32 for another century: reading halves makes no bigint.
+    const halves = new Uint32Array(time.buffer);
+    const [seconds, nanoseconds] = endianness() === 'LE' ? [0, 2] : [1, 3];
     return {
       clockGetTime(clock) {
-        return clockGetTime(clock, time) === 0 ? (time[0] ?? 0n) * 1_000_000_000n + (time[1] ?? 0n) : null;
+        if (clockGetTime(clock, time) !== 0) return null;
+        return (halves[seconds] ?? 0) * 1000 + (halves[nanoseconds] ?? 0) / 1e6;
       },
       dup: (fd) => (duplicate === undefined ? -1 : Number(fcntl(fd, duplicate, 'int', 0))),
       pread: move('pread'),

@@ -52,6 +52,51 @@ describe('memory that a socket reads into', () => {
     expect(later).toContain(kept.buffer);
   });
 
+  it('is used again at once when the reader needs nothing of it, but not while something is held', () => {
+    const slab = new ReceiveSlab();
+    slab.reuse();
+    const first = arrive(slab, Buffer.from('ab'));
+    slab.rewind();
+    const second = arrive(slab, Buffer.from('cd'));
+    expect([second.buffer, second.byteOffset]).toEqual([first.buffer, first.byteOffset]);
+    const holder = slab.holderOf(second);
+    holder?.hold();
+    slab.rewind();
+    const third = arrive(slab, Buffer.from('ef'));
+    expect([second.toString(), third.byteOffset]).toEqual(['cd', second.byteOffset + 2]);
+    holder?.release();
+    slab.rewind();
+    expect(arrive(slab, Buffer.from('gh')).byteOffset).toBe(first.byteOffset);
+  });
+
+  it('that was given out before it was told to is not used again by going back either', () => {
+    const slab = new ReceiveSlab();
+    const early = arrive(slab, Buffer.from('ab'));
+    slab.rewind();
+    slab.reuse();
+    slab.rewind();
+    arrive(slab, Buffer.from('cd'));
+    expect(early.toString()).toBe('ab');
+  });
+
+  it('is never left by half a message, which goes with what comes behind it', () => {
+    const slab = new ReceiveSlab();
+    slab.reuse();
+    let rest = arrive(slab, Buffer.alloc(1000, 1));
+    const copies = new Set([rest.buffer]);
+    let moves = 0;
+    for (let round = 2; round < 200; round += 1) {
+      const carried = slab.carry(rest);
+      if (carried !== rest) moves += 1;
+      const whole = joined(carried, arrive(slab, Buffer.alloc(30_000, round)));
+      expect([whole[0], whole[999], whole[1000]]).toEqual([round - 1, round - 1, round]);
+      rest = whole.subarray(30_000);
+      copies.add(whole.buffer);
+    }
+    expect(copies.size).toBe(2);
+    expect(moves).toBeLessThan(12);
+  });
+
   it('does not overwrite half a message that nobody could hold yet', () => {
     const slab = new ReceiveSlab();
     slab.reuse();

@@ -24,6 +24,18 @@ class SlowSocket {
   }
 }
 
+/** A socket that takes everything at once, and what it has taken. */
+function quickSocket(): [Socket, string[]] {
+  const taken: string[] = [];
+  const stream = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      taken.push(chunk.toString('hex'));
+      done();
+    },
+  });
+  return [stream as unknown as Socket, taken];
+}
+
 const header = (cookie: number, error = 0): string =>
   `67446698${error.toString(16).padStart(8, '0')}00000000${cookie.toString(16).padStart(8, '0')}`;
 
@@ -71,15 +83,24 @@ describe('a batch of replies', () => {
     expect(batch.room(100_000).memory).not.toBe(first.memory);
   });
 
+  it('does not give out again the room of an answer that is still to come', () => {
+    const batch = new ReplyBatch();
+    const [socket, taken] = quickSocket();
+    const late = batch.room(2);
+    batch.add(...reply(1), null);
+    batch.flush(socket);
+    const next = batch.room(2);
+    late.payload.fill(2);
+    next.payload.fill(3);
+    batch.add(...reply(2), late);
+    batch.add(...reply(3), next);
+    batch.flush(socket);
+    expect(taken.join('')).toBe(`${header(1)}${header(2)}0202${header(3)}0303`);
+  });
+
   it('gives out the same rooms again when the socket has taken all, and others where lengths differ', () => {
     const batch = new ReplyBatch();
-    const taken: string[] = [];
-    const socket = new Writable({
-      write: (chunk: Buffer, _encoding, done) => {
-        taken.push(chunk.toString('hex'));
-        done();
-      },
-    }) as unknown as Socket;
+    const [socket, taken] = quickSocket();
     const rooms = [2, 2, 2].map((length, index) => {
       const room = batch.room(length);
       room.payload.fill(index + 1);
