@@ -14,7 +14,8 @@ import { RateLimit, SyncSpeed, timeFor } from './sync-pace.ts';
 /** Bytes of one request where the peer takes so much, and of all in flight. */
 const PIECE = 4 * MAXPHYS;
 const IN_FLIGHT = 16 * MAXPHYS;
-/** Requests in flight: to a plain hastd as hastd itself does; and while applications write. */
+/** Requests in flight: where they are small, to a plain hastd as hastd itself does, and while applications write. */
+const DEPTH = 16;
 const DEPTH_HASTD = 2;
 const DEPTH_YIELDING = 1;
 /** Bytes of one request while applications write. */
@@ -49,6 +50,7 @@ export class Resync {
   #cursor = 0;
   #failures = 0;
   #inflight = 0;
+  #inflightBytes = 0;
   #pumping = false;
   #cancelRetry: (() => void) | null = null;
   #startedAt: number | null = null;
@@ -100,6 +102,7 @@ export class Resync {
       !this.#stopped &&
       this.#link.isUp() &&
       this.#inflight < this.#depth(hastd) &&
+      this.#inflightBytes < IN_FLIGHT &&
       !this.#pause() &&
       this.#step()
     ) {
@@ -131,7 +134,7 @@ export class Resync {
 
   #depth(hastd: boolean): number {
     if (this.#yields()) return DEPTH_YIELDING;
-    return hastd ? DEPTH_HASTD : Math.ceil(IN_FLIGHT / this.#piece);
+    return hastd ? DEPTH_HASTD : DEPTH;
   }
 
   #yields(): boolean {
@@ -162,10 +165,12 @@ export class Resync {
     copy.pieces++;
     if (copy.next >= copy.end) this.#current = null;
     this.#inflight++;
+    this.#inflightBytes += length;
     this.#limit.spend(length, this.#core.ports.clock.now());
     const hold = this.#core.locks.acquire(offset, length, true, () => {
       const done = (ok: boolean): void => {
         this.#core.locks.release(hold);
+        this.#inflightBytes -= length;
         if (ok) this.#copiedBytes += length;
         this.#pieceDone(copy, ok);
       };

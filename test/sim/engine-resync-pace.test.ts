@@ -43,6 +43,24 @@ describe('a resync', () => {
     expect(pair.clock.now() - started).toBeLessThan(1000);
   });
 
+  test.each([
+    ['small extents', 65536, 16 * 65536],
+    ['large ones', 2 * 1024 * 1024, 2 * 1024 * 1024],
+  ])('with %s has as many requests under way as its bounds allow', async (_, extentsize, expected) => {
+    const pair = new SimPair(5, { sizeBytes: 2 * SIZE, extentsize });
+    await pair.join();
+    pair.beta.crash('process');
+    await pair.clock.run(2000);
+    for (let at = 0; at + extentsize < SIZE; at += extentsize) await pair.alpha.write(at, block(1));
+    let bytes = 0;
+    pair.alpha.disk.onOperation = (kind, _, length) => (bytes += kind === 'read' ? length : 0);
+    pair.alpha.disk.latencyMs = 1000;
+    await pair.beta.start();
+    await pair.beta.run({ type: 'become-secondary' });
+    await pair.clock.run(60_000, () => bytes > 0);
+    expect(bytes).toBe(expected);
+  });
+
   test('gives way to applications, also in the moments between their requests', async () => {
     const reads = async (write: boolean): Promise<number> => {
       const pair = await behind({ sizeBytes: 4 * SIZE });

@@ -16,6 +16,7 @@ import { LeaseMemory } from '../../../../src/daemon/engine/lease-memory.ts';
 import { EngineHandle } from '../../../../src/daemon/engine/supervise.ts';
 import { connectNbd } from '../../../../src/device/nbd-initiator.ts';
 import { DEFAULT_TIMING } from '../../../../src/model/timing.ts';
+import type { EngineSnapshot } from '../../../../src/replication/messages.ts';
 import { encodeMetadataBlock, layout } from '../../../../src/protocol/hast-metadata.ts';
 import { bundleWorker } from '../../../support/interop/real-engine.ts';
 import { until } from './tcp-pair.ts';
@@ -41,6 +42,7 @@ interface Node {
   readonly engine: EngineHandle;
   readonly disk: string;
   readonly deaths: string[];
+  inSync(): boolean;
   close(): Promise<void>;
 }
 
@@ -50,6 +52,7 @@ async function startNode(name: string, peer: string, ip: string, peerIp: string)
   const disk = join(stateDir, 'disk.img');
   createDisk(disk);
   const lease = new LeaseMemory();
+  let seen: EngineSnapshot | null = null;
   const deaths: string[] = [];
   const engine = new EngineHandle({
     lease,
@@ -77,7 +80,7 @@ async function startNode(name: string, peer: string, ip: string, peerIp: string)
       stateDir,
       leaseMemory: lease.buffer,
     },
-    onEvent: () => undefined,
+    onEvent: ({ snapshot }) => (seen = snapshot ?? seen),
     onDied: (reason) => deaths.push(reason),
     onStalled: (ms) => deaths.push(`stalled for ${ms} ms`),
     onRecovered: () => undefined,
@@ -93,6 +96,7 @@ async function startNode(name: string, peer: string, ip: string, peerIp: string)
     engine,
     disk,
     deaths,
+    inSync: () => seen?.record.inSync.length === 2 && seen.dataLinkUp,
     async close() {
       await engine.stop();
       await listener.close();
@@ -133,6 +137,8 @@ it('two engines in their threads replicate what a client writes, over handed-ove
     await client.flush();
     expect((await client.read(8 * 8192, 4096)).equals(blocks[8] ?? Buffer.alloc(0))).toBe(true);
     await client.disconnect();
+    // On a slow machine it went on alone before the link was there: then the rest is being copied.
+    await until(() => a.inSync());
     await a.engine.command({ type: 'release', handover: false });
   } finally {
     await a.close();
