@@ -20,6 +20,7 @@ import {
   flushLocal,
   freshnessAsSaid,
   freshnessAtStart,
+  outdate,
   refuseIncomplete,
   rest,
 } from './disk-truth.ts';
@@ -184,14 +185,11 @@ class ResourceEngine implements Engine {
         );
         return;
       case 'outdate':
-        await this.#outdate(core, command.epoch);
+        this.#refuseAsPrimary('is not outdated');
+        await outdate(core, command.epoch, () => this.#secondary?.drop('another primary goes on alone'));
         return;
       case 'discard':
-        if (this.#role === 'primary')
-          throw new EngineError(
-            'is-primary',
-            `${this.#setup.resource.name} is primary here: release it first`,
-          );
+        this.#refuseAsPrimary('gives no copy up: release it first');
         this.#secondary?.drop('this copy is given up');
         await discardCopy(core);
         return;
@@ -219,8 +217,7 @@ class ResourceEngine implements Engine {
   }
 
   #becomeSecondary(core: EngineCore): void {
-    if (this.#role === 'primary')
-      throw new EngineError('is-primary', `${this.#setup.resource.name} is primary: release it first`);
+    this.#refuseAsPrimary('becomes no secondary: release it first');
     if (this.#role === 'secondary') return;
     this.#secondary = new Secondary(core);
     this.#setRole('secondary');
@@ -318,27 +315,6 @@ class ResourceEngine implements Engine {
     this.#setRole('init');
   }
 
-  async #outdate(core: EngineCore, epoch: Epoch): Promise<void> {
-    const { name } = this.#setup.resource;
-    if (this.#role === 'primary')
-      throw new EngineError('is-primary', `${name} is primary here and not outdated`);
-    const order = compareEpochs(core.store.record.epoch, epoch);
-    if (order === 'older' || order === 'clash') {
-      throw new EngineError(
-        'epoch-old',
-        `epoch ${describeEpoch(epoch)} may not outdate ${name}, which is in epoch ${describeEpoch(core.store.record.epoch)}`,
-      );
-    }
-    this.#secondary?.drop('another primary goes on alone');
-    core.freshness = { kind: core.store.record.state === 'inconsistent' ? 'inconsistent' : 'outdated' };
-    await core.save(({ record }) =>
-      record.state === 'inconsistent' || record.state === 'outdated'
-        ? null
-        : { record: { ...record, state: 'outdated' } },
-    );
-    this.#report('record', 'warn', `${name} is outdated: the primary goes on without it.`);
-  }
-
   async #leaveSecondary(reason: string): Promise<void> {
     const secondary = this.#secondary;
     if (secondary === null) return;
@@ -365,6 +341,11 @@ class ResourceEngine implements Engine {
     this.#role = role;
     const text = `${this.#setup.resource.name}: role ${before} -> ${role}.`;
     this.#report('role', 'info', text, { before, role });
+  }
+
+  #refuseAsPrimary(what: string): void {
+    const { name } = this.#setup.resource;
+    if (this.#role === 'primary') throw new EngineError('is-primary', `${name} is primary here and ${what}`);
   }
 
   #opened(): EngineCore {
