@@ -1,6 +1,6 @@
 /** What the parts of one resource's engine share. Made by engine.ts, which owns it. */
 import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
-import type { HastRole, NodeName } from '../model/roles.ts';
+import type { HastRole, NodeName, ReplicationMode } from '../model/roles.ts';
 import type { Timing } from '../model/timing.ts';
 import type { ResourceCounters, ResourceQueues } from '../protocol/control.ts';
 import type { HastMetadata } from '../protocol/hast-metadata.ts';
@@ -56,6 +56,9 @@ export interface EngineCore {
   diskError: string | null;
   /** See EngineSnapshot. */
   peerProblem: string | null;
+  primaryMode: ReplicationMode | null;
+  /** As primary: the peer knows that writes are not waited for (A2). */
+  asyncTold: boolean;
 }
 
 /** The largest request on the wire: FreeBSD's MAXPHYS. Bytes. */

@@ -9,6 +9,7 @@ import { compareEpochs, promoted } from '../model/record.ts';
 import type { Epoch } from '../model/record.ts';
 import { changesLink } from '../model/resource-changes.ts';
 import type { HastRole } from '../model/roles.ts';
+import { learnFromSettings } from './ack-mode.ts';
 import { Acceptor } from './acceptor.ts';
 import { ActiveMap } from './activemap.ts';
 import { describeEpoch, namesPeer, noCounters, within } from './core.ts';
@@ -112,6 +113,8 @@ class ResourceEngine implements Engine {
       freshness: { kind: 'unknown', why: 'it was just opened' },
       diskError: null,
       peerProblem: null,
+      primaryMode: null,
+      asyncTold: false,
     };
     core.freshness = freshnessAtStart(core);
     this.#core = core;
@@ -212,6 +215,7 @@ class ResourceEngine implements Engine {
     const before = this.#setup.resource;
     this.#setup = { ...this.#setup, resource };
     core.setup = this.#setup;
+    learnFromSettings(core, before);
     this.#peering?.reconfigured(before);
     if (changesLink(before, resource)) this.#secondary?.drop('its settings changed');
   }

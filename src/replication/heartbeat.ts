@@ -6,6 +6,7 @@
  */
 import { compareEpochs } from '../model/record.ts';
 import type { DiskState, Epoch, Generations } from '../model/record.ts';
+import type { ReplicationMode } from '../model/roles.ts';
 import type { NvField, NvMap } from '../protocol/nv.ts';
 import type { EngineCore } from './core.ts';
 
@@ -20,6 +21,8 @@ export interface PeerWords {
   readonly punches: boolean;
   /** Understands one answer to many requests. */
   readonly batches: boolean;
+  /** Of its hast.conf; null when it does not say. One that this node does not know counts as the weakest. */
+  readonly mode: ReplicationMode | null;
 }
 
 const STATES: readonly string[] = ['virgin', 'clean', 'outdated', 'inconsistent'];
@@ -55,6 +58,7 @@ export function wordsFields(core: EngineCore): NvField[] {
     u64('genprev', idToWire(record.generations.previous)),
     text('hstate', record.state),
     text('insync', record.inSync.join(',')),
+    text('mode', core.setup.resource.replication),
     ...(core.ports.disk.punch === undefined ? [] : [{ name: 'punches', type: 'uint8', value: 1 } as const]),
     { name: 'batches', type: 'uint8', value: 1 },
   ];
@@ -65,6 +69,7 @@ export function readWords(nv: NvMap): PeerWords | null {
   if (!nv.has('hastate')) return null;
   const state = nv.string('hstate') ?? '';
   const inSync = nv.string('insync') ?? '';
+  const mode = nv.string('mode');
   return {
     node: nv.string('node') ?? '',
     boot: nv.string('boot') ?? '',
@@ -77,6 +82,7 @@ export function readWords(nv: NvMap): PeerWords | null {
     inSync: inSync === '' ? [] : inSync.split(','),
     punches: nv.has('punches'),
     batches: nv.has('batches'),
+    mode: mode === undefined ? null : mode === 'fullsync' || mode === 'memsync' ? mode : 'async',
   };
 }
 

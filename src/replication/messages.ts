@@ -3,7 +3,7 @@
  * Block I/O never passes here.
  */
 import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
-import type { HastRole, NodeName } from '../model/roles.ts';
+import type { HastRole, NodeName, ReplicationMode } from '../model/roles.ts';
 import type { ResourceSettings } from '../model/settings.ts';
 import type { Timing } from '../model/timing.ts';
 import type { OpenExport } from './ports.ts';
@@ -116,6 +116,8 @@ export interface EngineSnapshot {
   readonly peerTimeoutMs: number;
   /** Why the data link was refused last, here or by the peer; null since it was made. */
   readonly peerProblem: string | null;
+  /** How the primary of this link, or of the last one, acknowledges writes (A2); null when none has said so. */
+  readonly primaryMode: ReplicationMode | null;
   /** What works and is not as it should be, in sentences. */
   readonly warnings: readonly string[];
   readonly counters: ResourceCounters;

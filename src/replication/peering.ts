@@ -8,6 +8,7 @@ import type { ResourceSettings } from '../model/settings.ts';
 import { mapBit } from '../protocol/hast-metadata.ts';
 import type { NvMap } from '../protocol/nv.ts';
 import type { SyncProgress } from '../protocol/control.ts';
+import { changesCandidates } from './ack-mode.ts';
 import type { EngineCore } from './core.ts';
 import { namesPeer } from './core.ts';
 import { commitMap } from './disk-truth.ts';
@@ -56,6 +57,7 @@ export class Peering {
 
   constructor(core: EngineCore, aloneConfirmed: boolean) {
     this.#core = core;
+    core.asyncTold = false;
     const linked = (): boolean => this.#link?.isUp() === true && this.#link.words !== null;
     this.standing = new Standing(
       core,
@@ -86,11 +88,15 @@ export class Peering {
     if (this.#core.ports.connector !== null) this.#loop = this.#connectForever();
   }
 
-  /** The resource has other settings than `before`. Another address: the peer is looked for there. */
+  /** The resource has other settings than `before`. Another address: the peer is looked for there. A2: it is told. */
   reconfigured(before: ResourceSettings): void {
     const { remote, source } = this.#core.setup.resource;
-    if (remote === before.remote && source === before.source) return;
-    this.#link?.close('the address of the peer or our own changed');
+    const tell = changesCandidates(this.#core, before);
+    if (tell) this.#core.asyncTold = false;
+    else if (remote === before.remote && source === before.source) return;
+    this.#link?.close(
+      tell ? 'the peer must know the new mode' : 'the address of the peer or our own changed',
+    );
     this.#attempt.abort();
     // The old loop may still be on its way out.
     this.#loop = this.#loop.then(() => this.#connectForever());
@@ -124,7 +130,7 @@ export class Peering {
       delay = Math.min(delay * 2, RETRY_MAX_MS);
       try {
         const dialled = await dial(this.#core, this.#version, signal);
-        const reason = await this.#live(dialled);
+        const reason = await this.#live(dialled, signal);
         if (reason === null) wait = delay = RETRY_MIN_MS;
       } catch (error) {
         this.#refused(error);
@@ -137,8 +143,12 @@ export class Peering {
   }
 
   /** @returns null when the link came up and died, else why it did not come up */
-  async #live(dialled: Dialled): Promise<string | null> {
+  async #live(dialled: Dialled, signal: AbortSignal): Promise<string | null> {
     const { words, version } = dialled;
+    if (signal.aborted) {
+      for (const each of [dialled.out, dialled.in]) each.close('the settings changed meanwhile');
+      return 'the settings changed meanwhile';
+    }
     this.#version = version;
     let over: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => (over = resolve));
@@ -203,6 +213,7 @@ export class Peering {
     await commitMap(map);
     if (!link.isUp()) return;
     this.standing.linkedUp();
+    this.#core.asyncTold = this.#core.setup.resource.replication === 'async';
     this.downAt = null;
     this.#core.peerProblem = null;
     keepAlive(this.#core, link, this.#heartbeat);

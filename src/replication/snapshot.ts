@@ -41,6 +41,7 @@ export function snapshotOf(core: EngineCore, parts: EngineParts): EngineSnapshot
     dataLinkDownAt: peering?.downAt ?? parts.downAt,
     peerTimeoutMs: peerTimeoutMs(setup, role),
     peerProblem: core.peerProblem,
+    primaryMode: core.primaryMode,
     warnings: store.copyError === null ? [] : [store.copyError],
     counters: { ...core.counters, activemapUpdates: map.updates },
     queues: peering?.primary.queues() ?? parts.queues ?? NO_QUEUES,
