@@ -5,6 +5,7 @@ import type { Timing } from '../model/timing.ts';
 import type { ResourceCounters, ResourceQueues } from '../protocol/control.ts';
 import type { HastMetadata } from '../protocol/hast-metadata.ts';
 import type { ActiveMap } from './activemap.ts';
+import type { DiskStall } from './disk-watch.ts';
 import type { EngineEvent, EngineSetup } from './messages.ts';
 import type { MetadataStore, StoredState } from './metadata-store.ts';
 import type { ClockPort, EnginePorts } from './ports.ts';
@@ -54,6 +55,8 @@ export interface EngineCore {
   ): Promise<void>;
   freshness: Freshness;
   diskError: string | null;
+  /** The local disk answers nothing. */
+  stall: DiskStall | null;
   /** See EngineSnapshot. */
   peerProblem: string | null;
   primaryMode: ReplicationMode | null;

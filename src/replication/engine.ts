@@ -25,6 +25,7 @@ import {
   refuseIncomplete,
   rest,
 } from './disk-truth.ts';
+import { boundDurableWrites, DiskWatch, HANGING_MS } from './disk-watch.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from './messages.ts';
 import { METADATA_BYTES } from '../protocol/hast-metadata.ts';
 import { copyNews, MetadataStore } from './metadata-store.ts';
@@ -72,6 +73,7 @@ class ResourceEngine implements Engine {
   #downAt: number | null = null;
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
+  #watch: DiskWatch | null = null;
 
   constructor(setup: EngineSetup, ports: EnginePorts, emit: (event: EngineEvent) => void) {
     this.#setup = setup;
@@ -80,9 +82,10 @@ class ResourceEngine implements Engine {
   }
 
   async open(): Promise<EngineSnapshot> {
-    const { disk, sidecar, random } = this.#ports;
+    const { clock, disk, sidecar, random } = this.#ports;
     const { resource, peerKind } = this.#setup;
-    const store = await MetadataStore.open(disk, sidecar, resource.name, random, (error) =>
+    const metadata = boundDurableWrites(disk, clock, () => this.#patience(this.#core));
+    const store = await MetadataStore.open(metadata, sidecar, resource.name, random, (error) =>
       this.#report('metadata-copy', ...copyNews(resource.name, error)),
     );
     const map = new ActiveMap({
@@ -90,7 +93,7 @@ class ResourceEngine implements Engine {
       keepdirty: store.meta.keepdirty,
       imageBytes: store.imageBytes,
       sectorBytes: disk.sectorBytes,
-      store: (offset, data, done) => disk.writeDurable(METADATA_BYTES + offset, data, done),
+      store: (offset, data, done) => metadata.writeDurable(METADATA_BYTES + offset, data, done),
     });
     map.load(store.image);
     if (store.canaryAt !== null) map.setTail(store.canaryAt, store.canary);
@@ -112,12 +115,14 @@ class ResourceEngine implements Engine {
       },
       freshness: { kind: 'unknown', why: 'it was just opened' },
       diskError: null,
+      stall: null,
       peerProblem: null,
       primaryMode: null,
       asyncTold: false,
     };
     core.freshness = freshnessAtStart(core);
     this.#core = core;
+    this.#watch = new DiskWatch(core);
     if (store.mapLost) await distrust(core);
     this.#secondary = null;
     this.#acceptor = new Acceptor(
@@ -159,6 +164,7 @@ class ResourceEngine implements Engine {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#watch?.stop();
     await this.#last;
     const core = this.#core;
     if (core !== null) {
@@ -301,7 +307,7 @@ class ResourceEngine implements Engine {
     await this.#ports.exporter.close();
     this.#export = null;
     primary.close();
-    const timeout = this.#setup.resource.timeoutMs;
+    const timeout = this.#patience(core);
     await within(this.#ports.clock, timeout, new Promise<void>((resolve) => primary.whenIdle(resolve)));
     const flushed = await within(this.#ports.clock, timeout, primary.flusher.flushBoth());
     const whole = flushed === true && peering.joined && core.map.dirtyCount === 0 && namesPeer(core);
@@ -330,13 +336,18 @@ class ResourceEngine implements Engine {
 
   /** Clean, or as after a crash when the disk hangs. */
   async #rest(core: EngineCore): Promise<void> {
-    const { timeoutMs } = this.#setup.resource;
+    const timeoutMs = this.#patience(core);
     await within(this.#ports.clock, timeoutMs, this.#leaveSecondary('the engine stops'));
     await within(
       this.#ports.clock,
       timeoutMs,
       rest(core).catch(() => undefined),
     );
+  }
+
+  /** How long a disk is waited for by who can go on without it. ms */
+  #patience(core: EngineCore | null): number {
+    return (core?.stall ?? null) === null ? this.#setup.resource.timeoutMs : HANGING_MS;
   }
 
   #setRole(role: HastRole): void {

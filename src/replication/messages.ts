@@ -110,6 +110,8 @@ export interface EngineSnapshot {
   readonly export: OpenExport | null;
   /** A write probe failed or is late: the primary is not healthy (B5). */
   readonly diskError: string | null;
+  /** The disk has answered nothing for hast.conf's `timeout`. */
+  readonly diskHangs: boolean;
   readonly dataLinkUp: boolean;
   readonly dataLinkDownAt: number | null;
   /** A peer that died is noticed within this time, traffic or not. ms */
@@ -145,6 +147,9 @@ export interface EngineEvent {
     | 'want-outdate'
     | 'split-brain'
     | 'disk-error'
+    /** It answers nothing; or does again. */
+    | 'disk-stalled'
+    | 'disk-recovered'
     /** The third copy of the metadata cannot be written, or can be again. */
     | 'metadata-copy'
     | 'failed';

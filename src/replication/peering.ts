@@ -12,6 +12,7 @@ import { changesCandidates } from './ack-mode.ts';
 import type { EngineCore } from './core.ts';
 import { namesPeer } from './core.ts';
 import { commitMap } from './disk-truth.ts';
+import { HANGING_MS } from './disk-watch.ts';
 import { dial, JudgedError, RefusedError } from './dial.ts';
 import type { Dialled } from './dial.ts';
 import { Heartbeat, wordsFields } from './heartbeat.ts';
@@ -110,7 +111,8 @@ export class Peering {
     this.#link?.close(reason);
     const { clock } = this.#core.ports;
     await new Promise<void>((resolve) => {
-      const cancel = clock.after(this.#core.setup.resource.timeoutMs, resolve);
+      const { stall, setup } = this.#core;
+      const cancel = clock.after(stall === null ? setup.resource.timeoutMs : HANGING_MS, resolve);
       void this.#loop.finally(() => {
         cancel();
         resolve();

@@ -112,7 +112,7 @@ export class Group {
   #judgePrimary(address: AddressService | null): void {
     const broken =
       this.#cleanedByKeeper ??
-      brokenMember(this.members) ??
+      brokenMember(this.members, this.peerReady() === null) ??
       cutOff(this.evidence(), this.#services.references.lost);
     if (broken !== null) {
       this.#cleanedByKeeper = null;

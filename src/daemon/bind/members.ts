@@ -18,6 +18,7 @@ import { LeaseMemory } from '../engine/lease-memory.ts';
 import type { Runtime } from '../runtime.ts';
 import { fromPromise } from 'xstate';
 import { reach, runChart } from './actors.ts';
+import { needOrder, prepareCommand } from './promotion-order.ts';
 
 /** How long a disk that cannot be opened is left alone, at first and at most. ms */
 const REOPEN_MS = 500;
@@ -335,16 +336,22 @@ export class Member {
     );
     if (settled.matches('init')) return;
     if (settled.matches('failed') && !this.engine.running) return;
+    if (this.engine.stalled) {
+      // It would hear of it when its disk answers, and serve until then.
+      await this.engine.kill();
+      this.snapshot = null;
+      return;
+    }
     try {
       await this.#drive({ type: 'RELEASE', handover }, 'init', timeoutMs);
-    } catch (error) {
+    } catch {
       const snapshot = await this.engine.command({ type: 'snapshot' }).catch(() => null);
       if (snapshot?.role === 'init') {
         this.snapshot = snapshot;
         return;
       }
       // An engine that cannot even release is ended: its export must not outlive the role.
-      if (!(await this.engine.kill())) throw error;
+      await this.engine.kill();
       this.snapshot = null;
     }
   }
@@ -378,22 +385,4 @@ export class Member {
     this.actor.stop();
     await this.engine.stop();
   }
-}
-
-function needOrder(order: PromotionOrder | null): PromotionOrder {
-  if (order === null)
-    throw new EngineError('no-epoch', 'a resource was told to become primary without an epoch');
-  return order;
-}
-
-function prepareCommand(order: PromotionOrder | null): EngineCommand {
-  const { epoch, inSync, forced, vouched, heardBefore } = needOrder(order);
-  return {
-    type: 'prepare-primary',
-    epoch,
-    inSync,
-    ...(forced ? { forced } : {}),
-    ...(vouched === true ? { vouched } : {}),
-    ...(heardBefore === null ? {} : { heardBefore }),
-  };
 }
