@@ -202,6 +202,21 @@ describe.skipIf(lacking)('a serving primary whose disk', LONG, () => {
     await taker.disconnect();
   });
 
+  it('vanishes: the peer has the data, so writes and reads of it go on; it is told', async () => {
+    const { hasta, hastb, disk: lost } = await serve([], () => []);
+    const nbd = await client(hasta);
+    for (let at = 0; at < 4; at++) await nbd.write(at * 65536, block(7));
+    lost.vanish();
+    for (let at = 0; at < 4; at++) await nbd.write(at * 65536, block(8));
+    for (let at = 0; at < 4; at++) expect((await nbd.read(at * 65536, 65536)).equals(block(8))).toBe(true);
+    await toldBy(hasta, 'local write failed');
+    expect(groupOf(await hasta.status(), 'storage').state).toBe('primary.serving');
+    await hastb.until('named as the one with everything', (status) =>
+      (resourceOf(status, 'disk1').record?.inSync ?? []).includes('hastb'),
+    );
+    await nbd.disconnect().catch(() => undefined);
+  });
+
   it('is slow: everything arrives, later', async () => {
     const pair = await serve(['delay'], () => ['wdelay=100ms']);
     const nbd = await client(pair.hasta);
