@@ -110,3 +110,20 @@ export function within<T>(clock: ClockPort, ms: number, work: Promise<T>): Promi
     work.then(resolve, reject).finally(cancel);
   });
 }
+
+/** Resolves after `ms`, or at once when `signal` says so. */
+export function pause(clock: ClockPort, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve();
+      return;
+    }
+    const wake = (): void => {
+      cancel();
+      signal.removeEventListener('abort', wake);
+      resolve();
+    };
+    const cancel = clock.after(ms, wake);
+    signal.addEventListener('abort', wake, { once: true });
+  });
+}

@@ -3,6 +3,7 @@
  * @see hast.md sections 5 and 7, SAFETY A3-A7
  */
 import { describeError } from '../model/errors.ts';
+import { Backoff } from '../model/backoff.ts';
 import { compareHistories, joined } from '../model/record.ts';
 import type { ResourceSettings } from '../model/settings.ts';
 import { mapBit } from '../protocol/hast-metadata.ts';
@@ -10,7 +11,7 @@ import type { NvMap } from '../protocol/nv.ts';
 import type { SyncProgress } from '../protocol/control.ts';
 import { changesCandidates } from './ack-mode.ts';
 import type { EngineCore } from './core.ts';
-import { namesPeer } from './core.ts';
+import { namesPeer, pause } from './core.ts';
 import { commitMap } from './disk-truth.ts';
 import { HANGING_MS } from './disk-watch.ts';
 import { dial, JudgedError, RefusedError } from './dial.ts';
@@ -27,6 +28,8 @@ import { Standing } from './standing.ts';
 
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 1000;
+/** A link that ends before both disks are equal is made anew less and less often. ms */
+const UNEQUAL = { firstMs: RETRY_MIN_MS, mostMs: 5000, steadyMs: 5000, tellFromMs: 1000 };
 const RETRY_REFUSED_MS = 1000;
 /** What this node does not accept changes only by hand. */
 const RETRY_JUDGED_MS = 5000;
@@ -53,6 +56,7 @@ export class Peering {
   #joining = false;
   #loop: Promise<void> = Promise.resolve();
   #lastFailure = '';
+  readonly #unequal = new Backoff(UNEQUAL);
   #peerCounters = { local: 0n, remote: 0n };
   readonly #waiters = new Map<string, () => void>();
 
@@ -133,14 +137,18 @@ export class Peering {
       try {
         const dialled = await dial(this.#core, this.#version, signal);
         const reason = await this.#live(dialled, signal);
-        if (reason === null) wait = delay = RETRY_MIN_MS;
+        if (reason === null) {
+          delay = RETRY_MIN_MS;
+          wait = this.#unequal.failed(clock.now());
+          if (this.#unequal.isNews(wait)) this.#sayUnequal();
+        }
       } catch (error) {
         this.#refused(error);
         if (error instanceof JudgedError) wait = RETRY_JUDGED_MS;
         if (error instanceof RefusedError)
           wait = clock.now() < freshUntil ? RETRY_FRESH_MS : RETRY_REFUSED_MS;
       }
-      await this.#sleep(wait, signal);
+      await pause(clock, wait, signal);
     }
   }
 
@@ -219,6 +227,7 @@ export class Peering {
     this.downAt = null;
     this.#core.peerProblem = null;
     keepAlive(this.#core, link, this.#heartbeat);
+    this.#unequal.began(this.#core.ports.clock.now());
     this.#core.report('connected', 'info', 'Connected to the secondary.');
     const resync = new Resync(this.#core, link, {
       busy: () => this.primary.running > 0,
@@ -269,6 +278,7 @@ export class Peering {
       if (link.words !== null && !(await this.#ask(link, 'joined'))) return;
       if (!clean()) return;
       this.#joined = true;
+      this.#unequal.reset();
       this.#resync?.done();
       this.#core.report('record', 'info', 'Nodes are in sync.');
     } catch (error) {
@@ -342,6 +352,14 @@ export class Peering {
     }
   }
 
+  #sayUnequal(): void {
+    this.#core.report(
+      'refused',
+      'warn',
+      `${this.#core.setup.resource.name}: the connection keeps ending before both disks are equal: it is made anew every ${UNEQUAL.mostMs / 1000} s at most; see why in the lines before, on both nodes`,
+    );
+  }
+
   #refused(error: unknown): void {
     if (this.#abort.signal.aborted) return;
     const message = describeError(error);
@@ -354,22 +372,6 @@ export class Peering {
     } else if (meant) tellRefusal(this.#core, message);
     else if (message !== this.#lastFailure) this.#core.report('refused', 'debug', message);
     this.#lastFailure = message;
-  }
-
-  #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (signal.aborted) {
-        resolve();
-        return;
-      }
-      const wake = (): void => {
-        cancel();
-        signal.removeEventListener('abort', wake);
-        resolve();
-      };
-      const cancel = this.#core.ports.clock.after(ms, wake);
-      signal.addEventListener('abort', wake, { once: true });
-    });
   }
 
   #hostOf(standing: Standing): PrimaryHost {

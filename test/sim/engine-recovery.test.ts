@@ -160,3 +160,20 @@ test('a disk that fails every flush is not asked without a pause', async () => {
   await pair.clock.run(3000);
   expect((await pair.alpha.snapshot()).record).toMatchObject({ state: 'clean', inSync: ['alpha', 'beta'] });
 });
+
+test('a peer that fails every flush is met less and less often, which is told once, and at once when it works', async () => {
+  const pair = await joined();
+  const connects = (): number => pair.alpha.kinds().filter((kind) => kind === 'connected').length;
+  const told = (): number =>
+    pair.alpha.events.filter(({ message }) => message.includes('keeps ending before')).length;
+  pair.beta.disk.faults.flush = () => 'EIO';
+  await pair.alpha.write(0, block(1));
+  await pair.clock.run(60_000);
+  expect([connects() < 25, told()]).toEqual([true, 1]);
+  pair.beta.disk.faults = {};
+  await pair.untilInSync(pair.beta);
+  const before = connects();
+  pair.net.resetAll();
+  await pair.clock.run(500, () => connects() > before);
+  expect(connects()).toBe(before + 1);
+});

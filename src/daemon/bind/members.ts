@@ -9,6 +9,7 @@ import {
   resourceMachine,
   type ResourceMachineEvent,
 } from '../../../machines/resource.ts';
+import { Backoff } from '../../model/backoff.ts';
 import { describeError, EngineError } from '../../model/errors.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
 import { deriveLinkKey } from '../../protocol/link-proof.ts';
@@ -20,9 +21,8 @@ import { fromPromise } from 'xstate';
 import { reach, runChart } from './actors.ts';
 import { needOrder, prepareCommand } from './promotion-order.ts';
 
-/** How long a disk that cannot be opened is left alone, at first and at most. ms */
-const REOPEN_MS = 500;
-const MAX_REOPEN_MS = 8000;
+/** How long a disk that cannot be opened, or whose engine dies again soon, is left alone. ms */
+const REOPEN = { firstMs: 500, mostMs: 8000, steadyMs: 60_000, tellFromMs: 2000 };
 
 type ResourceActor = Actor<typeof resourceMachine>;
 
@@ -54,7 +54,7 @@ export class Member {
   keptUntil = Number.NEGATIVE_INFINITY;
   /** A5: the engine serves nothing until it has met the newer epoch. */
   frozen = false;
-  #reopenInMs = REOPEN_MS;
+  readonly #reopening = new Backoff(REOPEN);
   #refreshing: Promise<void> | null = null;
   #stopWaiting: () => void = () => undefined;
   readonly #runtime: Runtime;
@@ -147,7 +147,7 @@ export class Member {
     try {
       this.snapshot = await this.engine.start();
       this.error = null;
-      this.#reopenInMs = REOPEN_MS;
+      this.#reopening.began(this.#runtime.clock.now());
     } catch (error) {
       const { local } = this.settings;
       const said = describeError(error);
@@ -169,9 +169,21 @@ export class Member {
     return undefined;
   }
 
+  /** ms */
+  #pause(): number {
+    const wait = this.#reopening.failed(this.#runtime.clock.now());
+    if (this.#reopening.isNews(wait))
+      this.#runtime.journal.add({
+        kind: 'engine.failed',
+        level: 'warn',
+        resource: this.settings.name,
+        message: `${this.settings.name}: it fails again and again and is opened anew every ${REOPEN.mostMs / 1000} s at most: ${this.error ?? ''}`,
+      });
+    return wait;
+  }
+
   /** A disk that could not be opened is tried again, less and less often. */
   async #reopen(timeoutMs: number, wait: number): Promise<void> {
-    this.#reopenInMs = Math.min(2 * this.#reopenInMs, MAX_REOPEN_MS);
     await new Promise<void>((resolve) => {
       const cancel = this.#runtime.clock.after(wait, resolve);
       this.#stopWaiting = () => {
@@ -280,7 +292,7 @@ export class Member {
     await this.opened(timeoutMs);
     if (this.engine.running) return;
     // An operator who asks has done something about it.
-    this.#reopenInMs = REOPEN_MS;
+    this.#reopening.reset();
     await this.#reopen(timeoutMs, 0);
   }
 
@@ -310,7 +322,7 @@ export class Member {
 
   async beSecondary(timeoutMs: number): Promise<void> {
     await this.opened(timeoutMs);
-    if (!this.engine.running) await this.#reopen(timeoutMs, this.error === null ? 0 : this.#reopenInMs);
+    if (!this.engine.running) await this.#reopen(timeoutMs, this.error === null ? 0 : this.#pause());
     await this.#drive({ type: 'SECONDARY' }, 'secondary', timeoutMs);
   }
 
