@@ -44,6 +44,8 @@ export interface ConnectionOptions {
   readonly offer: ExportOffer;
   /** The device answered something: other clients may be able to go on. */
   readonly onProgress: () => void;
+  /** It is agreed what is exported to this client. */
+  readonly onAgreed: () => void;
   /** The client sent garbage and was closed. */
   readonly onGarbage: (error: WireError) => void;
 }
@@ -201,6 +203,7 @@ export class NbdConnection implements Receiver {
     if (step.next === 'transmission') {
       this.#socket.setTimeout(0);
       this.#phase = 'transmission';
+      this.#options.onAgreed();
     }
     if (step.next === 'end') this.#leave();
     return true;

@@ -152,6 +152,8 @@ export interface EngineEvent {
     | 'disk-recovered'
     /** The third copy of the metadata cannot be written, or can be again. */
     | 'metadata-copy'
+    /** A client of the export said nothing that could be understood. */
+    | 'client-closed'
     | 'failed';
   readonly level: 'error' | 'warn' | 'info' | 'debug';
   readonly message: string;
