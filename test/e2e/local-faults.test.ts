@@ -183,7 +183,10 @@ describe.skipIf(lacking)('a serving primary whose disk', LONG, () => {
         () => null,
       ),
     );
-    await toldBy(hasta, 'the local disk has answered nothing');
+    await hasta.until('telling it', (status) => resourceOf(status, 'disk1').error !== null);
+    // The second where the engine's own thread waits for the disk.
+    const told = await hasta.logged(/the local disk has answered nothing|the engine does not move/);
+    expect(told.length).toBeGreaterThan(0);
     await hastb.untilPrimary('storage', 20_000);
     // Who was told that its write is there finds it, who was not may.
     const kept = await Promise.all(waiting);
