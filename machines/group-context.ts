@@ -25,6 +25,8 @@ export interface GroupContext {
   readonly stopping: boolean;
   /** The roles are a person's business: nothing is done to them at start (a resource outside any group). */
   readonly byHand: boolean;
+  /** It is to be demoted as soon as its members have settled. */
+  readonly leaving: boolean;
 }
 
 export interface GroupInput {

@@ -44,12 +44,14 @@ export const groupMachine = groupSetup.createMachine({
     error: null,
     stopping: false,
     byHand: input.byHand,
+    leaving: false,
   }),
   initial: 'starting',
   states: {
     starting: { always: [{ guard: 'byHand', target: 'idle' }, { target: 'standby' }] },
     idle: {
       description: 'Outside any group: a person gives the roles',
+      entry: 'forgetLeaving',
       on: {
         SECONDARY: 'standby',
         EVALUATE: [
@@ -69,12 +71,14 @@ export const groupMachine = groupSetup.createMachine({
             id: 'settleSecondary',
             src: 'settleSecondary',
             input: scope,
-            onDone: 'waiting',
-            onError: {
-              target: 'unsettled',
-              actions: { type: 'noteError', params: thrown },
-            },
+            onDone: [{ guard: 'leaving', target: '#group.demoting.releasing' }, { target: 'waiting' }],
+            onError: [
+              { guard: 'leaving', target: '#group.demoting.releasing' },
+              { target: 'unsettled', actions: { type: 'noteError', params: thrown } },
+            ],
           },
+          // A change of role that runs is never cut short.
+          on: { DEMOTE: { guard: 'byHand', actions: ['noteDemotion', 'noteLeaving'] } },
         },
         unsettled: {
           description: 'Some member cannot be secondary; tried again',

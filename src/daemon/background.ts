@@ -19,7 +19,7 @@ const DETACHED = 'HASTATED_DETACHED';
 export function goToBackground(argv: readonly string[]): Promise<number> {
   const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? '', '-F', ...argv], {
     detached: true,
-    env: { ...process.env, [DETACHED]: '1' },
+    env: { UV_THREADPOOL_SIZE: '16', ...process.env, [DETACHED]: '1' },
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
   return new Promise((resolve, reject) => {

@@ -1,9 +1,15 @@
 /** One client of the control socket: hastctl with a frame, or ours with lines. */
 import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
+import { HALF_SAID_MS } from '../device/newcomers.ts';
 import { describeError, HastateError } from '../model/errors.ts';
 import { decodeControlRequest } from '../protocol/control-request.ts';
 import type { ControlCommand, ControlReply, ControlRequest, JournalEvent } from '../protocol/control.ts';
+
+export interface ControlGate {
+  /** Its first request is whole. @returns why it cannot be served, or null */
+  introduced(): string | null;
+}
 
 export interface ControlHandlers {
   /** The result of a request; `push` sends an event line to a follower. Aborted when the client is gone. */
@@ -13,6 +19,8 @@ export interface ControlHandlers {
   ): Promise<unknown>;
   /** The reply to one frame of hastctl, header included. */
   handleHastctl?(frame: Buffer): Promise<Buffer>;
+  /** For the rest of a request that began. ms */
+  readonly patienceMs?: number;
 }
 
 const MAX_REQUEST_BYTES = 64 * 1024;
@@ -21,6 +29,7 @@ const MAX_UNSENT_BYTES = 1024 * 1024;
 const MAX_PENDING = 16;
 const IDLE_MS = 60_000;
 const FAREWELL_MS = 5000;
+const LATE = 'the rest of a request did not come in time; send it whole';
 const FRAME_HEADER_BYTES = 5;
 const HIGHEST_VERSION = 2;
 const OPEN_BRACE = 0x7b;
@@ -47,6 +56,10 @@ const COMMANDS: Readonly<Record<ControlCommand, true>> = {
 export class ControlClient {
   private readonly socket: Socket;
   private readonly handlers: ControlHandlers;
+  private readonly gate: ControlGate;
+  private known = false;
+  /** Ends a client whose request began and does not end. */
+  private late: NodeJS.Timeout | undefined;
   private readonly gone = new AbortController();
   /** The client asks nothing more: it may still read answers, but follows no longer. */
   private readonly ended = new AbortController();
@@ -55,8 +68,9 @@ export class ControlClient {
   private pending = 0;
   private leaving = false;
 
-  constructor(socket: Socket, handlers: ControlHandlers) {
+  constructor(socket: Socket, handlers: ControlHandlers, gate: ControlGate) {
     this.socket = socket;
+    this.gate = gate;
     this.handlers = handlers;
     setMaxListeners(MAX_PENDING * 4, this.gone.signal, this.ended.signal);
     socket.on('data', (chunk) => this.take(chunk));
@@ -89,6 +103,26 @@ export class ControlClient {
     }
     if (this.kind === 'hastctl') this.takeFrame();
     else this.takeLines();
+    this.waitForRest();
+  }
+
+  /** Of a request that began little may be missing, and not for long. */
+  private waitForRest(): void {
+    if (this.buffered.length === 0 || this.leaving || !this.known) {
+      clearTimeout(this.late);
+      this.late = undefined;
+      return;
+    }
+    const patience = this.handlers.patienceMs ?? HALF_SAID_MS;
+    this.late ??= setTimeout(() => this.leave(0, 'request-late', LATE), patience);
+  }
+
+  private introduce(): boolean {
+    if (this.known) return true;
+    const refusal = this.gate.introduced();
+    this.known = refusal === null;
+    if (refusal !== null) this.leave(0, 'too-many-clients', refusal);
+    return this.known;
   }
 
   private takeFrame(): void {
@@ -100,6 +134,7 @@ export class ControlClient {
       return;
     }
     if (buffered.length < length) return;
+    if (!this.introduce()) return;
     // hastctl asks once for each connection; what follows the frame is nobody's.
     this.leaving = true;
     this.pending++;
@@ -123,6 +158,7 @@ export class ControlClient {
       if (end < 0 || this.leaving) return;
       const line = this.buffered.toString('utf8', 0, end);
       this.buffered = this.buffered.subarray(end + 1);
+      if (!this.introduce()) return;
       this.request(line);
     }
   }
@@ -199,6 +235,7 @@ export class ControlClient {
   }
 
   private abort(): void {
+    clearTimeout(this.late);
     this.ended.abort();
     this.gone.abort();
   }

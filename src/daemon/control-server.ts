@@ -3,6 +3,7 @@
  * The first byte tells them apart. @see protocols: hast section 9, src/protocol/control.ts
  */
 import { createServer } from 'node:net';
+import { HALF_SAID_MS, Newcomers } from '../device/newcomers.ts';
 import { ControlClient } from './control-server-client.ts';
 import type { ControlHandlers } from './control-server-client.ts';
 import { listenPrivately } from './control-server-socket.ts';
@@ -11,6 +12,8 @@ const MAX_CLIENTS = 64;
 
 export interface ControlServerOptions extends ControlHandlers {
   readonly path: string;
+  /** A client that said nothing whole was closed: for the log. */
+  readonly onDismissed?: (why: string) => void;
 }
 
 export interface ControlServer {
@@ -25,14 +28,29 @@ export interface ControlServer {
  */
 export async function createControlServer(options: ControlServerOptions): Promise<ControlServer> {
   const clients = new Set<ControlClient>();
+  const newcomers = new Newcomers<ControlClient>({
+    most: MAX_CLIENTS,
+    patience: options.patienceMs ?? HALF_SAID_MS,
+    dismiss: (client, why) => {
+      client.leave(0, 'request-late', why);
+      options.onDismissed?.(why);
+    },
+  });
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    const client = new ControlClient(socket, options);
-    if (clients.size >= MAX_CLIENTS) {
-      client.leave(0, 'too-many-clients', `${MAX_CLIENTS} clients are connected already; end one of them`);
-      return;
-    }
+    const client: ControlClient = new ControlClient(socket, options, {
+      introduced: () => {
+        if (clients.size - newcomers.size >= MAX_CLIENTS)
+          return `${MAX_CLIENTS} clients are connected already; end one of them`;
+        newcomers.leave(client);
+        return null;
+      },
+    });
     clients.add(client);
-    socket.once('close', () => clients.delete(client));
+    newcomers.enter(client);
+    socket.once('close', () => {
+      newcomers.leave(client);
+      clients.delete(client);
+    });
   });
   await listenPrivately(server, options.path);
   // A failed accept (e.g. no file descriptor left) is the client's loss, not the daemon's end.

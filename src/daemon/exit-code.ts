@@ -29,10 +29,13 @@ export function exitCode(error: unknown): number {
   return BY_CODE[error.code] ?? (error.code.startsWith('config') ? EXIT.config : EXIT.software);
 }
 
-/** Ends this process after `ms` whatever still runs: a stop that hangs is no stop. */
+/**
+ * Ends this process after `ms` whatever still runs: a stop that hangs is no stop. An exit would wait for the threads
+ * that a hanging disk keeps.
+ */
 export function exitLate(ms: number): void {
   setTimeout(() => {
     process.stderr.write(`hastated: not down ${ms / 1000} s after it was told to stop: ends as it is\n`);
-    process.exit(EXIT.software);
+    process.kill(process.pid, 'SIGKILL');
   }, ms).unref();
 }

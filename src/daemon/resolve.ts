@@ -94,7 +94,11 @@ async function carryOut(
   try {
     await at(discard, { step: 'discard', judged, demote }, DISCARD_MS);
   } catch (cause) {
-    if (!(cause instanceof NetError) || cause.code === 'peer-refused') throw cause;
+    if (!(cause instanceof NetError) || cause.code === 'peer-refused') {
+      // The order is over: it holds no other one off.
+      if (keep === ports.runtime.node) findMember(ports, resource).keptUntil = Number.NEGATIVE_INFINITY;
+      throw cause;
+    }
     throw new HastateError(
       'resolve-unknown',
       `whether ${discard} gave its copy of ${resource} up is not known (${cause.message}): ask 'hastate resolve ${resource} --discard ${discard} --dry-run'`,

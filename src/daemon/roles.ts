@@ -135,8 +135,6 @@ export class RoleDesk {
         return;
       case 'init':
         await group.demote('an operator gave it role init', null, CHANGE_MS);
-        // A group that was just settling took no notice.
-        if (group.state !== 'idle') await group.demote('an operator gave it role init', null, CHANGE_MS);
         if (group.state !== 'idle')
           throw new HastateError('role-failed', `${group.settings.name} is ${group.state}: try again`);
         await member.closeDisk();

@@ -18,6 +18,7 @@ import { ownFeed, peerFeed } from './page-feeds.ts';
 import { PeerState } from './peer-state.ts';
 import { takePidfile } from './pidfile.ts';
 import { Reloader } from './reload.ts';
+import { RepeatedLines } from './repeated-lines.ts';
 import { ChartRegistry, type Runtime } from './runtime.ts';
 import { prepareStateDir } from './state-dir.ts';
 import { Swappable } from './swappable.ts';
@@ -90,6 +91,7 @@ export async function serve(args: Arguments, version: string): Promise<void> {
   });
   // With -F alone there is none, as with hastd.
   const wantsPidfile = args.pidfile !== null || !args.foreground || detached;
+  const lines = new RepeatedLines(log, () => clock.now());
   const pidfile = new Swappable((path: string) => takePidfile(path));
   const control = new Swappable<ControlServer>(
     (path) =>
@@ -97,6 +99,7 @@ export async function serve(args: Arguments, version: string): Promise<void> {
         path,
         handle: (request, { signal, push }) => node.command(request, push, signal),
         handleHastctl: (frame) => node.hastctl(frame),
+        onDismissed: (why) => lines.say('warn', `a client of the control socket was closed: ${why}`),
       }),
     CONTROL_LINGER_MS,
   );

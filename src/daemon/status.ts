@@ -33,7 +33,7 @@ function resourceStatus(member: Member, device: string | null): ResourceStatus {
     device,
     counters: snapshot?.counters ?? noCounters(),
     queues: snapshot?.queues ?? NO_QUEUES,
-    error: member.error,
+    error: member.error ?? snapshot?.diskError ?? null,
     peerTimeoutMs: snapshot?.peerTimeoutMs ?? null,
     peerProblem: snapshot?.peerProblem ?? null,
   };

@@ -9,12 +9,12 @@ import type { BlockDevice } from '../model/block-device.ts';
 import { DiskError, WireError } from '../model/errors.ts';
 import type { Epoch } from '../model/record.ts';
 import { GgateFlag, type GgateClientInit } from '../protocol/ggate.ts';
+import { HALF_SAID_MS, Newcomers } from './newcomers.ts';
 import { GgateHandshake } from './ggate-handshake.ts';
 import { GgateSession } from './ggate-session.ts';
 
 /** As ggated: a connection whose other half does not come. */
 const PAIR_TIMEOUT_MS = 10_000;
-const HANDSHAKE_TIMEOUT_MS = 10_000;
 const MAX_CONNECTIONS = 64;
 /** The device may lower pendingBytes without calling anybody back. */
 const RELIEF_CHECK_MS = 50;
@@ -28,6 +28,8 @@ export interface GgateServerOptions {
   /** Default: any free one. */
   readonly port?: number;
   readonly pairTimeoutMs?: number;
+  /** For what a client is to say first. ms */
+  readonly patienceMs?: number;
   /** A client sent garbage, or asked for what is not here, and was closed. */
   readonly onRefusal?: (why: string) => void;
 }
@@ -53,7 +55,6 @@ interface Half {
 export async function createGgateServer(options: GgateServerOptions): Promise<GgateServer> {
   const pairs = new Pairs(options);
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => pairs.accept(socket));
-  server.maxConnections = MAX_CONNECTIONS;
   const { host = '127.0.0.1', port = 0 } = options;
   const bound = await listen(server, host, port);
   const timer = setInterval(() => pairs.relieve(), RELIEF_CHECK_MS);
@@ -81,9 +82,18 @@ class Pairs {
   readonly #sockets = new Set<Socket>();
   readonly #halves = new Map<number, Half>();
   readonly #sessions = new Set<GgateSession>();
+  readonly #newcomers: Newcomers<Socket>;
 
   constructor(options: GgateServerOptions) {
     this.#options = options;
+    this.#newcomers = new Newcomers({
+      most: MAX_CONNECTIONS,
+      patience: options.patienceMs ?? HALF_SAID_MS,
+      dismiss: (socket, why) => {
+        socket.destroy();
+        options.onRefusal?.(why);
+      },
+    });
   }
 
   get clients(): number {
@@ -105,11 +115,18 @@ class Pairs {
     const { device, exportName, epoch } = this.#options;
     const { sizeBytes, sectorBytes } = device;
     const handshake = new GgateHandshake({ exportName, epoch, sizeBytes, sectorBytes });
+    if (this.#sockets.size - this.#newcomers.size >= MAX_CONNECTIONS) {
+      socket.destroy();
+      return;
+    }
     this.#sockets.add(socket);
+    this.#newcomers.enter(socket);
     // `close` follows every error and does what is needed.
     socket.on('error', () => undefined);
-    socket.on('close', () => this.#sockets.delete(socket));
-    socket.setTimeout(HANDSHAKE_TIMEOUT_MS, () => socket.destroy());
+    socket.on('close', () => {
+      this.#newcomers.leave(socket);
+      this.#sockets.delete(socket);
+    });
     let unparsed: Buffer = Buffer.alloc(0);
     const take = (chunk: Buffer): void => {
       unparsed = Buffer.concat([unparsed, chunk]);
@@ -146,7 +163,7 @@ class Pairs {
   }
 
   #pair(client: GgateClientInit, socket: Socket, early: Buffer): void {
-    socket.setTimeout(0);
+    this.#newcomers.leave(socket);
     socket.pause();
     const other = this.#halves.get(client.token);
     if (other !== undefined && other.client.flags !== client.flags && sameAccess(other.client, client)) {

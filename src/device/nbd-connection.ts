@@ -49,6 +49,8 @@ export interface ConnectionOptions {
   readonly offer: ExportOffer;
   /** The device answered something: other clients may be able to go on. */
   readonly onProgress: () => void;
+  /** It is agreed what is exported to this client. */
+  readonly onAgreed: () => void;
   /** The client sent garbage and was closed. */
   readonly onGarbage: (error: WireError) => void;
 }
@@ -218,6 +220,7 @@ export class NbdConnection implements Receiver {
     if (step.next === 'transmission') {
       this.#socket.setTimeout(0);
       this.#phase = 'transmission';
+      this.#options.onAgreed();
     }
     if (step.next === 'end') this.#leave();
     return true;

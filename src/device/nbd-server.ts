@@ -11,6 +11,7 @@ import type { BlockDevice } from '../model/block-device.ts';
 import { DiskError, type WireError } from '../model/errors.ts';
 import type { Epoch } from '../model/record.ts';
 import { NbdConnection } from './nbd-connection.ts';
+import { HALF_SAID_MS, Newcomers } from './newcomers.ts';
 
 /** sun_path is 108 bytes on Linux, 104 on FreeBSD, with a final zero. */
 export const MAX_SOCKET_PATH_BYTES = 103;
@@ -26,7 +27,9 @@ export interface NbdServerOptions {
   readonly device: BlockDevice;
   readonly epoch: Epoch;
   /** A client sent garbage or asked for another export, and was closed. */
-  readonly onClientError?: (error: WireError) => void;
+  readonly onClientError?: (error: Pick<WireError, 'code' | 'message'>) => void;
+  /** For what a client is to say first. ms */
+  readonly patienceMs?: number;
 }
 
 export interface NbdServer {
@@ -51,11 +54,29 @@ export async function createNbdServer(options: NbdServerOptions): Promise<NbdSer
   const relieve = (): void => {
     for (const connection of connections.values()) connection.resume();
   };
-  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
-    connections.set(socket, accept(options, socket, relieve));
-    socket.on('close', () => connections.delete(socket));
+  const newcomers = new Newcomers<Socket>({
+    most: MAX_CLIENTS,
+    patience: options.patienceMs ?? HALF_SAID_MS,
+    dismiss: (socket, why) => {
+      connections.get(socket)?.close();
+      options.onClientError?.({ code: 'nbd-late', message: why });
+    },
   });
-  server.maxConnections = MAX_CLIENTS;
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+    if (connections.size - newcomers.size >= MAX_CLIENTS) {
+      socket.destroy();
+      return;
+    }
+    connections.set(
+      socket,
+      accept(options, socket, relieve, () => newcomers.leave(socket)),
+    );
+    newcomers.enter(socket);
+    socket.on('close', () => {
+      newcomers.leave(socket);
+      connections.delete(socket);
+    });
+  });
   await listen(server, socketPath);
 
   const timer = setInterval(relieve, RELIEF_CHECK_MS);
@@ -77,7 +98,12 @@ export async function createNbdServer(options: NbdServerOptions): Promise<NbdSer
   };
 }
 
-function accept(options: NbdServerOptions, socket: Socket, onProgress: () => void): NbdConnection {
+function accept(
+  options: NbdServerOptions,
+  socket: Socket,
+  onProgress: () => void,
+  onAgreed: () => void,
+): NbdConnection {
   const { device, exportName, epoch } = options;
   return new NbdConnection({
     socket,
@@ -90,6 +116,7 @@ function accept(options: NbdServerOptions, socket: Socket, onProgress: () => voi
       discards: device.discards,
     },
     onProgress,
+    onAgreed,
     onGarbage: (error) => options.onClientError?.(error),
   });
 }

@@ -15,6 +15,8 @@ export const FRAME_HEADER_BYTES = 5;
 const LARGE_BYTES = 128 * 1024;
 /** Behind a large message another is expected, of which little is read with its header. */
 const HEADER_WINDOW_BYTES = 4096;
+/** What is above is noise rather than a node that was installed later. */
+const LAST_CREDIBLE_VERSION = 31;
 
 export interface Frame {
   readonly version: number;
@@ -27,6 +29,17 @@ export interface Frame {
 export interface FrameLimits {
   readonly maxNvBytes: number;
   readonly maxDataBytes: number;
+}
+
+/** What is said to both sides of a connection that a node of another version made. */
+export function aboveOurs(version: number): string {
+  return `the peer speaks version ${version} of HAST, this node up to ${HAST_VERSION}: install the same version on both nodes`;
+}
+
+/** The refusal for a first frame that was sent by a later version, or null when it is something else. */
+export function refusesVersion(head: Buffer): string | null {
+  const version = head[0] ?? 0;
+  return version > HAST_VERSION && version <= LAST_CREDIBLE_VERSION ? aboveOurs(version) : null;
 }
 
 /** @returns header with nv, and the data when there is some; `size` is appended here */
@@ -161,12 +174,7 @@ export class FrameReader {
     this.#headerHas += taken;
     const version = this.#header[0] ?? 0;
     if (this.#headerHas > 0 && version > HAST_VERSION) {
-      throw new WireError(
-        'frame-version',
-        this.#consumed,
-        'version',
-        `the peer speaks version ${version} of HAST`,
-      );
+      throw new WireError('frame-version', this.#consumed, 'version', aboveOurs(version));
     }
     if (this.#headerHas === FRAME_HEADER_BYTES) {
       this.#nvBytes = this.#header.readUInt32LE(1);

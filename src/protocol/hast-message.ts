@@ -8,7 +8,7 @@ import { encodeNv } from './nv.ts';
 import type { NvField } from './nv.ts';
 
 export { errnoFromWire, errnoToWire } from './hast-errno.ts';
-export { encodeFrame, FrameReader, HAST_VERSION } from './hast-frame.ts';
+export { aboveOurs, encodeFrame, FrameReader, HAST_VERSION, refusesVersion } from './hast-frame.ts';
 export type { Frame } from './hast-frame.ts';
 export { packPayload, unpackPayload } from './hast-payload.ts';
 

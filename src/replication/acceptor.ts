@@ -94,8 +94,8 @@ export class Acceptor {
     );
     const half: HalfOpen = { token, connection, reader, version, nonce, cancel };
     this.#half = half;
-    connection.onData(() => {
-      if (this.#half === half) this.close('a request came before the handshake was over');
+    connection.onData((chunk) => {
+      if (this.#half === half) this.#interrupted(half, chunk);
     });
     connection.onClose(() => {
       if (this.#half !== half) return;
@@ -108,6 +108,21 @@ export class Acceptor {
         { name: 'token', type: 'bytes', value: token },
       ]),
     );
+  }
+
+  /** Only a primary that goes away again says something here, and why. */
+  #interrupted({ reader }: HalfOpen, chunk: Buffer): void {
+    let why: string | undefined;
+    try {
+      why = reader
+        .push(chunk)
+        .map(({ nv }) => nv.string('refused'))
+        .find((text) => text !== undefined);
+    } catch {
+      // It is closed in either case.
+    }
+    if (why !== undefined) tellRefusal(this.#core, `the primary refused this node: ${why}`);
+    this.close('a request came before the handshake was over');
   }
 
   #second(connection: ConnectionPort, token: Buffer, request: NvMap): void {

@@ -1,10 +1,11 @@
 /** What the parts of one resource's engine share. Made by engine.ts, which owns it. */
 import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
-import type { HastRole, NodeName } from '../model/roles.ts';
+import type { HastRole, NodeName, ReplicationMode } from '../model/roles.ts';
 import type { Timing } from '../model/timing.ts';
 import type { ResourceCounters, ResourceQueues } from '../protocol/control.ts';
 import type { HastMetadata } from '../protocol/hast-metadata.ts';
 import type { ActiveMap } from './activemap.ts';
+import type { DiskStall } from './disk-watch.ts';
 import type { EngineEvent, EngineSetup } from './messages.ts';
 import type { MetadataStore, StoredState } from './metadata-store.ts';
 import type { ClockPort, EnginePorts } from './ports.ts';
@@ -54,8 +55,13 @@ export interface EngineCore {
   ): Promise<void>;
   freshness: Freshness;
   diskError: string | null;
+  /** The local disk answers nothing. */
+  stall: DiskStall | null;
   /** See EngineSnapshot. */
   peerProblem: string | null;
+  primaryMode: ReplicationMode | null;
+  /** As primary: the peer knows that writes are not waited for (A2). */
+  asyncTold: boolean;
 }
 
 /** The largest request on the wire: FreeBSD's MAXPHYS. Bytes. */
@@ -109,5 +115,22 @@ export function within<T>(clock: ClockPort, ms: number, work: Promise<T>): Promi
   return new Promise((resolve, reject) => {
     const cancel = clock.after(ms, () => resolve(null));
     work.then(resolve, reject).finally(cancel);
+  });
+}
+
+/** Resolves after `ms`, or at once when `signal` says so. */
+export function pause(clock: ClockPort, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve();
+      return;
+    }
+    const wake = (): void => {
+      cancel();
+      signal.removeEventListener('abort', wake);
+      resolve();
+    };
+    const cancel = clock.after(ms, wake);
+    signal.addEventListener('abort', wake, { once: true });
   });
 }

@@ -3,9 +3,17 @@
  * @see hast.md section 5
  */
 import { Buffer } from 'node:buffer';
-import { describeError, NetError } from '../model/errors.ts';
+import { describeError, NetError, WireError } from '../model/errors.ts';
 import type { Epoch } from '../model/record.ts';
-import { encodeFrame, FrameReader, HAST_CMD, HAST_VERSION, unpackPayload } from '../protocol/hast-message.ts';
+import {
+  aboveOurs,
+  encodeFrame,
+  FrameReader,
+  HAST_CMD,
+  HAST_VERSION,
+  refusesVersion,
+  unpackPayload,
+} from '../protocol/hast-message.ts';
 import type { Frame } from '../protocol/hast-message.ts';
 import type { HastMetadata } from '../protocol/hast-metadata.ts';
 import { NONCE_BYTES } from '../protocol/link-proof.ts';
@@ -62,7 +70,7 @@ export async function dial(core: EngineCore, firstVersion: number, signal: Abort
   if (connector === null) throw new NetError('no-remote', `${core.setup.resource.name} has no remote`);
   const out = await connector.connect(timeout, signal);
   let back: ConnectionPort | null = null;
-  let agreed: number | null = null;
+  let agreed = HAST_VERSION;
   try {
     const frames = new FrameQueue(core, out);
     const name: NvField = { name: 'resource', type: 'string', value: core.setup.resource.name };
@@ -73,11 +81,7 @@ export async function dial(core: EngineCore, firstVersion: number, signal: Abort
     const hello = await frames.next(timeout, signal);
     refuse(core, { sender: 'secondary', nonce, token: null }, hello);
     const version = Math.max(hello.nv.number('version', 'uint8') ?? 1, 0);
-    if (version > HAST_VERSION)
-      throw new JudgedError(
-        'peer-version',
-        `the peer wants version ${version} of HAST, this node speaks up to ${HAST_VERSION}: install the same version on both`,
-      );
+    if (version > HAST_VERSION) throw new JudgedError('peer-version', aboveOurs(version));
     agreed = version;
     const token = hello.nv.bytes('token');
     if (token?.length !== TOKEN_BYTES) throw new NetError('peer-token', 'the peer sent no usable token');
@@ -116,7 +120,7 @@ export async function dial(core: EngineCore, firstVersion: number, signal: Abort
   } catch (error) {
     const reason = `handshake failed: ${describeError(error)}`;
     // A secondary that has answered has begun its session: a hastd takes this for a keepalive.
-    if (error instanceof JudgedError && agreed !== null)
+    if (error instanceof JudgedError)
       out.send(
         ...encodeFrame(agreed, [
           { name: 'cmd', type: 'uint8', value: HAST_CMD.KEEPALIVE },
@@ -207,7 +211,10 @@ class FrameQueue {
         if (this.#frames.length > MAX_EARLY_FRAMES)
           throw new NetError('peer-protocol', 'the peer said more than it was asked');
       } catch (error) {
-        this.#fail(error instanceof Error ? error : new Error(String(error)));
+        const later =
+          error instanceof WireError && error.code === 'frame-version' ? refusesVersion(chunk) : null;
+        if (later !== null) this.#fail(new JudgedError('peer-version', later));
+        else this.#fail(error instanceof Error ? error : new Error(String(error)));
       }
       this.#wake?.();
     });

@@ -3,10 +3,11 @@
  * @see SAFETY A6, B4, E2
  */
 import { DiskError, EngineError } from '../model/errors.ts';
-import { VIRGIN_RECORD } from '../model/record.ts';
-import type { Freshness } from '../model/record.ts';
+import { compareEpochs, VIRGIN_RECORD } from '../model/record.ts';
+import type { Epoch, Freshness } from '../model/record.ts';
 import type { ActiveMap } from './activemap.ts';
 import type { EngineCore } from './core.ts';
+import { describeEpoch } from './core.ts';
 
 /** B4: only a sole owner knows by itself that nobody has more. */
 export function freshnessAtStart(core: EngineCore): Freshness {
@@ -84,6 +85,30 @@ export async function discardCopy(core: EngineCore): Promise<void> {
     'warn',
     `${name}: this copy was given up, everything will be copied from the primary.`,
   );
+}
+
+/**
+ * A3, B3: the primary of `epoch` goes on without this disk. Not as primary.
+ * @param leave ends its link
+ * @throws EngineError `epoch-old`; DiskError
+ */
+export async function outdate(core: EngineCore, epoch: Epoch, leave: () => void): Promise<void> {
+  const { name } = core.setup.resource;
+  const order = compareEpochs(core.store.record.epoch, epoch);
+  if (order === 'older' || order === 'clash') {
+    throw new EngineError(
+      'epoch-old',
+      `epoch ${describeEpoch(epoch)} may not outdate ${name}, which is in epoch ${describeEpoch(core.store.record.epoch)}`,
+    );
+  }
+  leave();
+  core.freshness = { kind: core.store.record.state === 'inconsistent' ? 'inconsistent' : 'outdated' };
+  await core.save(({ record }) =>
+    record.state === 'inconsistent' || record.state === 'outdated'
+      ? null
+      : { record: { ...record, state: 'outdated' } },
+  );
+  core.report('record', 'warn', `${name} is outdated: the primary goes on without it.`);
 }
 
 /** Every extent counts as different, durably. Rejects with DiskError `map-write`. */

@@ -9,6 +9,7 @@ import { compareEpochs, promoted } from '../model/record.ts';
 import type { Epoch } from '../model/record.ts';
 import { changesLink } from '../model/resource-changes.ts';
 import type { HastRole } from '../model/roles.ts';
+import { learnFromSettings } from './ack-mode.ts';
 import { Acceptor } from './acceptor.ts';
 import { ActiveMap } from './activemap.ts';
 import { describeEpoch, namesPeer, noCounters, within } from './core.ts';
@@ -20,9 +21,11 @@ import {
   flushLocal,
   freshnessAsSaid,
   freshnessAtStart,
+  outdate,
   refuseIncomplete,
   rest,
 } from './disk-truth.ts';
+import { boundDurableWrites, DiskWatch, HANGING_MS } from './disk-watch.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from './messages.ts';
 import { METADATA_BYTES } from '../protocol/hast-metadata.ts';
 import { copyNews, MetadataStore } from './metadata-store.ts';
@@ -70,6 +73,7 @@ class ResourceEngine implements Engine {
   #downAt: number | null = null;
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
+  #watch: DiskWatch | null = null;
 
   constructor(setup: EngineSetup, ports: EnginePorts, emit: (event: EngineEvent) => void) {
     this.#setup = setup;
@@ -78,9 +82,10 @@ class ResourceEngine implements Engine {
   }
 
   async open(): Promise<EngineSnapshot> {
-    const { disk, sidecar, random } = this.#ports;
+    const { clock, disk, sidecar, random } = this.#ports;
     const { resource, peerKind } = this.#setup;
-    const store = await MetadataStore.open(disk, sidecar, resource.name, random, (error) =>
+    const metadata = boundDurableWrites(disk, clock, () => this.#patience(this.#core));
+    const store = await MetadataStore.open(metadata, sidecar, resource.name, random, (error) =>
       this.#report('metadata-copy', ...copyNews(resource.name, error)),
     );
     const map = new ActiveMap({
@@ -88,7 +93,7 @@ class ResourceEngine implements Engine {
       keepdirty: store.meta.keepdirty,
       imageBytes: store.imageBytes,
       sectorBytes: disk.sectorBytes,
-      store: (offset, data, done) => disk.writeDurable(METADATA_BYTES + offset, data, done),
+      store: (offset, data, done) => metadata.writeDurable(METADATA_BYTES + offset, data, done),
     });
     map.load(store.image);
     if (store.canaryAt !== null) map.setTail(store.canaryAt, store.canary);
@@ -110,10 +115,14 @@ class ResourceEngine implements Engine {
       },
       freshness: { kind: 'unknown', why: 'it was just opened' },
       diskError: null,
+      stall: null,
       peerProblem: null,
+      primaryMode: null,
+      asyncTold: false,
     };
     core.freshness = freshnessAtStart(core);
     this.#core = core;
+    this.#watch = new DiskWatch(core);
     if (store.mapLost) await distrust(core);
     this.#secondary = null;
     this.#acceptor = new Acceptor(
@@ -155,6 +164,7 @@ class ResourceEngine implements Engine {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#watch?.stop();
     await this.#last;
     const core = this.#core;
     if (core !== null) {
@@ -184,14 +194,11 @@ class ResourceEngine implements Engine {
         );
         return;
       case 'outdate':
-        await this.#outdate(core, command.epoch);
+        this.#refuseAsPrimary('is not outdated');
+        await outdate(core, command.epoch, () => this.#secondary?.drop('another primary goes on alone'));
         return;
       case 'discard':
-        if (this.#role === 'primary')
-          throw new EngineError(
-            'is-primary',
-            `${this.#setup.resource.name} is primary here: release it first`,
-          );
+        this.#refuseAsPrimary('gives no copy up: release it first');
         this.#secondary?.drop('this copy is given up');
         await discardCopy(core);
         return;
@@ -214,13 +221,13 @@ class ResourceEngine implements Engine {
     const before = this.#setup.resource;
     this.#setup = { ...this.#setup, resource };
     core.setup = this.#setup;
+    learnFromSettings(core, before);
     this.#peering?.reconfigured(before);
     if (changesLink(before, resource)) this.#secondary?.drop('its settings changed');
   }
 
   #becomeSecondary(core: EngineCore): void {
-    if (this.#role === 'primary')
-      throw new EngineError('is-primary', `${this.#setup.resource.name} is primary: release it first`);
+    this.#refuseAsPrimary('becomes no secondary: release it first');
     if (this.#role === 'secondary') return;
     this.#secondary = new Secondary(core);
     this.#setRole('secondary');
@@ -300,7 +307,7 @@ class ResourceEngine implements Engine {
     await this.#ports.exporter.close();
     this.#export = null;
     primary.close();
-    const timeout = this.#setup.resource.timeoutMs;
+    const timeout = this.#patience(core);
     await within(this.#ports.clock, timeout, new Promise<void>((resolve) => primary.whenIdle(resolve)));
     const flushed = await within(this.#ports.clock, timeout, primary.flusher.flushBoth());
     const whole = flushed === true && peering.joined && core.map.dirtyCount === 0 && namesPeer(core);
@@ -318,27 +325,6 @@ class ResourceEngine implements Engine {
     this.#setRole('init');
   }
 
-  async #outdate(core: EngineCore, epoch: Epoch): Promise<void> {
-    const { name } = this.#setup.resource;
-    if (this.#role === 'primary')
-      throw new EngineError('is-primary', `${name} is primary here and not outdated`);
-    const order = compareEpochs(core.store.record.epoch, epoch);
-    if (order === 'older' || order === 'clash') {
-      throw new EngineError(
-        'epoch-old',
-        `epoch ${describeEpoch(epoch)} may not outdate ${name}, which is in epoch ${describeEpoch(core.store.record.epoch)}`,
-      );
-    }
-    this.#secondary?.drop('another primary goes on alone');
-    core.freshness = { kind: core.store.record.state === 'inconsistent' ? 'inconsistent' : 'outdated' };
-    await core.save(({ record }) =>
-      record.state === 'inconsistent' || record.state === 'outdated'
-        ? null
-        : { record: { ...record, state: 'outdated' } },
-    );
-    this.#report('record', 'warn', `${name} is outdated: the primary goes on without it.`);
-  }
-
   async #leaveSecondary(reason: string): Promise<void> {
     const secondary = this.#secondary;
     if (secondary === null) return;
@@ -350,7 +336,7 @@ class ResourceEngine implements Engine {
 
   /** Clean, or as after a crash when the disk hangs. */
   async #rest(core: EngineCore): Promise<void> {
-    const { timeoutMs } = this.#setup.resource;
+    const timeoutMs = this.#patience(core);
     await within(this.#ports.clock, timeoutMs, this.#leaveSecondary('the engine stops'));
     await within(
       this.#ports.clock,
@@ -359,12 +345,22 @@ class ResourceEngine implements Engine {
     );
   }
 
+  /** How long a disk is waited for by who can go on without it. ms */
+  #patience(core: EngineCore | null): number {
+    return (core?.stall ?? null) === null ? this.#setup.resource.timeoutMs : HANGING_MS;
+  }
+
   #setRole(role: HastRole): void {
     if (this.#role === role) return;
     const before = this.#role;
     this.#role = role;
     const text = `${this.#setup.resource.name}: role ${before} -> ${role}.`;
     this.#report('role', 'info', text, { before, role });
+  }
+
+  #refuseAsPrimary(what: string): void {
+    const { name } = this.#setup.resource;
+    if (this.#role === 'primary') throw new EngineError('is-primary', `${name} is primary here and ${what}`);
   }
 
   #opened(): EngineCore {

@@ -4,6 +4,7 @@
  * asks, one runs by itself so that the map does not grow.
  */
 import { HAST_CMD } from '../protocol/hast-message.ts';
+import { ackMode } from './ack-mode.ts';
 import type { EngineCore } from './core.ts';
 import { reportDiskError } from './core.ts';
 import type { Primary, PrimaryHost } from './primary.ts';
@@ -82,8 +83,7 @@ export class Flusher {
       this.#settle(round, localError, peer);
       const error = localError !== null || this.#failed ? 'EIO' : null;
       const withoutPeer =
-        (peer === 'absent' || peer === 'lost' || peer === 'failed') &&
-        this.#core.setup.resource.replication !== 'async';
+        (peer === 'absent' || peer === 'lost' || peer === 'failed') && ackMode(this.#core) !== 'async';
       for (const done of internal)
         done(localError === null && !this.#failed && (peer === 'flushed' || peer === 'unable'));
       for (const done of askers) {

@@ -6,6 +6,7 @@
  */
 import { compareEpochs } from '../model/record.ts';
 import type { DiskState, Epoch, Generations } from '../model/record.ts';
+import type { ReplicationMode } from '../model/roles.ts';
 import type { NvField, NvMap } from '../protocol/nv.ts';
 import { MAX_REQUEST_BYTES, MAXPHYS } from './core.ts';
 import type { EngineCore } from './core.ts';
@@ -23,6 +24,8 @@ export interface PeerWords {
   readonly batches: boolean;
   /** Bytes of the largest request that it and this node take: a multiple of MAXPHYS. */
   readonly maxRequest: number;
+  /** Of its hast.conf; null when it does not say. One that this node does not know counts as the weakest. */
+  readonly mode: ReplicationMode | null;
 }
 
 const STATES: readonly string[] = ['virgin', 'clean', 'outdated', 'inconsistent'];
@@ -58,6 +61,7 @@ export function wordsFields(core: EngineCore): NvField[] {
     u64('genprev', idToWire(record.generations.previous)),
     text('hstate', record.state),
     text('insync', record.inSync.join(',')),
+    text('mode', core.setup.resource.replication),
     ...(core.ports.disk.punch === undefined ? [] : [{ name: 'punches', type: 'uint8', value: 1 } as const]),
     { name: 'batches', type: 'uint8', value: 1 },
     { name: 'maxreq', type: 'uint32', value: MAX_REQUEST_BYTES },
@@ -69,6 +73,7 @@ export function readWords(nv: NvMap): PeerWords | null {
   if (!nv.has('hastate')) return null;
   const state = nv.string('hstate') ?? '';
   const inSync = nv.string('insync') ?? '';
+  const mode = nv.string('mode');
   return {
     node: nv.string('node') ?? '',
     boot: nv.string('boot') ?? '',
@@ -82,6 +87,7 @@ export function readWords(nv: NvMap): PeerWords | null {
     punches: nv.has('punches'),
     batches: nv.has('batches'),
     maxRequest: commonRequest(nv.number('maxreq', 'uint32') ?? MAXPHYS),
+    mode: mode === undefined ? null : mode === 'fullsync' || mode === 'memsync' ? mode : 'async',
   };
 }
 

@@ -3,7 +3,7 @@
  * Block I/O never passes here.
  */
 import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
-import type { HastRole, NodeName } from '../model/roles.ts';
+import type { HastRole, NodeName, ReplicationMode } from '../model/roles.ts';
 import type { ResourceSettings } from '../model/settings.ts';
 import type { Timing } from '../model/timing.ts';
 import type { OpenExport } from './ports.ts';
@@ -110,12 +110,16 @@ export interface EngineSnapshot {
   readonly export: OpenExport | null;
   /** A write probe failed or is late: the primary is not healthy (B5). */
   readonly diskError: string | null;
+  /** The disk has answered nothing for hast.conf's `timeout`. */
+  readonly diskHangs: boolean;
   readonly dataLinkUp: boolean;
   readonly dataLinkDownAt: number | null;
   /** A peer that died is noticed within this time, traffic or not. ms */
   readonly peerTimeoutMs: number;
   /** Why the data link was refused last, here or by the peer; null since it was made. */
   readonly peerProblem: string | null;
+  /** How the primary of this link, or of the last one, acknowledges writes (A2); null when none has said so. */
+  readonly primaryMode: ReplicationMode | null;
   /** What works and is not as it should be, in sentences. */
   readonly warnings: readonly string[];
   readonly counters: ResourceCounters;
@@ -143,8 +147,13 @@ export interface EngineEvent {
     | 'want-outdate'
     | 'split-brain'
     | 'disk-error'
+    /** It answers nothing; or does again. */
+    | 'disk-stalled'
+    | 'disk-recovered'
     /** The third copy of the metadata cannot be written, or can be again. */
     | 'metadata-copy'
+    /** A client of the export said nothing that could be understood. */
+    | 'client-closed'
     | 'failed';
   readonly level: 'error' | 'warn' | 'info' | 'debug';
   readonly message: string;

@@ -20,6 +20,9 @@ import type { DiskPort, IoResult, RandomPort, SidecarPort } from './ports.ts';
 
 const CANARY_BYTES = 8;
 
+/** What it needs of the local component. */
+export type MetadataDisk = Pick<DiskPort, 'sizeBytes' | 'sectorBytes' | 'read' | 'writeDurable'>;
+
 export interface StoredState {
   readonly meta: HastMetadata;
   readonly record: ResourceRecord;
@@ -37,7 +40,7 @@ export class MetadataStore {
   /** Where the canary stands in the map, or null when the map has no slack. */
   readonly canaryAt: number | null;
   readonly canary: Buffer;
-  readonly #disk: DiskPort;
+  readonly #disk: MetadataDisk;
   readonly #sidecar: SidecarPort;
   readonly #onCopy: (error: string | null) => void;
   #doubt: string | null;
@@ -46,7 +49,7 @@ export class MetadataStore {
   #last: Promise<void> = Promise.resolve();
 
   private constructor(
-    disk: DiskPort,
+    disk: MetadataDisk,
     sidecar: SidecarPort,
     found: DecodedMetadata,
     image: Buffer,
@@ -82,7 +85,7 @@ export class MetadataStore {
    * @throws DiskError when the component cannot be read, is another resource's, or is too small
    */
   static async open(
-    disk: DiskPort,
+    disk: MetadataDisk,
     sidecar: SidecarPort,
     resource: string,
     random: RandomPort,
@@ -263,7 +266,7 @@ function doubtOf({ meta, own, freshness }: DecodedMetadata, image: Buffer, at: n
 }
 
 /** @returns bytes of the map to read */
-function check(meta: HastMetadata, disk: DiskPort, resource: string): number {
+function check(meta: HastMetadata, disk: MetadataDisk, resource: string): number {
   const fail = (code: string, text: string): never => {
     throw new DiskError(code, `local component of ${resource}: ${text}`);
   };
@@ -291,7 +294,7 @@ function isPowerOfTwo(n: number): boolean {
   return Number.isInteger(n) && n > 0 && Number.isInteger(Math.log2(n));
 }
 
-function readAt(disk: DiskPort, offset: number, length: number, what: string): Promise<Buffer> {
+function readAt(disk: MetadataDisk, offset: number, length: number, what: string): Promise<Buffer> {
   if (offset + length > disk.sizeBytes)
     return Promise.reject(
       new DiskError(
@@ -308,7 +311,7 @@ function readAt(disk: DiskPort, offset: number, length: number, what: string): P
   });
 }
 
-function writeDurable(disk: DiskPort, offset: number, data: Buffer): Promise<void> {
+function writeDurable(disk: MetadataDisk, offset: number, data: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     disk.writeDurable(offset, data, (error: IoResult) => {
       if (error === null) resolve();

@@ -3,14 +3,17 @@
  * @see hast.md sections 5 and 7, SAFETY A3-A7
  */
 import { describeError } from '../model/errors.ts';
+import { Backoff } from '../model/backoff.ts';
 import { compareHistories, joined } from '../model/record.ts';
 import type { ResourceSettings } from '../model/settings.ts';
 import { mapBit } from '../protocol/hast-metadata.ts';
 import type { NvMap } from '../protocol/nv.ts';
 import type { SyncProgress } from '../protocol/control.ts';
+import { changesCandidates } from './ack-mode.ts';
 import type { EngineCore } from './core.ts';
-import { namesPeer } from './core.ts';
+import { namesPeer, pause } from './core.ts';
 import { commitMap } from './disk-truth.ts';
+import { HANGING_MS } from './disk-watch.ts';
 import { dial, JudgedError, RefusedError } from './dial.ts';
 import type { Dialled } from './dial.ts';
 import { Heartbeat, wordsFields } from './heartbeat.ts';
@@ -25,6 +28,8 @@ import { Standing } from './standing.ts';
 
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 1000;
+/** A link that ends before both disks are equal is made anew less and less often. ms */
+const UNEQUAL = { firstMs: RETRY_MIN_MS, mostMs: 5000, steadyMs: 5000, tellFromMs: 1000 };
 const RETRY_REFUSED_MS = 1000;
 /** What this node does not accept changes only by hand. */
 const RETRY_JUDGED_MS = 5000;
@@ -51,11 +56,13 @@ export class Peering {
   #joining = false;
   #loop: Promise<void> = Promise.resolve();
   #lastFailure = '';
+  readonly #unequal = new Backoff(UNEQUAL);
   #peerCounters = { local: 0n, remote: 0n };
   readonly #waiters = new Map<string, () => void>();
 
   constructor(core: EngineCore, aloneConfirmed: boolean) {
     this.#core = core;
+    core.asyncTold = false;
     const linked = (): boolean => this.#link?.isUp() === true && this.#link.words !== null;
     this.standing = new Standing(
       core,
@@ -86,11 +93,15 @@ export class Peering {
     if (this.#core.ports.connector !== null) this.#loop = this.#connectForever();
   }
 
-  /** The resource has other settings than `before`. Another address: the peer is looked for there. */
+  /** The resource has other settings than `before`. Another address: the peer is looked for there. A2: it is told. */
   reconfigured(before: ResourceSettings): void {
     const { remote, source } = this.#core.setup.resource;
-    if (remote === before.remote && source === before.source) return;
-    this.#link?.close('the address of the peer or our own changed');
+    const tell = changesCandidates(this.#core, before);
+    if (tell) this.#core.asyncTold = false;
+    else if (remote === before.remote && source === before.source) return;
+    this.#link?.close(
+      tell ? 'the peer must know the new mode' : 'the address of the peer or our own changed',
+    );
     this.#attempt.abort();
     // The old loop may still be on its way out.
     this.#loop = this.#loop.then(() => this.#connectForever());
@@ -104,7 +115,8 @@ export class Peering {
     this.#link?.close(reason);
     const { clock } = this.#core.ports;
     await new Promise<void>((resolve) => {
-      const cancel = clock.after(this.#core.setup.resource.timeoutMs, resolve);
+      const { stall, setup } = this.#core;
+      const cancel = clock.after(stall === null ? setup.resource.timeoutMs : HANGING_MS, resolve);
       void this.#loop.finally(() => {
         cancel();
         resolve();
@@ -124,21 +136,29 @@ export class Peering {
       delay = Math.min(delay * 2, RETRY_MAX_MS);
       try {
         const dialled = await dial(this.#core, this.#version, signal);
-        const reason = await this.#live(dialled);
-        if (reason === null) wait = delay = RETRY_MIN_MS;
+        const reason = await this.#live(dialled, signal);
+        if (reason === null) {
+          delay = RETRY_MIN_MS;
+          wait = this.#unequal.failed(clock.now());
+          if (this.#unequal.isNews(wait)) this.#sayUnequal();
+        }
       } catch (error) {
         this.#refused(error);
         if (error instanceof JudgedError) wait = RETRY_JUDGED_MS;
         if (error instanceof RefusedError)
           wait = clock.now() < freshUntil ? RETRY_FRESH_MS : RETRY_REFUSED_MS;
       }
-      await this.#sleep(wait, signal);
+      await pause(clock, wait, signal);
     }
   }
 
   /** @returns null when the link came up and died, else why it did not come up */
-  async #live(dialled: Dialled): Promise<string | null> {
+  async #live(dialled: Dialled, signal: AbortSignal): Promise<string | null> {
     const { words, version } = dialled;
+    if (signal.aborted) {
+      for (const each of [dialled.out, dialled.in]) each.close('the settings changed meanwhile');
+      return 'the settings changed meanwhile';
+    }
     this.#version = version;
     let over: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => (over = resolve));
@@ -203,9 +223,11 @@ export class Peering {
     await commitMap(map);
     if (!link.isUp()) return;
     this.standing.linkedUp();
+    this.#core.asyncTold = this.#core.setup.resource.replication === 'async';
     this.downAt = null;
     this.#core.peerProblem = null;
     keepAlive(this.#core, link, this.#heartbeat);
+    this.#unequal.began(this.#core.ports.clock.now());
     this.#core.report('connected', 'info', 'Connected to the secondary.');
     const resync = new Resync(this.#core, link, {
       busy: () => this.primary.running > 0,
@@ -256,6 +278,7 @@ export class Peering {
       if (link.words !== null && !(await this.#ask(link, 'joined'))) return;
       if (!clean()) return;
       this.#joined = true;
+      this.#unequal.reset();
       this.#resync?.done();
       this.#core.report('record', 'info', 'Nodes are in sync.');
     } catch (error) {
@@ -329,6 +352,14 @@ export class Peering {
     }
   }
 
+  #sayUnequal(): void {
+    this.#core.report(
+      'refused',
+      'warn',
+      `${this.#core.setup.resource.name}: the connection keeps ending before both disks are equal: it is made anew every ${UNEQUAL.mostMs / 1000} s at most; see why in the lines before, on both nodes`,
+    );
+  }
+
   #refused(error: unknown): void {
     if (this.#abort.signal.aborted) return;
     const message = describeError(error);
@@ -341,22 +372,6 @@ export class Peering {
     } else if (meant) tellRefusal(this.#core, message);
     else if (message !== this.#lastFailure) this.#core.report('refused', 'debug', message);
     this.#lastFailure = message;
-  }
-
-  #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (signal.aborted) {
-        resolve();
-        return;
-      }
-      const wake = (): void => {
-        cancel();
-        signal.removeEventListener('abort', wake);
-        resolve();
-      };
-      const cancel = this.#core.ports.clock.after(ms, wake);
-      signal.addEventListener('abort', wake, { once: true });
-    });
   }
 
   #hostOf(standing: Standing): PrimaryHost {

@@ -7,6 +7,7 @@ import { Buffer } from 'node:buffer';
 import type { BlockDevice, ZeroOptions } from '../model/block-device.ts';
 import type { ResourceQueues } from '../protocol/control.ts';
 import { HAST_CMD } from '../protocol/hast-message.ts';
+import { ackMode } from './ack-mode.ts';
 import { AckGate } from './ack-gate.ts';
 import type { GateHost } from './ack-gate.ts';
 import type { EngineCore } from './core.ts';
@@ -332,10 +333,8 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
   }
 
   #mode(): 'fullsync' | 'memsync' | 'async' {
-    const { replication } = this.#core.setup.resource;
-    return replication === 'memsync' && this.link !== null && this.link.version < 2
-      ? 'fullsync'
-      : replication;
+    const mode = ackMode(this.#core);
+    return mode === 'memsync' && this.link !== null && this.link.version < 2 ? 'fullsync' : mode;
   }
 
   #refusal(offset: number, length: number): string | null {

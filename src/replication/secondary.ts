@@ -223,7 +223,10 @@ export class Secondary {
       after.state === 'clean' &&
       words.inSync.includes(self) &&
       before.generations.current === words.generations.current;
-    if (member && this.#core.freshness.kind === 'inSync') return;
+    // A2: what an asynchronous primary acknowledged comes only with the resync, whatever it promises from now on.
+    const promised = this.#core.primaryMode !== 'async' || words?.mode === 'async';
+    this.#core.primaryMode = words?.mode ?? null;
+    if (member && promised && this.#core.freshness.kind === 'inSync') return;
     const { state } = this.#core.store.record;
     this.#core.freshness =
       state === 'outdated' || state === 'inconsistent'

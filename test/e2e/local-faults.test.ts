@@ -61,8 +61,17 @@ class FaultyDisk {
     this.#server?.kill('SIGSTOP');
   }
 
-  async close(): Promise<void> {
+  goOn(): void {
     this.#server?.kill('SIGCONT');
+  }
+
+  /** Everything that asks it from now on, or waits for it, gets an error. */
+  vanish(): void {
+    this.#server?.kill('SIGKILL');
+  }
+
+  async close(): Promise<void> {
+    this.goOn();
     this.#server?.kill('SIGKILL');
     this.#fuse?.kill('SIGKILL');
     await runCommand(['fusermount', '-u', '-z', this.#mount], { timeoutMs: 5000 }).catch(() => undefined);
@@ -160,6 +169,54 @@ describe.skipIf(lacking)('a serving primary whose disk', LONG, () => {
     expect((await nbd.read(0, 65536)).equals(block(3))).toBe(true);
     expect((await nbd.read(4 * MIB, 65536)).equals(Buffer.alloc(65536))).toBe(true);
     await toldBy(pair.hasta, 'local read failed: EIO');
+    await nbd.disconnect().catch(() => undefined);
+  });
+
+  it('hangs: that is told, the other node takes over, and it comes back in sync when it works again', async () => {
+    const { hasta, hastb, disk: hung } = await serve([], () => []);
+    const nbd = await client(hasta);
+    for (let at = 0; at < 8; at++) await nbd.write(at * 65536, block(5));
+    hung.hang();
+    const waiting = Array.from({ length: 8 }, (_, at) =>
+      nbd.write(at * 65536, block(6)).then(
+        () => at,
+        () => null,
+      ),
+    );
+    await hasta.until('telling it', (status) => resourceOf(status, 'disk1').error !== null);
+    // The second where the engine's own thread waits for the disk.
+    const told = await hasta.logged(/the local disk has answered nothing|the engine does not move/);
+    expect(told.length).toBeGreaterThan(0);
+    await hastb.untilPrimary('storage', 20_000);
+    // Who was told that its write is there finds it, who was not may.
+    const kept = await Promise.all(waiting);
+    const taker = await client(hastb);
+    for (const [at, wrote] of kept.entries()) {
+      const found = (await taker.read(at * 65536, 65536))[0];
+      expect(wrote === null ? [5, 6] : [6]).toContain(found);
+    }
+    expect(groupOf(await hasta.status(), 'storage').role).not.toBe('primary');
+    await expect(client(hasta)).rejects.toThrow('nothing is exported');
+    hung.goOn();
+    await hasta.until('in sync again, and nothing wrong', (status) => {
+      const { error, freshness } = resourceOf(status, 'disk1');
+      return error === null && freshness.kind === 'inSync';
+    });
+    await taker.disconnect();
+  });
+
+  it('vanishes: the peer has the data, so writes and reads of it go on; it is told', async () => {
+    const { hasta, hastb, disk: lost } = await serve([], () => []);
+    const nbd = await client(hasta);
+    for (let at = 0; at < 4; at++) await nbd.write(at * 65536, block(7));
+    lost.vanish();
+    for (let at = 0; at < 4; at++) await nbd.write(at * 65536, block(8));
+    for (let at = 0; at < 4; at++) expect((await nbd.read(at * 65536, 65536)).equals(block(8))).toBe(true);
+    await toldBy(hasta, 'local write failed');
+    expect(groupOf(await hasta.status(), 'storage').state).toBe('primary.serving');
+    await hastb.until('named as the one with everything', (status) =>
+      (resourceOf(status, 'disk1').record?.inSync ?? []).includes('hastb'),
+    );
     await nbd.disconnect().catch(() => undefined);
   });
 

@@ -321,6 +321,37 @@ it('leaves a resource outside any group without a role until a person gives one'
   expect(byHand.getSnapshot().matches('idle')).toBe(true);
 });
 
+describe('a resource outside any group that is given role init while it becomes secondary', () => {
+  const leave = (): Built => {
+    const built = build(true);
+    built.actor.send({ type: 'SECONDARY' });
+    built.actor.send({ type: 'DEMOTE', reason: 'a person', handoverTo: null });
+    expect(built.ports.releaseMembers.calls).toEqual([]);
+    return built;
+  };
+
+  it.each(['answer', 'fail'] as const)(
+    'is released when that has ended with %s, and not before',
+    async (how) => {
+      const built = leave();
+      if (how === 'answer') await built.ports.settleSecondary.answer(undefined);
+      else await built.ports.settleSecondary.fail('in use');
+      built.states.toVisit(['idle', 'standby.settling', 'demoting.releasing']);
+      await built.ports.releaseMembers.answer(undefined);
+      expect(built.actor.getSnapshot().matches('idle')).toBe(true);
+    },
+  );
+
+  it('stays secondary when it is given that role afterwards', async () => {
+    const built = leave();
+    await built.ports.settleSecondary.answer(undefined);
+    await built.ports.releaseMembers.answer(undefined);
+    built.actor.send({ type: 'SECONDARY' });
+    await built.ports.settleSecondary.answer(undefined);
+    expect(built.actor.getSnapshot().matches({ standby: 'waiting' })).toBe(true);
+  });
+});
+
 it('tries again when some member cannot be secondary', async () => {
   const fresh = build();
   await fresh.ports.settleSecondary.fail('disk1: in use');

@@ -160,3 +160,45 @@ test('a disk that fails every flush is not asked without a pause', async () => {
   await pair.clock.run(3000);
   expect((await pair.alpha.snapshot()).record).toMatchObject({ state: 'clean', inSync: ['alpha', 'beta'] });
 });
+
+test('a peer that fails every flush is met less and less often, which is told once, and at once when it works', async () => {
+  const pair = await joined();
+  const connects = (): number => pair.alpha.kinds().filter((kind) => kind === 'connected').length;
+  const told = (): number =>
+    pair.alpha.events.filter(({ message }) => message.includes('keeps ending before')).length;
+  pair.beta.disk.faults.flush = () => 'EIO';
+  await pair.alpha.write(0, block(1));
+  await pair.clock.run(60_000);
+  expect([connects() < 25, told()]).toEqual([true, 1]);
+  pair.beta.disk.faults = {};
+  await pair.untilInSync(pair.beta);
+  const before = connects();
+  pair.net.resetAll();
+  await pair.clock.run(500, () => connects() > before);
+  expect(connects()).toBe(before + 1);
+});
+
+test('a write of an earlier link whose local half ends after the nodes are in sync again is answered', async () => {
+  const pair = await joined();
+  pair.net.latencyMs = 50;
+  // Only its write of data: the bits of its extent are durable before.
+  pair.alpha.disk.onOperation = (kind) => {
+    pair.alpha.disk.latencyMs = kind === 'write' ? 20_000 : 0.3;
+  };
+  const written = pair.alpha.submit(0, block(2));
+  await pair.clock.run(5);
+  pair.alpha.disk.onOperation = () => undefined;
+  pair.alpha.disk.latencyMs = 0.3;
+  pair.net.latencyMs = 0.2;
+  pair.net.resetAll();
+  const connects = (): number => pair.alpha.kinds().filter((kind) => kind === 'connected').length;
+  await pair.clock.run(2000, () => connects() === 2);
+  await pair.untilInSync(pair.beta);
+  let answer: string | null = 'none yet';
+  void written.then((error) => (answer = error));
+  await pair.clock.run(40_000, () => answer !== 'none yet');
+  expect(answer).toBeNull();
+  await pair.untilInSync(pair.beta);
+  expect(await pair.alpha.read(0, 4096)).toEqual(block(2));
+  expect(pair.beta.data.equals(pair.alpha.data)).toBe(true);
+});

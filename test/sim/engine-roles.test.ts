@@ -86,6 +86,23 @@ describe('a promotion is refused', () => {
     expect(forced.record).toMatchObject({ state: 'clean', epoch, primary: 'beta' });
   });
 
+  test('when what lay in the socket cannot be written here: the primary may have told that it is there', async () => {
+    const pair = await joined();
+    const { record } = await pair.beta.snapshot();
+    expect(record.state).toBe('clean');
+    pair.net.readDelayMs = 50_000;
+    const written = pair.alpha.submit(0, block(9));
+    await pair.clock.run(5);
+    pair.alpha.crash('power');
+    void written;
+    // Neither the write nor the word that it failed is recorded anywhere.
+    pair.beta.sidecarFault = 'full';
+    pair.beta.disk.faults = { write: () => 'EIO', writeDurable: () => 'EIO' };
+    const command = { type: 'prepare-primary', epoch: pair.nextEpoch(), inSync: ['beta'] } as const;
+    await expect(pair.beta.run(command)).rejects.toMatchObject({ code: 'not-in-sync' });
+    expect((await pair.beta.snapshot()).freshness.kind).toBe('inconsistent');
+  });
+
   test('for a resync target half way', async () => {
     const pair = await joined();
     pair.beta.crash('process');

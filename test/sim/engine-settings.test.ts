@@ -112,3 +112,65 @@ describe('a secondary that is given other settings', () => {
     expect([count(pair.beta, 'disconnected'), count(pair.alpha, 'disconnected')]).toEqual([1, 1]);
   });
 });
+
+describe('a mode that does not wait for the peer (A2)', () => {
+  const mode = (node: SimNode): unknown => node.seen?.primaryMode;
+
+  it('is in force only when the secondary knows it: the first answer waits for the new handshake', async () => {
+    const { pair } = await joined();
+    expect(mode(pair.beta)).toBe('memsync');
+    pair.net.latencyMs = 20;
+    await pair.alpha.run({ type: 'settings', resource: { ...BEFORE, replication: 'async' } });
+    const seen: unknown[] = [];
+    const written = pair.alpha.submit(0, Buffer.alloc(4096, 1)).then((error) => {
+      seen.push(error, mode(pair.beta));
+    });
+    await pair.clock.finish(written);
+    expect(seen).toEqual([null, 'async']);
+    await pair.untilInSync(pair.beta);
+    expect(pair.beta.data.equals(pair.alpha.data)).toBe(true);
+  });
+
+  it('is not left by a secondary that was given other settings before its primary', async () => {
+    const pair = new SimPair(5, { replication: 'async' });
+    await pair.join();
+    await pair.beta.run({
+      type: 'settings',
+      resource: { ...BEFORE, remote: 'alpha', peer: 'alpha', replication: 'fullsync' },
+    });
+    expect((await pair.beta.snapshot()).primaryMode).toBe('async');
+    await pair.untilInSync(pair.beta);
+    expect(mode(pair.beta)).toBe('async');
+  });
+
+  it('is remembered by who never met a primary and was given another one', async () => {
+    const pair = new SimPair(5, { replication: 'async' });
+    await pair.beta.start();
+    await pair.beta.run({
+      type: 'settings',
+      resource: { ...BEFORE, remote: 'alpha', peer: 'alpha', replication: 'fullsync' },
+    });
+    expect((await pair.beta.snapshot()).primaryMode).toBe('async');
+  });
+
+  it('is over for a secondary only when it has what was acknowledged until then', async () => {
+    const pair = new SimPair(5, { replication: 'async' });
+    await pair.join();
+    const settings = { ...BEFORE, replication: 'async' } as const;
+    pair.net.latencyMs = 50;
+    for (let at = 0; at < 8; at++)
+      expect(await pair.alpha.write(at * 65_536, Buffer.alloc(4096, 9))).toBeNull();
+    const claims: string[] = [];
+    pair.beta.onEvent = ({ kind, snapshot }) => {
+      if (snapshot === null || kind === 'disconnected' || snapshot.primaryMode === 'async') return;
+      if (snapshot.freshness.kind === 'inSync')
+        claims.push(`${kind} ${pair.beta.data.equals(pair.alpha.data)}`);
+    };
+    // What was acknowledged is under way to beta, and never arrives.
+    pair.net.loseAll();
+    await pair.alpha.run({ type: 'settings', resource: { ...settings, replication: 'fullsync' } });
+    await pair.untilInSync(pair.beta);
+    expect(claims.length).toBeGreaterThan(0);
+    expect(claims.filter((claim) => claim.endsWith('false'))).toEqual([]);
+  });
+});

@@ -133,6 +133,43 @@ async function withDisk(options: { mediasize: number; extentsize: number }): Pro
   return pair;
 }
 
+describe('a peer of a later version', () => {
+  const LATER = 'speaks version 3 of HAST, this node up to 2';
+
+  test.each([
+    ['in its header', (wire: Wire) => wire.send([text('any', 'thing')], undefined, 3)],
+    ['in what it agrees to', (wire: Wire) => wire.send([u8('version', 3)])],
+  ])('as a secondary, %s, is refused with the reason here, and there', async (_where, answer) => {
+    const pair = new SimPair(17);
+    const wires: Wire[] = [];
+    pair.net.listen('beta', (connection) => wires.push(new Wire(pair, connection)));
+    await pair.alpha.start();
+    await pair.promote(pair.alpha, ['alpha']);
+    await pair.clock.run(1000, () => wires[0]?.frames.length === 1);
+    wires[0]?.frames.splice(0);
+    if (wires[0] !== undefined) answer(wires[0]);
+    await pair.clock.run(100);
+    expect(refusals(pair.alpha)).toEqual([expect.stringContaining(LATER)]);
+    expect((await pair.alpha.snapshot()).peerProblem).toContain(LATER);
+    expect(wires[0]?.frames.map(fieldsOf)).toEqual([
+      { cmd: 5, refused: expect.stringContaining(LATER) as string },
+    ]);
+  });
+
+  test('as a primary, which goes away after the first answer, leaves its reason here', async () => {
+    const pair = new SimPair(17);
+    await pair.beta.start();
+    await pair.beta.run({ type: 'become-secondary' });
+    const wire = await Wire.to(pair, 'beta');
+    wire.send([text('resource', 'disk'), u8('version', 2)]);
+    await wire.next();
+    wire.send([u8('cmd', 5), text('refused', 'this node needs version 3')]);
+    await pair.clock.run(100);
+    expect((await pair.beta.snapshot()).peerProblem).toContain('this node needs version 3');
+    expect(wire.closed).not.toBeNull();
+  });
+});
+
 describe('where a hastate peer is expected', () => {
   test('a plain primary is refused, and told how to be let in', async () => {
     const pair = new SimPair(17);

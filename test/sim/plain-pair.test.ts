@@ -99,3 +99,15 @@ test('a silent peer is noticed without traffic by its keepalives, within the tim
   expect(pair.beta.kinds()).toContain('disconnected');
   expect((await pair.beta.snapshot()).dataLinkUp).toBe(false);
 });
+
+test('an operator vouches for no copy whose primary is connected; once that is gone the same word is enough', async () => {
+  const pair = await connected();
+  const vouched = { type: 'prepare-primary', inSync: ['beta'], vouched: true } as const;
+  await expect(pair.beta.run({ ...vouched, epoch: pair.nextEpoch() })).rejects.toMatchObject({
+    code: 'peer-alive',
+  });
+  pair.alpha.crash('process');
+  await pair.clock.run(100);
+  const { record } = await pair.beta.run({ ...vouched, epoch: pair.nextEpoch() });
+  expect(record).toMatchObject({ state: 'clean', primary: 'beta' });
+});

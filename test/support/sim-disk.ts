@@ -36,6 +36,10 @@ export class SimDisk implements DiskPort {
   readonly #clock: SimClock;
   readonly #random: SimRandom;
   #cached: Pending[] = [];
+  /** What it would have answered since it hangs. */
+  #hanging: (() => void)[] | null = null;
+  #running = 0;
+  #finished = 0;
   readonly #starting = new Set<Pending>();
   readonly #startingDurable = new Set<Pending>();
   #life = 0;
@@ -124,6 +128,7 @@ export class SimDisk implements DiskPort {
   /** Power fails: any sectors of what was not flushed may have reached the disk. Nobody is called back any more. */
   powerCut(): void {
     this.#life++;
+    this.#running = 0;
     for (const { offset, data } of [...this.#cached, ...this.#starting, ...this.#startingDurable]) {
       for (let at = 0; at < data.length; at += this.sectorBytes) {
         if (this.#random.chance(0.5)) data.copy(this.durable, offset + at, at, at + this.sectorBytes);
@@ -136,6 +141,7 @@ export class SimDisk implements DiskPort {
   /** The process dies, the machine stays up: the cache keeps what was written. */
   processDied(): void {
     this.#life++;
+    this.#running = 0;
     for (const { offset, data } of [...this.#starting, ...this.#startingDurable])
       if (this.#random.chance(0.5)) {
         data.copy(this.content, offset);
@@ -156,10 +162,33 @@ export class SimDisk implements DiskPort {
     else this.#later(run);
   }
 
+  /** Takes requests and answers none. */
+  hang(): void {
+    this.#hanging ??= [];
+  }
+  /** Answers everything that waits, and works again. */
+  goOn(): void {
+    const waiting = this.#hanging ?? [];
+    this.#hanging = null;
+    for (const run of waiting) run();
+  }
+  progress(): { running: number; finished: number } {
+    return { running: this.#running, finished: this.#finished };
+  }
+
   #later(run: () => void, factor = 1): void {
     const life = this.#life;
-    this.#clock.after(this.latencyMs * factor * (0.3 + this.#random.next()), () => {
-      if (life === this.#life) run();
-    });
+    this.#running++;
+    const answer = (): void => {
+      if (life !== this.#life) return;
+      if (this.#hanging !== null) {
+        this.#hanging.push(answer);
+        return;
+      }
+      this.#running--;
+      this.#finished++;
+      run();
+    };
+    this.#clock.after(this.latencyMs * factor * (0.3 + this.#random.next()), answer);
   }
 }

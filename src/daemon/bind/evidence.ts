@@ -38,13 +38,14 @@ function asCandidate(
   runtime: Runtime,
   mayLack: boolean,
   member: Member,
-  { freshness, record, peerProblem }: EngineSnapshot,
+  { freshness, record, peerProblem, primaryMode }: EngineSnapshot,
 ): Freshness {
   if (freshness.kind === 'unknown') return withProblem(freshness, peerProblem);
   if (freshness.kind !== 'inSync') return freshness;
   if (member.doubt !== null) return withProblem({ kind: 'unknown', why: member.doubt.why }, peerProblem);
   const theirs = runtime.peer.resource(member.settings.name)?.record ?? null;
-  const isAsync = member.settings.replication === 'async';
+  // This node's hast.conf may be ahead of its primary's, or behind.
+  const isAsync = (primaryMode ?? member.settings.replication) === 'async';
   return isAsync && !mayLack && !wasLatestPrimary(record, theirs, runtime.node)
     ? { kind: 'unknown', why: 'replication is async and the group does not say allow-loss' }
     : freshness;

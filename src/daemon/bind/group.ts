@@ -113,7 +113,8 @@ export class Group {
 
   /** What happened while the group was on its way up counts as well as what happens now. */
   #judgePrimary(address: AddressService | null): void {
-    const broken = this.#cleanedByKeeper ?? brokenMember(this.members) ?? this.#cutOff();
+    const broken =
+      this.#cleanedByKeeper ?? brokenMember(this.members, this.peerReady() === null) ?? this.#cutOff();
     if (broken !== null) {
       this.#cleanedByKeeper = null;
       this.actor.send({ type: 'DEMOTE', reason: broken, handoverTo: null });

@@ -23,12 +23,17 @@ export function peerReady(runtime: Runtime, members: readonly Member[]): string 
   return null;
 }
 
-/** Why a group that is up cannot stay up, or null. */
-export function brokenMember(members: readonly Member[]): string | null {
+/**
+ * Why a group that is up cannot stay up, or null.
+ * @param peerWaits the other node could take over without loss
+ */
+export function brokenMember(members: readonly Member[], peerWaits: boolean): string | null {
   for (const { settings, engine, snapshot, frozen, error } of members) {
     if (!engine.running) return `${settings.name}: ${error ?? 'its engine died'}`;
     if (frozen) return `${settings.name}: the peer has a newer epoch`;
     if (engine.stalled) return `${settings.name}: ${error ?? 'its engine does not move'}`;
+    if (snapshot?.diskHangs === true && peerWaits)
+      return `${settings.name}: ${snapshot.diskError ?? 'its disk hangs'}`;
     if (snapshot !== null && snapshot.role !== 'primary')
       return `${settings.name} is ${snapshot.role} and not primary`;
   }

@@ -9,6 +9,7 @@ import {
   resourceMachine,
   type ResourceMachineEvent,
 } from '../../../machines/resource.ts';
+import { Backoff } from '../../model/backoff.ts';
 import { describeError, EngineError } from '../../model/errors.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
 import { deriveLinkKey } from '../../protocol/link-proof.ts';
@@ -19,10 +20,10 @@ import type { Runtime } from '../runtime.ts';
 import { fromPromise } from 'xstate';
 import { leaseOf } from './alone-needs.ts';
 import { reach, runChart } from './actors.ts';
+import { needOrder, prepareCommand } from './promotion-order.ts';
 
-/** How long a disk that cannot be opened is left alone, at first and at most. ms */
-const REOPEN_MS = 500;
-const MAX_REOPEN_MS = 8000;
+/** How long a disk that cannot be opened, or whose engine dies again soon, is left alone. ms */
+const REOPEN = { firstMs: 500, mostMs: 8000, steadyMs: 60_000, tellFromMs: 2000 };
 
 type ResourceActor = Actor<typeof resourceMachine>;
 
@@ -54,7 +55,7 @@ export class Member {
   keptUntil = Number.NEGATIVE_INFINITY;
   /** A5: the engine serves nothing until it has met the newer epoch. */
   frozen = false;
-  #reopenInMs = REOPEN_MS;
+  readonly #reopening = new Backoff(REOPEN);
   #refreshing: Promise<void> | null = null;
   #stopWaiting: () => void = () => undefined;
   readonly #runtime: Runtime;
@@ -147,7 +148,7 @@ export class Member {
     try {
       this.snapshot = await this.engine.start();
       this.error = null;
-      this.#reopenInMs = REOPEN_MS;
+      this.#reopening.began(this.#runtime.clock.now());
     } catch (error) {
       const { local } = this.settings;
       const said = describeError(error);
@@ -169,9 +170,21 @@ export class Member {
     return undefined;
   }
 
+  /** ms */
+  #pause(): number {
+    const wait = this.#reopening.failed(this.#runtime.clock.now());
+    if (this.#reopening.isNews(wait))
+      this.#runtime.journal.add({
+        kind: 'engine.failed',
+        level: 'warn',
+        resource: this.settings.name,
+        message: `${this.settings.name}: it fails again and again and is opened anew every ${REOPEN.mostMs / 1000} s at most: ${this.error ?? ''}`,
+      });
+    return wait;
+  }
+
   /** A disk that could not be opened is tried again, less and less often. */
   async #reopen(timeoutMs: number, wait: number): Promise<void> {
-    this.#reopenInMs = Math.min(2 * this.#reopenInMs, MAX_REOPEN_MS);
     await new Promise<void>((resolve) => {
       const cancel = this.#runtime.clock.after(wait, resolve);
       this.#stopWaiting = () => {
@@ -280,7 +293,7 @@ export class Member {
     await this.opened(timeoutMs);
     if (this.engine.running) return;
     // An operator who asks has done something about it.
-    this.#reopenInMs = REOPEN_MS;
+    this.#reopening.reset();
     await this.#reopen(timeoutMs, 0);
   }
 
@@ -310,7 +323,7 @@ export class Member {
 
   async beSecondary(timeoutMs: number): Promise<void> {
     await this.opened(timeoutMs);
-    if (!this.engine.running) await this.#reopen(timeoutMs, this.error === null ? 0 : this.#reopenInMs);
+    if (!this.engine.running) await this.#reopen(timeoutMs, this.error === null ? 0 : this.#pause());
     await this.#drive({ type: 'SECONDARY' }, 'secondary', timeoutMs);
   }
 
@@ -336,16 +349,22 @@ export class Member {
     );
     if (settled.matches('init')) return;
     if (settled.matches('failed') && !this.engine.running) return;
+    if (this.engine.stalled) {
+      // It would hear of it when its disk answers, and serve until then.
+      await this.engine.kill();
+      this.snapshot = null;
+      return;
+    }
     try {
       await this.#drive({ type: 'RELEASE', handover }, 'init', timeoutMs);
-    } catch (error) {
+    } catch {
       const snapshot = await this.engine.command({ type: 'snapshot' }).catch(() => null);
       if (snapshot?.role === 'init') {
         this.snapshot = snapshot;
         return;
       }
       // An engine that cannot even release is ended: its export must not outlive the role.
-      if (!(await this.engine.kill())) throw error;
+      await this.engine.kill();
       this.snapshot = null;
     }
   }
@@ -379,22 +398,4 @@ export class Member {
     this.actor.stop();
     await this.engine.stop();
   }
-}
-
-function needOrder(order: PromotionOrder | null): PromotionOrder {
-  if (order === null)
-    throw new EngineError('no-epoch', 'a resource was told to become primary without an epoch');
-  return order;
-}
-
-function prepareCommand(order: PromotionOrder | null): EngineCommand {
-  const { epoch, inSync, forced, vouched, heardBefore } = needOrder(order);
-  return {
-    type: 'prepare-primary',
-    epoch,
-    inSync,
-    ...(forced ? { forced } : {}),
-    ...(vouched === true ? { vouched } : {}),
-    ...(heardBefore === null ? {} : { heardBefore }),
-  };
 }

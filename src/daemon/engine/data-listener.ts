@@ -6,7 +6,7 @@
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { NetError } from '../../model/errors.ts';
-import { encodeFrame, FrameReader, HAST_VERSION } from '../../protocol/hast-message.ts';
+import { encodeFrame, FrameReader, HAST_VERSION, refusesVersion } from '../../protocol/hast-message.ts';
 import type { AcceptedConnection } from './hand-over.ts';
 import { isAddressOf, parseHastAddress, plainIp } from './hast-address.ts';
 
@@ -219,7 +219,10 @@ export class DataListener {
         if (frame === undefined) return;
         name = frame.nv.string('resource');
       } catch (error) {
-        this.#refuse(socket, address, error instanceof Error ? error.message : String(error));
+        const later = refusesVersion(chunks[0] ?? chunk);
+        if (later === null)
+          this.#refuse(socket, address, error instanceof Error ? error.message : String(error));
+        else this.#answer(socket, address, later);
         return;
       }
       socket.off('data', onData);

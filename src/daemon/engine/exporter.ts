@@ -12,12 +12,14 @@ export function exportSocket(stateDir: string, resource: string): string {
 
 /**
  * The socket has mode 0600; the export is named as the resource.
+ * @param say why a client was closed: for the log
  * @param withGgate also serve ggatec, on a free port of the loopback address
  */
 export function engineExporter(
   stateDir: string,
   resource: string,
   withGgate = process.platform === 'freebsd',
+  say: (why: string) => void = () => undefined,
 ): ExportPort {
   const socketPath = exportSocket(stateDir, resource);
   let servers: { close(): Promise<void> }[] | null = null;
@@ -26,12 +28,17 @@ export function engineExporter(
       if (servers !== null)
         throw new DiskError('export-open', `${resource} is exported already; close that export first`);
       const options = { exportName: resource, device, epoch };
-      const nbd = await createNbdServer({ ...options, socketPath });
+      const nbd = await createNbdServer({
+        ...options,
+        socketPath,
+        onClientError: ({ code, message }) =>
+          say(code === 'nbd-late' ? message : `it does not keep to NBD (${code})`),
+      });
       servers = [nbd];
       const found = { socket: socketPath, name: resource, sectorBytes: device.sectorBytes };
       if (!withGgate) return found;
       try {
-        const ggate = await createGgateServer(options);
+        const ggate = await createGgateServer({ ...options, onRefusal: say });
         servers.push(ggate);
         return { ...found, ggate: { host: ggate.host, port: ggate.port } };
       } catch (error) {

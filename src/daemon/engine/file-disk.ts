@@ -14,6 +14,7 @@ import type { DiskLock } from './disk-lock.ts';
 import { measureDisk } from './disk-size.ts';
 import type { DiskSize } from './disk-size.ts';
 import { LatencyGauge } from './latency-gauge.ts';
+import { PoolShare } from './pool-share.ts';
 import { holePuncher } from './punch-hole.ts';
 import type { PunchHole } from './punch-hole.ts';
 
@@ -84,7 +85,9 @@ export class FileDisk implements DiskPort {
   readonly #io: DirectIo;
   readonly #reads = new LatencyGauge();
   readonly #writes = new LatencyGauge();
+  readonly #share = new PoolShare();
   #running = 0;
+  #finished = 0;
   #closed = false;
   #whenIdle: (() => void) | null = null;
 
@@ -139,7 +142,16 @@ export class FileDisk implements DiskPort {
 
   flush(done: Done): void {
     if (!this.#begin(0, 0, done)) return;
-    fdatasync(this.#fd, (error) => this.#finish(done, error === null ? null : errnoOf(error)));
+    this.#share.enter((leave) =>
+      fdatasync(this.#fd, (error) => {
+        leave();
+        this.#finish(done, error === null ? null : errnoOf(error));
+      }),
+    );
+  }
+
+  progress(): { readonly running: number; readonly finished: number } {
+    return { running: this.#running, finished: this.#finished };
   }
 
   #punch(punch: PunchHole, offset: number, length: number, done: Done): void {
@@ -158,12 +170,15 @@ export class FileDisk implements DiskPort {
   }
 
   #pool(fd: number, offset: number, buffer: Buffer, moved: number, call: PoolCall, done: Done): void {
-    call(fd, buffer, moved, buffer.length - moved, offset + moved, (error, bytes) => {
-      if (error !== null) this.#finish(done, errnoOf(error));
-      else if (moved + bytes === buffer.length) this.#finish(done, null);
-      else if (bytes === 0) this.#finish(done, 'EIO');
-      else this.#pool(fd, offset, buffer, moved + bytes, call, done);
-    });
+    this.#share.enter((leave) =>
+      call(fd, buffer, moved, buffer.length - moved, offset + moved, (error, bytes) => {
+        leave();
+        if (error !== null) this.#finish(done, errnoOf(error));
+        else if (moved + bytes === buffer.length) this.#finish(done, null);
+        else if (bytes === 0) this.#finish(done, 'EIO');
+        else this.#pool(fd, offset, buffer, moved + bytes, call, done);
+      }),
+    );
   }
 
   #begin(offset: number, length: number, done: Done): boolean {
@@ -178,6 +193,7 @@ export class FileDisk implements DiskPort {
 
   #finish(done: Done, result: IoResult): void {
     this.#running--;
+    this.#finished++;
     done(result);
     if (this.#running === 0) this.#whenIdle?.();
   }

@@ -12,6 +12,7 @@ import { engineExporter } from './exporter.ts';
 import { openFileDisk } from './file-disk.ts';
 import { takeOver } from './hand-over.ts';
 import { LeaseMemory } from './lease-memory.ts';
+import { RepeatedLines } from '../repeated-lines.ts';
 import { sidecarFile } from './sidecar-file.ts';
 import type { Adoption, FromWorker, ToWorker, WorkerSetup } from './worker-messages.ts';
 
@@ -43,6 +44,11 @@ export async function runEngine(
   const clock = bootClock({ holdsThread: false });
   const beat = (): void => lease.beat(slot, clock.now());
   beat();
+  const lines = new RepeatedLines(
+    (_, message) =>
+      post({ type: 'event', event: { kind: 'client-closed', level: 'warn', message, snapshot: null } }),
+    () => clock.now(),
+  );
   const beating = setInterval(beat, BEAT_MS);
   try {
     const { resource, stateDir } = setup;
@@ -55,7 +61,9 @@ export async function runEngine(
         sidecar: sidecarFile(stateDir, resource.name),
         connector: connectorOf(resource),
         lease: lease.port(),
-        exporter: engineExporter(stateDir, resource.name),
+        exporter: engineExporter(stateDir, resource.name, undefined, (why) =>
+          lines.say('warn', `a client of the export was closed: ${why}`),
+        ),
       };
       const engine = create(setup, ports, (event) => post({ type: 'event', event }));
       try {

@@ -56,6 +56,8 @@ export class EngineHandle {
   /** Descriptors that the worker has not confirmed yet. */
   readonly #underWay = new Set<number>();
   #worker: Worker | null = null;
+  /** Given up, and not gone yet. */
+  #left: Worker | null = null;
   #slot: number | null = null;
   #watch: NodeJS.Timeout | null = null;
   #watchedAt = 0;
@@ -94,11 +96,16 @@ export class EngineHandle {
   /**
    * Starts the thread and opens the engine.
    * @throws DiskError or what the engine's open() throws, by code; EngineError `engine-died`, `engine-timeout`,
-   *   `engine-running`, `engine-too-many`
+   *   `engine-running`, `engine-hangs`, `engine-too-many`
    */
   async start(timeoutMs = START_TIMEOUT_MS): Promise<EngineSnapshot> {
     if (this.#worker !== null)
       throw new EngineError('engine-running', `the engine of ${this.name} runs already`);
+    if (this.#left !== null)
+      throw new EngineError(
+        'engine-hangs',
+        `the engine of ${this.name} still hangs inside its disk: make the disk answer, or restart hastated`,
+      );
     const slot = this.#options.lease.claimSlot();
     if (slot === null)
       throw new EngineError('engine-too-many', `no room for the engine of ${this.name}: too many resources`);
@@ -111,11 +118,12 @@ export class EngineHandle {
     });
     this.#worker = worker;
     let failure: string | null = null;
-    worker.on('message', (message: FromWorker) => this.#take(message));
+    worker.on('message', (message: FromWorker) => this.#worker === worker && this.#take(message));
     worker.on('error', (error) => (failure = describeError(error)));
     this.#exited = new Promise((resolve) => {
       worker.once('exit', (code) => {
-        this.#ended(failure ?? `its thread ended with code ${code}`);
+        if (this.#left === worker) this.#left = null;
+        else this.#ended(failure ?? `its thread ended with code ${code}`);
         resolve();
       });
     });
@@ -184,10 +192,16 @@ export class EngineHandle {
     await this.#terminate();
   }
 
-  /** Ends a hanging engine by force: onDied follows. @returns false when it is inside a system call and stays */
-  async kill(): Promise<boolean> {
+  /**
+   * Ends a hanging engine by force: onDied follows. One that is inside a system call is given up: its thread runs
+   * nothing of ours any more, and keeps the disk until that call returns; start() refuses meanwhile.
+   */
+  async kill(): Promise<void> {
     await this.#terminate();
-    return this.#worker === null;
+    const worker = this.#worker;
+    if (worker === null) return;
+    this.#left = worker;
+    this.#ended('it hangs inside its disk and was given up');
   }
 
   async #terminate(): Promise<void> {
@@ -228,6 +242,7 @@ export class EngineHandle {
     this.#watch = null;
     if (this.#slot !== null) this.#options.lease.releaseSlot(this.#slot);
     this.#slot = null;
+    this.#stalled = false;
     for (const fd of this.#underWay) closeSync(fd);
     this.#underWay.clear();
     const wasOpening = this.#opening !== null;

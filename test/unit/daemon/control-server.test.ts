@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { controlClient } from '../../../src/cli/client.ts';
 import { createControlServer } from '../../../src/daemon/control-server.ts';
 import type { ControlServer, ControlServerOptions } from '../../../src/daemon/control-server.ts';
@@ -162,11 +162,49 @@ describe('JSON lines', () => {
 
   it('are taken from 64 clients at a time', async () => {
     await serve();
-    const first = await open();
-    for (let n = 1; n < 64; n++) await open();
+    const ask = async (): Promise<Socket> => {
+      const socket = await open();
+      socket.write('{"id":1,"command":"status"}\n');
+      await once(socket, 'data');
+      return socket;
+    };
+    const first = await ask();
+    for (let n = 1; n < 64; n++) await ask();
     await expect(controlClient(path).request('status')).rejects.toMatchObject({ code: 'too-many-clients' });
     first.destroy();
     await vi.waitFor(() => expect(controlClient(path).request('status')).resolves.toBeTruthy());
+  });
+});
+
+describe('clients that say half of something and then nothing', () => {
+  const halves: [string, Buffer][] = [
+    ['nothing', Buffer.alloc(0)],
+    ['half a line', Buffer.from('{"id":1,"comm')],
+    ['half a frame of hastctl', Buffer.from([1, 0x40, 0, 0, 0, 0x11])],
+  ];
+
+  it.each(halves)('%s: two hundred of them keep nobody out, and each is closed in time', async (_, bytes) => {
+    const said = new Set<string>();
+    const handleHastctl = (): Promise<Buffer> => Promise.resolve(Buffer.alloc(0));
+    await serve({ patienceMs: 300, onDismissed: (why) => said.add(why), handleHastctl });
+    let open200 = 200;
+    for (let n = 0; n < 200; n++) {
+      const socket = await open();
+      socket.resume().on('close', () => open200--);
+      socket.write(bytes);
+    }
+    expect(await controlClient(path).request('status')).toBeTruthy();
+    await vi.waitFor(() => expect(open200).toBe(0), { timeout: 5000 });
+    expect([...said].join()).toContain('within 0.3 s');
+  });
+
+  it('also after a whole request, and however slowly it goes on', async () => {
+    await serve({ patienceMs: 200 });
+    const socket = await open();
+    socket.write('{"id":1,"command":"status"}\n{"id":2,');
+    const drip = setInterval(() => socket.write('"'), 20);
+    onTestFinished(() => clearInterval(drip));
+    expect(await text(socket)).toContain('request-late');
   });
 });
 

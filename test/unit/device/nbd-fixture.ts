@@ -29,7 +29,7 @@ export interface Served {
   raw(): Promise<RawClient>;
 }
 
-export async function serve(device: BlockDevice): Promise<Served> {
+export async function serve(device: BlockDevice, patienceMs = 10_000): Promise<Served> {
   const socketPath = join(await temporaryDirectory(), 'disk1.sock');
   const garbage: string[] = [];
   const server = await createNbdServer({
@@ -37,6 +37,7 @@ export async function serve(device: BlockDevice): Promise<Served> {
     exportName: 'disk1',
     device,
     epoch: EPOCH,
+    patienceMs,
     onClientError: (error) => garbage.push(error.code),
   });
   onTestFinished(() => server.close());

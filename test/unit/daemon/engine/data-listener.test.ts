@@ -107,8 +107,18 @@ describe('data listener', () => {
     await until(() => taken.length === 1);
   });
 
+  it('tells a node of a later version why it is not understood', async () => {
+    const reasons: string[] = [];
+    await start({ test: '127.0.0.1' }, { onRefused: (_address, reason) => reasons.push(reason) });
+    const socket = await client();
+    socket.write(vectorBytes('fakeprimary/header-version-3/conn1_p2s.bin'));
+    expect(await answerTo(socket)).toBe(
+      'the peer speaks version 3 of HAST, this node up to 2: install the same version on both nodes',
+    );
+    expect(reasons).toEqual([expect.stringContaining('version 3')]);
+  });
+
   it.each([
-    ['a version above ours', vectorBytes('fakeprimary/header-version-3/conn1_p2s.bin')],
     ['noise', Buffer.alloc(64, 0xa5)],
     ['fields without end', Buffer.from([2, 0xff, 0xff, 0xff, 0x7f])],
     ['a web request', Buffer.from('GET / HTTP/1.1\r\n\r\n')],

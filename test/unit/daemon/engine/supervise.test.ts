@@ -1,8 +1,11 @@
 import { build } from 'esbuild';
 import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import {
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readlinkSync,
   readdirSync,
   rmSync,
@@ -13,7 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LeaseMemory } from '../../../../src/daemon/engine/lease-memory.ts';
 import { EngineHandle, STALLED_MS } from '../../../../src/daemon/engine/supervise.ts';
 import { connectNbd } from '../../../../src/device/nbd-initiator.ts';
@@ -173,9 +176,26 @@ describe('an engine in its thread', () => {
     await until(() => heard.recoveries === 1);
     expect(heard.stalls).toHaveLength(1);
     const again = handle.command({ type: 'unrelease' }).catch((error: unknown) => error);
-    expect(await handle.kill()).toBe(true);
+    await handle.kill();
     expect(await again).toMatchObject({ code: 'engine-died' });
     expect(heard.deaths).toHaveLength(1);
+  });
+
+  it('is given up where it hangs inside a system call, and does not come back before that has returned', async () => {
+    await handle.start();
+    const fifo = join(directory, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    const hanging = handle.command({ type: 'snapshot' }).catch((error: unknown) => error);
+    await until(() => handle.stalled);
+    await handle.kill();
+    expect(await hanging).toMatchObject({ code: 'engine-died' });
+    expect([handle.running, heard.deaths]).toEqual([false, ['it hangs inside its disk and was given up']]);
+    await expect(handle.start()).rejects.toMatchObject({ code: 'engine-hangs' });
+    closeSync(openSync(fifo, 'w'));
+    rmSync(fifo);
+    await vi.waitFor(() => handle.start(), { timeout: 10_000, interval: 20 });
+    expect(heard.deaths).toHaveLength(1);
+    await handle.stop();
   });
 
   it('serves its export on a private socket of the state directory, for one epoch', async () => {
