@@ -64,10 +64,11 @@ export class Group {
     });
   }
 
-  /** Once the group is down, and only then, the adverts let another node lead. */
+  /** Once the group is down the adverts let another node lead; who takes it over must not hear a better one still. */
   #releaseAddress(snapshot: SnapshotFrom<typeof groupMachine>): void {
     const role = roleOf(snapshot);
-    const goingOrUp = role === 'primary' || role === 'changing';
+    const isDown = snapshot.matches({ demoting: 'handingOver' });
+    const goingOrUp = role === 'primary' || (role === 'changing' && !isDown);
     if (this.#wasUp && !goingOrUp) {
       const failed = snapshot.matches('holding') || snapshot.matches('stuck');
       this.#services.address?.released(failed ? (snapshot.context.error ?? 'the group failed') : null);
@@ -121,9 +122,7 @@ export class Group {
       return;
     }
     this.#fenceToGoOn();
-    if (this.actor.getSnapshot().matches({ primary: 'serving' }) && !hasRival(this.evidence())) {
-      address?.reassert();
-    }
+    if (!hasRival(this.evidence())) address?.reassert();
   }
 
   /** F: silence is not enough to go on without a peer that the record calls in sync. */

@@ -28,12 +28,13 @@ function freshness(own: ReplicationMode, told: ReplicationMode | null): string |
   const runtime = {
     ...{ node: 'hastb', boot: 'b', startedAt: 0, wake: { since: 0 }, peer: new PeerState() },
     clock: { now: () => 10_000 },
+    holds: { of: () => null },
     settings: { peer: { name: 'hasta' }, references: [], timing: DEFAULT_TIMING },
   } as unknown as Runtime;
   const group = { name: 'g', peerKind: 'hastate', policy: 'available', allowLoss: false } as GroupSettings;
   const { members } = gatherEvidence(runtime, {
-    ...{ group, members: [member], allMembers: [member], obstacles: [] },
-    ...{ references: { reached: 0, reachedSince: () => 0 }, trigger: { kind: 'automatic' } },
+    ...{ group, members: [member], allMembers: [member], obstacles: [], fencedAt: null },
+    ...{ references: { reached: 0, reachedSince: () => 0 }, fencedAt: null, trigger: { kind: 'automatic' } },
   });
   return members[0]?.freshness.kind;
 }
