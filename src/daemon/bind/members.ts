@@ -2,7 +2,7 @@
  * The resources of this node: one engine and one chart each. Turns "be secondary",
  * "record this epoch", "serve" into events of the chart and waits for its word.
  */
-import type { Actor } from 'xstate';
+import { type Actor, fromPromise } from 'xstate';
 
 import {
   type PromotionOrder,
@@ -17,7 +17,6 @@ import type { EngineCommand, EngineEvent, EngineSnapshot } from '../../replicati
 import { EngineHandle } from '../engine/supervise.ts';
 import type { LeaseMemory } from '../engine/lease-memory.ts';
 import type { Runtime } from '../runtime.ts';
-import { fromPromise } from 'xstate';
 import { leaseOf } from './alone-needs.ts';
 import { reach, runChart } from './actors.ts';
 import { needOrder, prepareCommand } from './promotion-order.ts';
