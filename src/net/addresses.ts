@@ -5,6 +5,7 @@ import { addressOf } from '../protocol/ip-address.ts';
 import { ifconfigCommands } from './ifconfig-addresses.ts';
 import { ipCommands } from './ip-addresses.ts';
 import { missingCapability } from './capabilities.ts';
+import { interfaceAddresses } from './interfaces.ts';
 import type { NetLog } from './log.ts';
 import { runCommand } from './run-command.ts';
 import type { CommandResult, RunCommand } from './run-command.ts';
@@ -90,7 +91,9 @@ function commandDriver(commands: AddressCommands, run: RunCommand): AddressDrive
     if (result.exitCode !== 0) throw failed('address-list', 'addresses cannot be listed', argv, result);
     return commands.parse(result.stdout, iface);
   };
+  // Asking the system ourselves spares a process while clients wait; it does not tell of links that are down.
   const isThere = async (cidr: string, iface: string): Promise<boolean> =>
+    interfaceAddresses(iface).includes(canonical(addressOf(cidr))) ||
     (await present(iface)).some((other) => addressOf(other) === canonical(addressOf(cidr)));
 
   return {

@@ -141,7 +141,7 @@ export class Devices {
   async detach(group: GroupSettings, members: readonly Member[]): Promise<void> {
     const driver = await this.#driver(this.#kind(group));
     for (const { settings } of members) {
-      await this.#detachWith(driver, settings.name);
+      if (!this.#isExportOnly(settings.name)) await this.#detachWith(driver, settings.name);
       this.#attached.delete(settings.name);
     }
     this.#changed();
@@ -149,6 +149,12 @@ export class Devices {
       const what = this.#inTheWay.get(settings.name);
       if (what !== undefined) throw new DiskError('device-held', `${settings.name}: ${what}`);
     }
+  }
+
+  /** Nothing was made here but the export, which the engine closes: there is nothing to look for while clients wait. */
+  #isExportOnly(resource: string): boolean {
+    const attached = this.#attached.get(resource);
+    return attached?.path === null && attached.cleanup.length === 0 && !this.#inTheWay.has(resource);
   }
 
   path(resource: string): string | null {
