@@ -3,21 +3,15 @@
  * with the last committed result.
  * npm run bench -- [--only NAME]... [--rounds N] [--seconds S] [--json] [--list]
  */
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { availableParallelism, cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import {
-  BENCH_PACKAGES,
-  canInstallPackages,
-  installPackages,
-  missingPackages,
-} from '../scripts/debian-packages.mjs';
-import { ROOT } from '../scripts/sources.mjs';
+import { BENCH_PACKAGES } from '../scripts/debian-packages.mjs';
 import { MEASURES } from './measures.mjs';
+import { installPeers } from './peers.mjs';
 import { compile } from './process.mjs';
+import { committed, machine, store } from './results.mjs';
 import { meets, worse } from './statistics.mjs';
 
 const RESULT = 'bench/results/latest.json';
@@ -43,42 +37,6 @@ function readOptions() {
     memorySeconds: Number(values['memory-seconds']),
     json: values.json,
     list: values.list,
-  };
-}
-
-function installPeers(say) {
-  const missing = missingPackages(BENCH_PACKAGES);
-  if (missing.length === 0) return;
-  if (!canInstallPackages()) throw new Error(`these Debian packages are needed: ${missing.join(' ')}`);
-  say(`installing ${missing.join(' ')}`);
-  const failed = installPackages(missing);
-  if (failed.length > 0) throw new Error(`these could not be installed: ${failed.join(' ')}`);
-}
-
-/** What lies there: other measures stay as they are when only some run. */
-function stored() {
-  return existsSync(join(ROOT, RESULT)) ? JSON.parse(readFileSync(join(ROOT, RESULT), 'utf8')) : null;
-}
-
-/** The last committed result; without git what lies there. */
-function committed() {
-  try {
-    const options = { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] };
-    return JSON.parse(execFileSync('git', ['show', `HEAD:${RESULT}`], options));
-  } catch {
-    return stored();
-  }
-}
-
-function machine() {
-  return {
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: availableParallelism(),
-    memoryGiB: Math.round(totalmem() / 1024 ** 3),
-    kernel: release().replace(/[^0-9.].*$/, ''),
-    node: process.versions.node,
-    // Of others, when it began: a ratio stands a busy machine better than a rate, but not well.
-    loadBefore: Math.round(loadavg()[0] * 10) / 10,
   };
 }
 
@@ -108,13 +66,10 @@ async function main() {
   }
   // With --json only the result goes to standard output.
   const say = options.json ? (text) => console.error(text) : (text) => console.log(text);
-  installPeers(say);
-  const before = committed();
+  installPeers(BENCH_PACKAGES, say);
+  const before = committed(RESULT);
   const directory = await mkdtemp(join(tmpdir(), 'hastate-bench-clients-'));
-  const result = {
-    machine: machine(),
-    measures: options.measures.length === MEASURES.length ? {} : { ...stored()?.measures },
-  };
+  const result = { machine: machine(), measures: {} };
   const regressions = [];
   try {
     const tools = { load: compile(directory, 'nbd-load'), loopback: compile(directory, 'loopback') };
@@ -133,8 +88,7 @@ async function main() {
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
-  mkdirSync(join(ROOT, 'bench/results'), { recursive: true });
-  writeFileSync(join(ROOT, RESULT), `${JSON.stringify(result, null, 2)}\n`);
+  store(RESULT, result, options.measures.length === MEASURES.length);
   if (options.json) console.log(JSON.stringify(result));
   if (before === null) say('There is no committed result to compare with.');
   else if (regressions.length > 0)

@@ -23,7 +23,7 @@ describe.skipIf(needs('root', 'netns', 'ip', 'ucarp', 'raw-socket', 'koffi'))('b
 
   it('we stay BACKUP, take over when it dies, keep it BACKUP, and hand over by bow-out', async () => {
     await lab.in(lab.theirs, 'sysctl', '-qw', 'net.ipv4.conf.lan0.arp_accept=1');
-    const master = lab.ucarp({ ...instance, advskew: 100 });
+    const master = await lab.ucarp({ ...instance, advskew: 100 });
     await master.line(says('Switching to state: MASTER'), 8000);
 
     const node = lab.node(ours(50));
@@ -46,7 +46,7 @@ describe.skipIf(needs('root', 'netns', 'ip', 'ucarp', 'raw-socket', 'koffi'))('b
     const mac = (await lab.in(lab.ours, 'cat', '/sys/class/net/lan0/address')).trim();
     expect(await lab.in(lab.theirs, 'ip', 'neigh', 'show', '10.78.0.100')).toContain(mac);
 
-    const peer = lab.ucarp({ ...instance, advskew: 100 });
+    const peer = await lab.ucarp({ ...instance, advskew: 100 });
     await peer.line(says('Switching to state: BACKUP'), 3000);
     // Longer than its own down interval: only our adverts keep it from taking over.
     await expect(peer.line(says('Switching to state: MASTER'), 5000)).rejects.toThrow(/no such line/);

@@ -44,6 +44,8 @@ export interface LabOptions {
 export interface LabNet {
   readonly data: Readonly<Record<LabNode, string>>;
   readonly peer: Readonly<Record<LabNode, string>>;
+  /** Where the peer channel goes as well. */
+  readonly alsoPeer?: Readonly<Record<LabNode, string>>;
   readonly enter: Readonly<Record<LabNode, readonly string[]>>;
 }
 
@@ -220,8 +222,10 @@ function hastConf(lab: Lab, { hastConf: more = [], replication = 'memsync' }: La
 
 function hastateYaml(lab: Lab, options: LabOptions): string {
   const lines = ['nodes:'];
-  for (const { node, peerHost, peerPort } of Object.values(lab.places))
-    lines.push(`  ${node}: { peer: '${peerHost}:${peerPort}' }`);
+  for (const { node, peerHost, peerPort } of Object.values(lab.places)) {
+    const hosts = [peerHost, ...(options.net?.alsoPeer === undefined ? [] : [options.net.alsoPeer[node]])];
+    lines.push(`  ${node}: { peer: [${hosts.map((host) => `'${host}:${peerPort}'`).join(', ')}] }`);
+  }
   lines.push(
     `secret-file: ${lab.secretFile}`,
     `advert-port: ${lab.advertPort}`,
