@@ -1,4 +1,7 @@
-/** Requests of both directions: ours that wait for a reply, the peer's that wait for our handler. */
+/**
+ * Requests of both directions: ours that wait for a reply, the peer's that wait for our handler. They travel on every
+ * connection, so that a network that just fails costs no time; each is run once.
+ */
 import { HastateError, NetError, describeError } from '../model/errors.ts';
 import type { PeerMethod, PeerReply, PeerRequest } from '../protocol/peer-message.ts';
 import type { PeerConnection } from './peer-channel-connection.ts';
@@ -6,9 +9,12 @@ import type { PeerRequestHandler } from './peer-channel-types.ts';
 
 /** Ours that wait, and the peer's that run, at the same time. */
 const REQUEST_LIMIT = 64;
+/** Requests of the peer whose second arrival is recognized. */
+const ANSWERS_KEPT = 4 * REQUEST_LIMIT;
 
 interface Pending {
-  readonly connection: PeerConnection;
+  /** Where the reply may come from. */
+  readonly connections: Set<PeerConnection>;
   readonly method: PeerMethod;
   readonly timer: NodeJS.Timeout;
   readonly resolve: (result: unknown) => void;
@@ -20,13 +26,16 @@ export class PeerRequests {
   #handler: PeerRequestHandler | null = null;
   #nextId = 1;
   #running = 0;
+  /** What the peer's requests of this life were answered, by their ids. */
+  readonly #answers = new Map<number, Promise<PeerReply>>();
 
   setHandler(handler: PeerRequestHandler): void {
     this.#handler = handler;
   }
 
+  /** @param connections at least one */
   send(
-    connection: PeerConnection,
+    connections: readonly PeerConnection[],
     method: PeerMethod,
     params: Readonly<Record<string, unknown>>,
     timeoutMs: number,
@@ -41,9 +50,9 @@ export class PeerRequests {
         const text = `the peer did not answer \`${method}\` within ${timeoutMs} ms; whether it was done is unknown`;
         this.#settle(id)?.reject(new NetError('peer-timeout', text));
       }, timeoutMs);
-      this.#pending.set(id, { connection, method, timer, resolve, reject });
+      this.#pending.set(id, { connections: new Set(connections), method, timer, resolve, reject });
       try {
-        connection.send({ type: 'request', id, method, params });
+        for (const connection of connections) connection.send({ type: 'request', id, method, params });
       } catch (cause) {
         const text = `\`${method}\` cannot be sent to the peer: ${describeError(cause)}`;
         this.#settle(id)?.reject(new NetError('peer-not-connected', text, { cause }));
@@ -52,7 +61,7 @@ export class PeerRequests {
   }
 
   reply(connection: PeerConnection, reply: PeerReply): void {
-    if (this.#pending.get(reply.id)?.connection !== connection) return;
+    if (this.#pending.get(reply.id)?.connections.has(connection) !== true) return;
     const pending = this.#settle(reply.id);
     if (reply.ok) {
       pending?.resolve(reply.result);
@@ -63,37 +72,53 @@ export class PeerRequests {
     pending?.reject(new NetError('peer-refused', text, { cause }));
   }
 
-  /** What waits for a reply on this connection will get none. */
+  /** What waits for a reply on this connection alone will get none. */
   lost(connection: PeerConnection, reason: string): void {
     for (const [id, pending] of this.#pending) {
-      if (pending.connection !== connection) continue;
+      if (!pending.connections.delete(connection) || pending.connections.size > 0) continue;
       const text = `the connection was lost before the peer answered \`${pending.method}\` (${reason}); whether it was done is unknown`;
       this.#settle(id)?.reject(new NetError('peer-lost', text));
     }
   }
 
-  /** Runs the handler and answers. Never rejects. */
+  /** Another life of the peer counts its requests anew. */
+  forgetPeer(): void {
+    this.#answers.clear();
+  }
+
+  /** Runs the handler unless another connection brought the same request, and answers. Never rejects. */
   async answer(connection: PeerConnection, request: PeerRequest): Promise<void> {
-    const { id } = request;
+    let answer = this.#answers.get(request.id);
+    if (answer === undefined) {
+      answer = this.#run(request);
+      this.#answers.set(request.id, answer);
+      const [oldest] = this.#answers.keys();
+      if (this.#answers.size > ANSWERS_KEPT && oldest !== undefined) this.#answers.delete(oldest);
+    }
+    const reply = await answer;
+    try {
+      connection.send(reply);
+    } catch (error) {
+      // A result that does not fit into a message.
+      const code = 'failed';
+      connection.send({ type: 'reply', id: request.id, ok: false, error: { code, message: textOf(error) } });
+    }
+  }
+
+  async #run({ id, method, params }: PeerRequest): Promise<PeerReply> {
     if (this.#handler === null || this.#running >= REQUEST_LIMIT) {
       const busy = this.#handler !== null;
       const code = busy ? 'peer-busy' : 'peer-not-ready';
       const message = busy ? 'too many requests run already' : 'this node does not take requests yet';
-      connection.send({ type: 'reply', id, ok: false, error: { code, message } });
-      return;
+      return { type: 'reply', id, ok: false, error: { code, message } };
     }
     this.#running += 1;
     try {
-      const result = await this.#handler(request.method, request.params);
-      connection.send({ type: 'reply', id, ok: true, result: result ?? null });
+      const result = await this.#handler(method, params);
+      return { type: 'reply', id, ok: true, result: result ?? null };
     } catch (error) {
       const code = error instanceof HastateError ? error.code : 'failed';
-      connection.send({
-        type: 'reply',
-        id,
-        ok: false,
-        error: { code, message: describeError(error).slice(0, 4096) },
-      });
+      return { type: 'reply', id, ok: false, error: { code, message: textOf(error) } };
     } finally {
       this.#running -= 1;
     }
@@ -106,4 +131,8 @@ export class PeerRequests {
     this.#pending.delete(id);
     return pending;
   }
+}
+
+function textOf(error: unknown): string {
+  return describeError(error).slice(0, 4096);
 }

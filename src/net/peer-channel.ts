@@ -140,8 +140,9 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
     params: Readonly<Record<string, unknown>>,
     timeoutMs: number,
   ): Promise<unknown> {
-    const [best] = [...this.#connections].sort((a, b) => b.heardAt - a.heardAt);
-    if (best !== undefined && !this.#closed) return this.#requests.send(best, method, params, timeoutMs);
+    const connections = [...this.#connections];
+    if (connections.length > 0 && !this.#closed)
+      return this.#requests.send(connections, method, params, timeoutMs);
     const text = `\`${method}\` was not sent: there is no connection to ${this.#options.peer}`;
     return Promise.reject(new NetError('peer-not-connected', text));
   }
@@ -234,6 +235,7 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
   #newLife(hello: PeerHello): void {
     const { peer, timing, log, callbacks } = this.#options;
     this.#boot = hello.boot;
+    this.#requests.forgetPeer();
     this.#saidGoodbye = false;
     this.#latestSentAt = null;
     for (const old of this.#connections) {

@@ -29,6 +29,16 @@ describe('two peer channels', () => {
     expect(two.channel.status().security).toMatch(/^TLSv1\.3 TLS_/);
     expect(one.heard.of('boot')).toEqual([{ kind: 'boot', boot: AS_HAST2.boot }]);
     expect(one.heard.of('up')).toHaveLength(1);
+
+    // Over all of them, so that one that just fails costs no time; each is run once.
+    const asked: unknown[] = [];
+    two.channel.onRequest((method, params) => {
+      asked.push(params);
+      return Promise.resolve({ method });
+    });
+    for (const epoch of [1, 2])
+      await expect(one.channel.request('outdate', { epoch }, 1000)).resolves.toEqual({ method: 'outdate' });
+    expect(asked).toEqual([{ epoch: 1 }, { epoch: 2 }]);
   });
 
   it('prove with an echo which of our own sends the peer heard, rising only', async () => {
