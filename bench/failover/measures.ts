@@ -1,7 +1,8 @@
 /** What `npm run bench:failover` can measure, by name. */
+import { type AddressPairOptions, startAddressPair } from '../../test/support/address-pair.ts';
 import { BridgeLab } from '../../test/support/bridge-lab.ts';
 import { type Kind, KINDS } from './kinds.ts';
-import { Pair, type PairTimes } from './pair.ts';
+import { Pair } from './pair.ts';
 import { type Role, Rounds, type Sample } from './rounds.ts';
 import { soakAddresses, soakPair } from './soak.ts';
 
@@ -69,13 +70,18 @@ async function among(kind: Kind, role: Role, options: RunOptions): Promise<Sampl
   }
 }
 
+interface PairTimes extends AddressPairOptions {
+  readonly advertMs: number;
+}
+
 async function ofPair(times: PairTimes, options: RunOptions): Promise<Sample[]> {
-  const pair = await Pair.start(times);
+  const pair = await startAddressPair(times);
   const disown = options.owns(() => pair.close());
   try {
+    const rounds = new Pair(pair);
     const samples: Sample[] = [];
     for (let round = 0; round < options.rounds && !options.signal.aborted; round += 1)
-      samples.push(...(await pair.round(Math.random, times.advertMs)));
+      samples.push(...(await rounds.round(Math.random, times.advertMs)));
     return samples;
   } finally {
     disown();
@@ -117,11 +123,9 @@ export const MEASURES: readonly FailoverMeasure[] = [
   ...KINDS.flatMap(electionMeasures),
   pairMeasure('pair', 'two whole nodes with a disk, VRRP 3, 1 s, default timing', {
     advertMs: 1000,
-    timing: null,
   }),
   pairMeasure('pair-100ms', 'two whole nodes with a disk, VRRP 3, 100 ms, default timing', {
     advertMs: 100,
-    timing: null,
   }),
   pairMeasure('pair-fast', 'two whole nodes with a disk, VRRP 3, 100 ms, promotion delay 300 ms', {
     advertMs: 100,

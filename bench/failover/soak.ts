@@ -1,12 +1,11 @@
 /** Nothing is wrong but that the machine is busy: nobody may take anything over. */
-import { BridgeLab, CLIENT, SIDES } from '../../test/support/bridge-lab.ts';
+import { startAddressPair } from '../../test/support/address-pair.ts';
+import { BridgeLab, SIDES } from '../../test/support/bridge-lab.ts';
 import { BusyLoops } from '../../test/support/busy-loops.ts';
 import { journalOf } from '../../test/support/failover.ts';
-import { Lab } from '../../test/support/lab.ts';
 import type { Talker } from '../../test/support/talker.ts';
 import { machineNow } from '../../test/support/timeline.ts';
 import type { RunOptions } from './measures.ts';
-import { addressLines } from './pair.ts';
 import type { Sample } from './rounds.ts';
 
 const ADDRESSES = 10;
@@ -15,6 +14,7 @@ const SOAK_MS = 15_000;
 const LOOPS = 8;
 const START_MS = 30_000;
 const FIRST_ID = 7;
+const PRIORITIES = [150, 100] as const;
 
 /** @returns how often nothing went wrong and somebody thought that it did, each run */
 async function soak(options: RunOptions, count: () => Promise<number>): Promise<Sample[]> {
@@ -43,23 +43,23 @@ export async function soakAddresses(options: RunOptions): Promise<Sample[]> {
   const disown = options.owns(() => lab.close());
   try {
     const line = await lab.watch('10.78.0.100');
-    const [master, backup] = [150, 100].map((priority, index) =>
-      lab.carpNode(SIDES[index] ?? 'a', {
+    const start = (index: 0 | 1): Talker =>
+      lab.carpNode(SIDES[index], {
         vhid: FIRST_ID,
         instances: ADDRESSES,
         password: '',
         addresses: ['10.78.0.100/24'],
-        election: { protocol: 'vrrp3', priority, intervalMs: ADVERT_MS, downAdverts: 3 },
+        election: { protocol: 'vrrp3', priority: PRIORITIES[index], intervalMs: ADVERT_MS, downAdverts: 3 },
         preempt: true,
-      }),
-    );
-    if (master === undefined || backup === undefined) throw new Error('there are two sides');
+      });
     const led = (): boolean => {
       const heard = line.spoken('a', machineNow() - 5 * ADVERT_MS);
-      const others = line.spoken('b', machineNow() - 5 * ADVERT_MS);
-      return new Set(heard.map(({ id }) => id)).size === ADDRESSES && others.length === 0;
+      return new Set(heard.map(({ id }) => id)).size === ADDRESSES;
     };
-    await line.until('led by the better one', led, START_MS);
+    const master = start(0);
+    await line.until('led', () => led() && elections(master) === 2 * ADDRESSES, START_MS);
+    const backup = start(1);
+    await line.until('two', () => elections(backup) === ADDRESSES, START_MS);
     return await soak(options, () => Promise.resolve(elections(master) + elections(backup)));
   } finally {
     disown();
@@ -68,29 +68,11 @@ export async function soakAddresses(options: RunOptions): Promise<Sample[]> {
 }
 
 export async function soakPair(options: RunOptions): Promise<Sample[]> {
-  const bridge = await BridgeLab.make();
-  let lab: Lab | null = null;
-  const close = async (): Promise<void> => {
-    await lab?.close();
-    await bridge.close();
-  };
-  const disown = options.owns(close);
+  const pair = await startAddressPair({ groups: ADDRESSES, advertMs: ADVERT_MS });
+  const disown = options.owns(() => pair.close());
   try {
-    const ids = Array.from({ length: ADDRESSES }, (_, index) => FIRST_ID + index);
-    lab = await Lab.make({
-      net: bridge.net,
-      resources: ids.map((id) => `disk${id}`),
-      diskMiB: 1,
-      yaml: [`references: [${CLIENT}]`],
-      groups: ids.map((id) => ({
-        name: `group${id}`,
-        resources: [`disk${id}`],
-        more: addressLines(ADVERT_MS, id),
-      })),
-    });
-    const { hasta, hastb } = await lab.startPair();
     const count = async (): Promise<number> => {
-      const events = (await Promise.all([hasta, hastb].map(journalOf))).flat();
+      const events = (await Promise.all([pair.hasta, pair.hastb].map(journalOf))).flat();
       return events.filter(
         ({ kind, message }) =>
           kind === 'address.carp' ||
@@ -100,6 +82,6 @@ export async function soakPair(options: RunOptions): Promise<Sample[]> {
     return await soak(options, count);
   } finally {
     disown();
-    await close();
+    await pair.close();
   }
 }

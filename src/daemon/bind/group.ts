@@ -62,10 +62,11 @@ export class Group {
     });
   }
 
-  /** Once the group is down, and only then, the adverts let another node lead. */
+  /** Once the group is down the adverts let another node lead; who takes it over must not hear a better one still. */
   #releaseAddress(snapshot: SnapshotFrom<typeof groupMachine>): void {
     const role = roleOf(snapshot);
-    const goingOrUp = role === 'primary' || role === 'changing';
+    const isDown = snapshot.matches({ demoting: 'handingOver' });
+    const goingOrUp = role === 'primary' || (role === 'changing' && !isDown);
     if (this.#wasUp && !goingOrUp) {
       const failed = snapshot.matches('holding') || snapshot.matches('stuck');
       this.#services.address?.released(failed ? (snapshot.context.error ?? 'the group failed') : null);
@@ -117,9 +118,7 @@ export class Group {
     if (broken !== null) {
       this.#cleanedByKeeper = null;
       this.actor.send({ type: 'DEMOTE', reason: broken, handoverTo: null });
-    } else if (this.actor.getSnapshot().matches({ primary: 'serving' }) && !hasRival(this.evidence())) {
-      address?.reassert();
-    }
+    } else if (!hasRival(this.evidence())) address?.reassert();
   }
 
   /** D2: the keeper took address and devices away from under us. */
