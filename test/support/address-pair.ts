@@ -18,8 +18,8 @@ export interface AddressPairOptions {
   readonly advertMs?: number;
   /** So many groups of one disk and one address each, default 1: `storage`, or `storage1` and so on. */
   readonly groups?: number;
-  /** More lines of each address. */
-  readonly address?: readonly string[];
+  /** More lines of an address. */
+  readonly address?: (group: string) => readonly string[];
   /** The `timing` of hastate.yaml. */
   readonly timing?: string;
 }
@@ -67,16 +67,24 @@ export async function startAddressPair(options: AddressPairOptions = {}): Promis
       ],
     });
     const line = await bridge.watch(SHARED_ADDRESS);
-    return { bridge, lab, line, ...(await lab.startPair()), close };
+    return {
+      bridge,
+      lab,
+      line,
+      ...(await lab.startPair()),
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-function groupsOf({ groups = 1, advertMs = 100, address = [] }: AddressPairOptions): LabGroup[] {
-  return Array.from({ length: groups }, (_, index) => ({
-    name: groups === 1 ? 'storage' : `storage${index + 1}`,
+function groupsOf({ groups = 1, advertMs = 100, address = () => [] }: AddressPairOptions): LabGroup[] {
+  const names =
+    groups === 1 ? ['storage'] : Array.from({ length: groups }, (_, index) => `storage${index + 1}`);
+  return names.map((name, index) => ({
+    name,
     resources: [`disk${index + 1}`],
     more: [
       'address:',
@@ -85,7 +93,7 @@ function groupsOf({ groups = 1, advertMs = 100, address = [] }: AddressPairOptio
       `  vrid: ${FIRST_ID + index}`,
       `  interval: ${advertMs}ms`,
       `  addresses: [10.78.0.${100 + index}/24]`,
-      ...address.map((text) => `  ${text}`),
+      ...address(name).map((text) => `  ${text}`),
     ],
   }));
 }
