@@ -56,3 +56,21 @@ export interface Scope {
   readonly group: string;
   readonly reason: string;
 }
+
+/** Before anything happened. */
+export function initialContext(input: GroupInput): GroupContext {
+  return {
+    ...input,
+    verdict: null,
+    reason: 'start',
+    epoch: null,
+    handover: false,
+    handoverTo: null,
+    handoverError: null,
+    evidence: null,
+    failures: 0,
+    error: null,
+    stopping: false,
+    leaving: false,
+  };
+}

@@ -6,7 +6,7 @@
  */
 import { and, assign } from 'xstate';
 
-import type { GroupContext, Scope } from './group-context.ts';
+import { type GroupContext, initialContext, type Scope } from './group-context.ts';
 import { groupSetup } from './group-setup.ts';
 import { thrown } from './thrown.ts';
 
@@ -29,23 +29,7 @@ const whenLost = {
 export const groupMachine = groupSetup.createMachine({
   id: 'group',
   description: 'A failover group: everything up in order, down in reverse, all or nothing',
-  context: ({ input }) => ({
-    group: input.group,
-    verdict: null,
-    reason: 'start',
-    epoch: null,
-    handover: false,
-    handoverTo: null,
-    handoverError: null,
-    evidence: null,
-    failures: 0,
-    holdBaseMs: input.holdBaseMs,
-    retryMs: input.retryMs,
-    error: null,
-    stopping: false,
-    byHand: input.byHand,
-    leaving: false,
-  }),
+  context: ({ input }) => initialContext(input),
   initial: 'starting',
   states: {
     starting: { always: [{ guard: 'byHand', target: 'idle' }, { target: 'standby' }] },

@@ -1,9 +1,7 @@
 /** When a node that cannot let go of its disks has to be reset from outside. Pure. */
-import type { GroupStatus } from '../protocol/control.ts';
-
 export interface WatchedGroup {
   readonly name: string;
-  readonly role: GroupStatus['role'];
+  readonly role: 'primary' | 'secondary' | 'changing' | 'stuck';
   /** State of its chart as a dotted path. */
   readonly state: string;
 }
