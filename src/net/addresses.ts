@@ -6,6 +6,7 @@ import { ifconfigCommands } from './ifconfig-addresses.ts';
 import { ipCommands } from './ip-addresses.ts';
 import { missingCapability } from './capabilities.ts';
 import { interfaceAddresses } from './interfaces.ts';
+import { directAddresses, type DirectAddresses } from './netlink-addresses.ts';
 import type { NetLog } from './log.ts';
 import { runCommand } from './run-command.ts';
 import type { CommandResult, RunCommand } from './run-command.ts';
@@ -51,7 +52,7 @@ export function createAddressDriver(
 ): AddressDriver {
   switch (choice === 'auto' ? automaticChoice(log) : choice) {
     case 'ip':
-      return commandDriver(ipCommands, run, options);
+      return commandDriver(ipCommands, run, options, run === runCommand ? directAddresses() : null);
     case 'ifconfig':
       return commandDriver(ifconfigCommands, run, options);
     case 'simulated':
@@ -86,6 +87,7 @@ function commandDriver(
   commands: AddressCommands,
   run: RunCommand,
   options: () => AddressOptions,
+  direct: DirectAddresses | null = null,
 ): AddressDriver {
   // An add that was given up may still be running: what follows must come after it, not beside it.
   let tail: Promise<unknown> = Promise.resolve();
@@ -109,6 +111,7 @@ function commandDriver(
     kind: commands.kind,
     add: (cidr, iface) =>
       inOrder(async () => {
+        if (direct !== null && (await direct.add(cidr, iface, options()))) return;
         const argv = commands.add(cidr, iface, options());
         const result = await run(argv);
         if (result.exitCode !== 0) {
@@ -122,6 +125,7 @@ function commandDriver(
       }),
     remove: (cidr, iface) =>
       inOrder(async () => {
+        if (direct !== null && (await direct.remove(cidr, iface))) return;
         const argv = commands.remove(cidr, iface);
         const result = await run(argv);
         if (result.exitCode === 0 || !(await isThere(cidr, iface))) return;

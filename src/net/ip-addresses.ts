@@ -43,10 +43,15 @@ export const ipCommands: AddressCommands = {
   },
 };
 
-/** Shows in `ip address` whose address it is, where the name leaves room. */
-function labelled(iface: string, label: string | null): string[] {
+/** Shows in `ip address` whose address it is, where the name leaves room; else null. */
+export function labelOn(iface: string, label: string | null): string | null {
   const text = `${iface}:${label ?? ''}`;
-  return label !== null && text.length <= MAX_LABEL ? ['label', text] : [];
+  return label !== null && text.length <= MAX_LABEL ? text : null;
+}
+
+function labelled(iface: string, label: string | null): string[] {
+  const text = labelOn(iface, label);
+  return text === null ? [] : ['label', text];
 }
 
 function parseJson(text: string): unknown {
