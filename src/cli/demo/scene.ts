@@ -99,7 +99,7 @@ export async function buildScene(options: {
 /** The shipped hooks, owned by this user and writable by nobody else, whatever the checkout's umask was. */
 async function copyHooks(from: string, to: string): Promise<string> {
   await mkdir(to, { mode: 0o755 });
-  for (const name of await readdir(from)) {
+  for (const { name } of (await readdir(from, { withFileTypes: true })).filter((entry) => entry.isFile())) {
     await copyFile(join(from, name), join(to, name));
     await chmod(join(to, name), 0o755);
   }
