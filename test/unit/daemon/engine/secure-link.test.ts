@@ -123,13 +123,24 @@ class Secondary {
   }
 }
 
-function collected(connection: ConnectionPort): { readonly bytes: Buffer; readonly ends: string[] } {
+function collected(connection: ConnectionPort): {
+  readonly bytes: Buffer;
+  readonly length: number;
+  readonly ends: string[];
+} {
   const chunks: Buffer[] = [];
+  let length = 0;
   const ends: string[] = [];
-  connection.onData((chunk) => chunks.push(Buffer.from(chunk)));
+  connection.onData((chunk) => {
+    chunks.push(Buffer.from(chunk));
+    length += chunk.length;
+  });
   connection.onClose((reason) => ends.push(reason));
   return {
     ends,
+    get length() {
+      return length;
+    },
     get bytes() {
       return Buffer.concat(chunks);
     },
@@ -144,7 +155,7 @@ describe.each(ways)('an encrypted connection that is %s', (_way, dup) => {
     near.send(Buffer.from('head of a write '), BIG);
     far.send(BIG, Buffer.from(' and its end'));
     const both = BIG.length + 16;
-    await until(() => up.bytes.length >= both - 4 && down.bytes.length >= both - 4);
+    await until(() => up.length >= both - 4 && down.length >= both - 4);
     expect(up.bytes.equals(Buffer.concat([Buffer.from('head of a write '), BIG]))).toBe(true);
     expect(down.bytes.equals(Buffer.concat([BIG, Buffer.from(' and its end')]))).toBe(true);
   });
@@ -167,11 +178,11 @@ describe.each(ways)('an encrypted connection that is %s', (_way, dup) => {
     far.pause();
     for (let n = 0; n < 6; n++) near.send(BIG);
     await until(() => near.pendingBytes > 0);
-    const held = up.bytes.length;
+    const held = up.length;
     await new Promise((resolve) => setTimeout(resolve, 100));
-    expect([up.bytes.length - held, near.pendingBytes > 5_000_000]).toEqual([0, true]);
+    expect([up.length - held, near.pendingBytes > 5_000_000]).toEqual([0, true]);
     far.resume();
-    await until(() => up.bytes.length === 6 * BIG.length);
+    await until(() => up.length === 6 * BIG.length);
   });
 
   it('is read to its end when the peer closes it behind its last byte', async () => {
@@ -181,7 +192,7 @@ describe.each(ways)('an encrypted connection that is %s', (_way, dup) => {
     near.send(Buffer.alloc(100_000));
     near.close('done');
     await far.drain();
-    expect(up.bytes.length).toBe(100_000);
+    expect(up.length).toBe(100_000);
     await until(() => up.ends.length > 0);
     expect(up.ends).toEqual(['the peer closed the connection']);
   });
