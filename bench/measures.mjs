@@ -95,6 +95,18 @@ function fullsyncAgainstQuorum(run) {
   });
 }
 
+/** An encrypted pair against a plain one. */
+function encrypted(shape) {
+  return (run) =>
+    on(
+      [() => pairStage(MEMORY, SPAN, { encrypted: true }), () => pairStage(MEMORY, SPAN)],
+      async ({ ours }, { ours: peer }) => {
+        const one = (side) => (round) => load(run, side, 'write', shape, PAIR_SPAN, round);
+        return ratios(await alternate(run, one(ours), one(peer)), rate);
+      },
+    );
+}
+
 /** CPU time of our processes for one operation. */
 function cpu(makeStage, kind, span) {
   return (run) =>
@@ -169,6 +181,18 @@ export const MEASURES = [
     '1 MiB writes to two nodes, 4 in flight: rate / plain TCP on loopback',
     { atLeast: 0.6 },
     fullsyncLarge,
+  ],
+  [
+    'tls-4k-write',
+    '4 KiB writes to two nodes whose link is encrypted, 32 in flight: rate / not encrypted',
+    { atLeast: 0.5 },
+    encrypted(SMALL),
+  ],
+  [
+    'tls-1m-write',
+    '1 MiB writes to two nodes whose link is encrypted, 4 in flight: rate / not encrypted',
+    { atLeast: 0.3 },
+    encrypted(LARGE),
   ],
   [
     'fullsync-latency',

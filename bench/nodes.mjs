@@ -62,7 +62,8 @@ function hastateYaml(setup, directory, peers) {
   return [
     'nodes:',
     ...NODES.map((node, index) => `  ${node}: { peer: '127.0.0.1:${peers[index]}' }`),
-    `secret-file: ${join(directory, 'secret')}`,
+    // What ours is compared with is not encrypted either.
+    setup.encrypted ? `secret-file: ${join(directory, 'secret')}` : 'insecure: true',
     `hooks-dir: ${join(directory, 'hooks')}`,
     'visualizer: false',
     // Room for a machine whose cores are taken: no measure is about failing over.
@@ -110,6 +111,7 @@ class Node {
  * @param setup.parent directory to make ours in, e.g. /dev/shm for disks in memory
  * @param setup.nodes 1 or 2
  * @param setup.diskBytes of each local component
+ * @param setup.encrypted the data link and the peer channel by TLS; default false
  * @param setup.create further arguments of `hastate create`
  */
 export async function startNodes(given) {
@@ -118,6 +120,7 @@ export async function startNodes(given) {
     replication: 'fullsync',
     resources: ['disk'],
     create: [],
+    encrypted: false,
     disk: (node, resource) => join(directory, node, `${resource}.img`),
     ...given,
   };

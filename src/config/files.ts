@@ -1,5 +1,7 @@
 /** Reading configuration files, and who else may read the secret ones. */
 import { open, readFile, stat } from 'node:fs/promises';
+import { describeError } from '../model/errors.ts';
+import { splitSecrets } from '../model/secrets.ts';
 import { ConfigFileError } from './diagnostics.ts';
 
 const MAX_BYTES = 1024 * 1024;
@@ -50,6 +52,30 @@ export async function secretFileFault(path: string): Promise<{ message: string; 
   } catch (error) {
     const hint = 'create it with mode 0600, the same on both nodes';
     return { message: `cannot read ${path}: ${systemText(error)}`, hint };
+  }
+}
+
+/** Why the content of a file that secretFileFault() passed is no secret of the pair, or null when it is one. */
+export async function secretFault(path: string): Promise<{ message: string; hint: string } | null> {
+  try {
+    splitSecrets(await readSecretFile(path));
+    return null;
+  } catch (error) {
+    const [message = '', hint = ''] = describeError(error).split(': ');
+    return { message: `${path}: ${message}`, hint };
+  }
+}
+
+/** @returns its content, byte for byte. @throws ConfigFileError `config-missing` */
+export async function readSecretFile(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    const place = { file: path, line: 1, column: 1, severity: 'error' } as const;
+    const message = `cannot read the secret: ${systemText(cause)}`;
+    throw new ConfigFileError('config-missing', [{ ...place, message, hint: 'is it still there?' }], {
+      cause,
+    });
   }
 }
 

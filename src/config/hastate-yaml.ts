@@ -1,6 +1,6 @@
 /** hastate.yaml: from a path to settings for the node that hast.conf was read for. */
 import type { Diagnostic } from './diagnostics.ts';
-import { readConfigFile, secretFileFault } from './files.ts';
+import { readConfigFile, secretFault, secretFileFault } from './files.ts';
 import { hastateSchema } from './hastate-schema.ts';
 import { hastateSettings } from './hastate-settings.ts';
 import { YamlSource } from './yaml-source.ts';
@@ -45,7 +45,9 @@ export async function loadHastate(
       [['groups', name, 'address', 'password-file'], address?.passwordFile ?? null] as const,
   );
   for (const [key, secret] of [[['secret-file'], settings.secretFile] as const, ...secrets]) {
-    const fault = secret === null ? null : await secretFileFault(secret);
+    const unusable = secret === null ? null : await secretFileFault(secret);
+    const fault =
+      unusable ?? (secret === settings.secretFile && secret !== null ? await secretFault(secret) : null);
     if (fault !== null) source.diagnostics.error(source.at(key), fault.message, fault.hint);
   }
   source.diagnostics.throwIfErrors();

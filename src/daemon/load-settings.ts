@@ -1,5 +1,6 @@
 /** Both files, as this daemon was told to find them: at its start and at every reload. */
 import { formatDiagnostic } from '../config/diagnostics.ts';
+import { readSecretFile } from '../config/files.ts';
 import { loadHastConf } from '../config/hast-conf.ts';
 import { loadHastate, parseHastate } from '../config/hastate-yaml.ts';
 import type { HastateSettings, HastSettings } from '../model/settings.ts';
@@ -8,6 +9,8 @@ import type { Arguments } from './arguments.ts';
 export interface Settings {
   readonly hast: HastSettings;
   readonly settings: HastateSettings;
+  /** Content of the secret file; null: there is none. */
+  readonly secret: Buffer | null;
 }
 
 /** @throws ConfigFileError with every error and its place */
@@ -23,5 +26,6 @@ export async function loadSettings(
     args.hastateYaml === null
       ? parseHastate('visualizer: false\n', '(no hastate.yaml)', hast)
       : await loadHastate(args.hastateYaml, hast, { onWarning });
-  return { hast, settings };
+  const { secretFile } = settings;
+  return { hast, settings, secret: secretFile === null ? null : await readSecretFile(secretFile) };
 }

@@ -19,6 +19,7 @@ export interface ReloadPlan {
   /** What holds from now on. */
   readonly hast: HastSettings;
   readonly settings: HastateSettings;
+  readonly secret: Buffer | null;
   readonly added: readonly ResourceSettings[];
   readonly removed: readonly string[];
   readonly changed: readonly ResourceChange[];
@@ -55,6 +56,9 @@ const GROUP_LIVE = {
 } as const;
 const GROUP_FIXED = { resources: 'resources', device: 'device', peerKind: 'peer-kind' } as const;
 
+/** In `applied`: what the secret file holds, for connections from now on. */
+export const SECRETS = 'the secrets in secret-file';
+
 export function planReload(before: Settings, after: Settings): ReloadPlan {
   const applied: string[] = [];
   const needsRestart = new Set<string>();
@@ -63,9 +67,13 @@ export function planReload(before: Settings, after: Settings): ReloadPlan {
   const resources = planResources(before.hast, after.hast, grouped, applied, needsRestart);
   for (const key of ['listen', 'pidfile', 'control'] as const)
     if (!isDeepStrictEqual(before.hast[key], after.hast[key])) applied.push(key);
+  // Of another file only when that is followed.
+  const secret = settings.secretFile === after.settings.secretFile ? after.secret : before.secret;
+  if (!isDeepStrictEqual(before.secret, secret)) applied.push(SECRETS);
   return {
     hast: { ...after.hast, resources: resources.all },
     settings,
+    secret,
     added: resources.added,
     removed: resources.removed,
     changed: resources.changed,

@@ -67,7 +67,7 @@ export class Reloader {
         error instanceof ConfigFileError ? error.diagnostics.map(formatDiagnostic) : [describeError(error)],
       );
     }
-    const before = { hast: runtime.hast, settings: runtime.settings };
+    const before = { hast: runtime.hast, settings: runtime.settings, secret: runtime.secret };
     const plan = planReload(before, wanted);
     const problems = [...(await this.#options.apply(plan)), ...(await this.#move(before, plan))];
     if (plan.applied.includes('log')) this.#options.logger.configure(plan.settings.log);

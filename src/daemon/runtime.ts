@@ -16,6 +16,8 @@ export interface Runtime {
   /** Replaced as a whole by a reload, as is `settings`: not to be kept. */
   hast: HastSettings;
   settings: HastateSettings;
+  /** Content of the secret file, also replaced. */
+  secret: Buffer | null;
   readonly stateDir: string;
   readonly clock: ClockPort;
   readonly startedAt: number;

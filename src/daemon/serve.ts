@@ -49,7 +49,7 @@ export async function serve(args: Arguments, version: string): Promise<void> {
   const manager = serviceManager();
   const detached = isDetached();
   const early: string[] = [];
-  const { hast, settings } = await loadSettings(args, (text) => early.push(text));
+  const { hast, settings, secret } = await loadSettings(args, (text) => early.push(text));
   await prepareStateDir(args.stateDir, hast.resources);
   const warnings = new StatusWarnings();
   const logger = createLogger({
@@ -70,6 +70,7 @@ export async function serve(args: Arguments, version: string): Promise<void> {
     boot: randomId(),
     hast,
     settings,
+    secret,
     stateDir: args.stateDir,
     clock,
     startedAt: clock.now(),

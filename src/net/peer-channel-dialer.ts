@@ -8,8 +8,10 @@ import { TLSSocket, connect as connectTls } from 'node:tls';
 import type { NodeName } from '../model/roles.ts';
 import type { PeerAddress } from '../model/settings.ts';
 import { AUTHENTICATION_MS } from './peer-channel-listener.ts';
-import { causeOfTlsError, clientOptions, usedKey } from './peer-channel-security.ts';
+import { clientOptions } from './peer-channel-security.ts';
+import type { PeerKeys } from './peer-channel-security.ts';
 import type { RefusalCause } from './peer-channel-types.ts';
+import { causeOfTlsError, usedKey } from './psk-tls.ts';
 
 /** For the TCP handshake: on the networks this is for it takes a millisecond. */
 const CONNECT_MS = 1_000;
@@ -18,7 +20,8 @@ const LONGEST_PAUSE_MS = 500;
 
 export interface DialerOptions {
   readonly self: NodeName;
-  readonly key: Buffer | null;
+  /** Asked for each connection. Null: plaintext. */
+  readonly keys: () => PeerKeys | null;
   readonly address: PeerAddress;
   readonly refuse: (cause: RefusalCause, who: string) => void;
   /** The key is right (or there is none); a hello must follow. */
@@ -77,9 +80,10 @@ export class PeerDialer {
 
   #dial(): void {
     const attempt = this.#options.onAttempt();
-    const { key, self, address } = this.#options;
+    const { self, address } = this.#options;
+    const keys = this.#options.keys();
     const where = { host: address.host, port: address.port };
-    const socket = key === null ? connect(where) : connectTls({ ...where, ...clientOptions(key, self) });
+    const socket = keys === null ? connect(where) : connectTls({ ...where, ...clientOptions(keys, self) });
     this.#socket = socket;
     let connected = false;
     let failure: NodeJS.ErrnoException | null = null;
@@ -92,7 +96,7 @@ export class PeerDialer {
         socket.destroy();
       }, AUTHENTICATION_MS);
     });
-    socket.once(key === null ? 'connect' : 'secureConnect', () => {
+    socket.once(keys === null ? 'connect' : 'secureConnect', () => {
       if (!(socket instanceof TLSSocket) || usedKey(socket)) {
         this.#options.onSocket(socket);
         return;

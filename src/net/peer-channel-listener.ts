@@ -10,8 +10,10 @@ import type { TLSSocket } from 'node:tls';
 import { NetError } from '../model/errors.ts';
 import type { NodeName } from '../model/roles.ts';
 import type { PeerAddress } from '../model/settings.ts';
-import { causeOfTlsError, serverOptions, usedKey } from './peer-channel-security.ts';
+import { serverOptions } from './peer-channel-security.ts';
+import type { PeerKeys } from './peer-channel-security.ts';
 import type { PeerLog, RefusalCause } from './peer-channel-types.ts';
+import { causeOfTlsError, usedKey } from './psk-tls.ts';
 
 export const UNAUTHENTICATED_LIMIT = 8;
 export const AUTHENTICATION_MS = 5_000;
@@ -20,7 +22,8 @@ const LISTEN_AGAIN_MS = 1_000;
 export interface ListenerOptions {
   readonly self: NodeName;
   readonly peer: NodeName;
-  readonly key: Buffer | null;
+  /** Asked for each connection; null only for plaintext as a whole. */
+  readonly keys: (() => PeerKeys) | null;
   readonly address: PeerAddress;
   readonly log: PeerLog;
   readonly refuse: (cause: RefusalCause, who: string) => void;
@@ -43,7 +46,7 @@ export class PeerListener {
 
   constructor(options: ListenerOptions) {
     this.#options = options;
-    this.#server = options.key === null ? this.#plainServer() : this.#tlsServer(options.key);
+    this.#server = options.keys === null ? this.#plainServer() : this.#tlsServer(options.keys);
     this.#server.prependListener('connection', (socket) => this.#admit(socket));
   }
 
@@ -91,10 +94,10 @@ export class PeerListener {
     return createServer((socket) => this.#options.onSocket(socket));
   }
 
-  #tlsServer(key: Buffer): Server {
+  #tlsServer(keys: () => PeerKeys): Server {
     const { self, peer } = this.#options;
     const accepted = new WeakSet<TLSSocket>();
-    const options = serverOptions(key, self, peer, accepted, (cause, socket) => {
+    const options = serverOptions(keys, self, peer, accepted, (cause, socket) => {
       this.#refused.add(socket);
       this.#options.refuse(cause, `from ${socket.remoteAddress ?? '?'}`);
     });

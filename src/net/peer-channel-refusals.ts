@@ -6,7 +6,7 @@ const QUIET_MS = 60_000;
 
 const WORDS: Record<RefusalCause, string> = {
   'wrong-key':
-    'its key is not ours: put the same secret-file on both nodes and restart the one that was changed',
+    'its key is not ours: put the same secret-file on both nodes and reload the one that was changed',
   'unknown-identity':
     'it names itself as no node of ours: check the node names in hastate.yaml and hast.conf on both nodes',
   'own-address': 'it is ourselves: an address under `nodes:` for the other node belongs to this one',

@@ -1,45 +1,43 @@
 /**
- * TLS 1.3 with a pre-shared key and an ephemeral key exchange, both ends authenticated by the key
- * alone: no certificates, nothing to negotiate down to. The client names itself in the PSK identity.
- * @see RFC 8446 2.2, 4.2.11; RFC 5869 (key derivation)
+ * Who is at the other end of the peer channel: the keys of a pair of nodes, from its secrets. The client names
+ * itself in the PSK identity, and which of the secrets it has.
+ * @see RFC 5869 (key derivation)
  */
 import { hkdfSync } from 'node:crypto';
 import type { ConnectionOptions, TLSSocket, TlsOptions } from 'node:tls';
-import { ConfigError } from '../model/errors.ts';
 import type { NodeName } from '../model/roles.ts';
+import { splitSecrets } from '../model/secrets.ts';
+import { keyNumber } from '../protocol/link-keys.ts';
 import type { RefusalCause } from './peer-channel-types.ts';
+import { nobodysKey, pskClient, TLS13 } from './psk-tls.ts';
 
-const MIN_SECRET_BYTES = 16;
+/** Of one pair of nodes, the same on both; the first is the one that this node offers. */
+export type PeerKeys = readonly [Buffer, ...Buffer[]];
 
-/** The suites that go with a SHA-256 key (RFC 8446 4.2.11). */
-const TLS13 = {
-  minVersion: 'TLSv1.3',
-  maxVersion: 'TLSv1.3',
-  ciphers: 'TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256',
-} as const;
+const nameOf = (node: NodeName): string => `hastate/1 ${node}`;
 
-export const identityOf = (node: NodeName): string => `hastate/1 ${node}`;
+export const identityOf = (node: NodeName, key: Buffer): string => `${nameOf(node)} ${keyNumber(key)}`;
 
 /**
- * The channel's key for this pair of nodes, the same on both.
- * @param secret content of the secret file, byte for byte
- * @throws ConfigError `secret-too-short`
+ * @param content of the secret file, byte for byte
+ * @throws ConfigError as splitSecrets()
  */
-export function derivePeerKey(secret: Buffer, self: NodeName, peer: NodeName): Buffer {
-  if (secret.length < MIN_SECRET_BYTES) {
-    throw new ConfigError(
-      'secret-too-short',
-      `the secret file has ${secret.length} bytes, at least ${MIN_SECRET_BYTES} are needed: ` +
-        'make one with `head -c 32 /dev/urandom | base64` and copy it to both nodes',
-    );
-  }
+export function derivePeerKeys(content: Buffer, self: NodeName, peer: NodeName): PeerKeys {
+  const [first, ...others] = splitSecrets(content);
+  return [keyOf(first, self, peer), ...others.map((secret) => keyOf(secret, self, peer))];
+}
+
+function keyOf(secret: Buffer, self: NodeName, peer: NodeName): Buffer {
   const info = JSON.stringify(['hastate/1', ...[self, peer].sort()]);
   return Buffer.from(hkdfSync('sha256', secret, 'hastate peer channel', info, 32));
 }
 
-/** @param accepted collects the sockets whose identity is the peer's */
+/**
+ * @param keys asked for each connection
+ * @param accepted collects the sockets whose identity is the peer's
+ */
 export function serverOptions(
-  key: Buffer,
+  keys: () => PeerKeys,
   self: NodeName,
   peer: NodeName,
   accepted: WeakSet<TLSSocket>,
@@ -48,42 +46,19 @@ export function serverOptions(
   return {
     ...TLS13,
     pskCallback(socket, identity) {
-      if (identity === identityOf(peer)) {
+      const key = keys().find((each) => identity === identityOf(peer, each));
+      if (key !== undefined) {
         accepted.add(socket);
         return key;
       }
-      refuse(identity === identityOf(self) ? 'own-address' : 'unknown-identity', socket);
+      const name = identity.slice(0, identity.lastIndexOf(' '));
+      if (name === nameOf(peer)) return nobodysKey();
+      refuse(name === nameOf(self) ? 'own-address' : 'unknown-identity', socket);
       return null;
     },
   };
 }
 
-export function clientOptions(key: Buffer, self: NodeName): ConnectionOptions {
-  return {
-    ...TLS13,
-    pskCallback: () => ({ psk: key, identity: identityOf(self) }),
-    // Asked only when a server came with a certificate instead of the key.
-    checkServerIdentity: () => new Error('the server did not use the shared key'),
-  };
-}
-
-/** Whether the shared key authenticated this session: TLS 1.3 counts a pre-shared key as resumption. */
-export function usedKey(socket: TLSSocket): boolean {
-  return socket.getProtocol() === 'TLSv1.3' && socket.isSessionReused();
-}
-
-/** What a failed handshake was about; null when the connection just went away. */
-export function causeOfTlsError(error: unknown): RefusalCause | null {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (/BINDER|DECRYPT_ERROR|BAD_RECORD_MAC|DECRYPTION_FAILED|ILLEGAL_PARAMETER/.test(code))
-    return 'wrong-key';
-  if (
-    /WRONG_VERSION_NUMBER|HTTP_REQUEST|HTTPS_PROXY|UNKNOWN_PROTOCOL|PACKET_LENGTH|RECORD_TOO|BAD_RECORD_TYPE/.test(
-      code,
-    )
-  ) {
-    return 'not-tls';
-  }
-  if (/UNSUPPORTED_PROTOCOL|PROTOCOL_VERSION|VERSION_TOO_LOW/.test(code)) return 'old-tls';
-  return code.startsWith('ERR_SSL') || code.startsWith('ERR_TLS') ? 'tls-failed' : null;
+export function clientOptions([key]: PeerKeys, self: NodeName): ConnectionOptions {
+  return pskClient(key, identityOf(self, key));
 }

@@ -39,7 +39,7 @@ export interface PeerChannelOptions {
   /** Where the peer listens. One connection is kept to each: a network may fail. */
   readonly addresses: readonly PeerAddress[];
   readonly listen: readonly PeerAddress[];
-  /** Content of the secret file, at least 16 bytes. With a secret the channel is always TLS 1.3. */
+  /** Content of the secret file (splitSecrets). With a secret the channel is always TLS 1.3. */
   readonly secret: Buffer | null;
   /** Allows plaintext when there is no secret. */
   readonly insecure: boolean;
@@ -88,6 +88,11 @@ export interface PeerChannel {
    * `peer-timeout` (sent; whether it was done is unknown), `peer-refused` (its answer is an error)
    */
   request(method: PeerMethod, params: Readonly<Record<string, unknown>>, timeoutMs: number): Promise<unknown>;
+  /**
+   * Another content of the secret file, for connections from now on; those that stand stay.
+   * @throws ConfigError as splitSecrets(); the keys stay as they are then
+   */
+  rekey(secret: Buffer): void;
   /** Who answers the peer's requests. A HastateError that it rejects with is answered with its code. */
   onRequest(handler: PeerRequestHandler): void;
   status(): PeerChannelStatus;

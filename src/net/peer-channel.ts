@@ -16,7 +16,8 @@ import { PeerDialer } from './peer-channel-dialer.ts';
 import { PeerListener } from './peer-channel-listener.ts';
 import { Refusals } from './peer-channel-refusals.ts';
 import { PeerRequests } from './peer-channel-requests.ts';
-import { derivePeerKey } from './peer-channel-security.ts';
+import { derivePeerKeys } from './peer-channel-security.ts';
+import type { PeerKeys } from './peer-channel-security.ts';
 import type {
   PeerChannel,
   PeerChannelOptions,
@@ -30,7 +31,7 @@ const SILENT_MS = 1_000;
 const INCOMING_LIMIT = 16;
 const CLOSE_MS = 1_000;
 
-/** @throws ConfigError `secret-missing`, `secret-too-short` */
+/** @throws ConfigError `secret-missing`, and as splitSecrets() */
 export function createPeerChannel(options: PeerChannelOptions): PeerChannel {
   return new TcpPeerChannel(options);
 }
@@ -47,6 +48,8 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
   readonly #connections = new Set<PeerConnection>();
   /** The boot of the peer that each of its addresses last accepted us in. */
   readonly #acceptedIn = new Map<PeerAddress, string>();
+  /** Null: plaintext. */
+  #keys: PeerKeys | null;
   #boot: string | null = null;
   #saidGoodbye = false;
   #latestSentAt: number | null = null;
@@ -64,7 +67,8 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
         'the peer channel has no secret: name a `secret-file` in hastate.yaml, the same on both nodes',
       );
     }
-    const key = options.secret === null ? null : derivePeerKey(options.secret, self, peer);
+    const first = options.secret === null ? null : derivePeerKeys(options.secret, self, peer);
+    this.#keys = first;
     this.#options = options;
     this.#hello = {
       type: 'hello',
@@ -80,7 +84,7 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
         new PeerListener({
           self,
           peer,
-          key,
+          keys: first === null ? null : () => this.#keys ?? first,
           address,
           log,
           refuse,
@@ -91,7 +95,7 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
       (address) =>
         new PeerDialer({
           self,
-          key,
+          keys: () => this.#keys,
           address,
           refuse,
           onSocket: (socket) => this.#meet(socket, address),
@@ -145,6 +149,11 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
       return this.#requests.send(connections, method, params, timeoutMs);
     const text = `\`${method}\` was not sent: there is no connection to ${this.#options.peer}`;
     return Promise.reject(new NetError('peer-not-connected', text));
+  }
+
+  rekey(secret: Buffer): void {
+    const { self, peer } = this.#options;
+    if (this.#keys !== null) this.#keys = derivePeerKeys(secret, self, peer);
   }
 
   onRequest(handler: PeerRequestHandler): void {

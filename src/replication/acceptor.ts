@@ -51,6 +51,12 @@ export class Acceptor {
     }
   }
 
+  /** One that is not even listened to. @param connection null when nothing can be said on it */
+  turnAway(connection: ConnectionPort | null, why: string): void {
+    tellRefusal(this.#core, why);
+    if (connection !== null) this.#refuse(connection, why, null);
+  }
+
   close(reason: string): void {
     this.#half?.cancel();
     this.#half?.connection.close(reason);

@@ -44,6 +44,8 @@ export interface Engine {
   handle(command: EngineCommand): Promise<EngineSnapshot>;
   /** An accepted connection and the bytes read so far, which hold the first frame whole. */
   adopt(connection: ConnectionPort, head: Buffer): void;
+  /** An accepted connection that its port does not trust; null when nothing can be said on it. */
+  turnAway(connection: ConnectionPort | null, why: string): void;
   /** Ends everything; the ports stay with their owner. Idempotent. */
   close(): Promise<void>;
 }
@@ -124,7 +126,6 @@ class ResourceEngine implements Engine {
     this.#core = core;
     this.#watch = new DiskWatch(core);
     if (store.mapLost) await distrust(core);
-    this.#secondary = null;
     this.#acceptor = new Acceptor(
       core,
       () => this.#role,
@@ -159,6 +160,10 @@ class ResourceEngine implements Engine {
   adopt(connection: ConnectionPort, head: Buffer): void {
     if (this.#acceptor === null || this.#closed) connection.close('the resource is not open');
     else this.#acceptor.adopt(connection, head);
+  }
+
+  turnAway(connection: ConnectionPort | null, why: string): void {
+    if (!this.#closed) this.#acceptor?.turnAway(connection, why);
   }
 
   async close(): Promise<void> {
@@ -208,6 +213,9 @@ class ResourceEngine implements Engine {
       case 'settings':
         this.#settings(core, command.resource);
         return;
+      case 'secrets':
+        core.setup = this.#setup = { ...this.#setup, ...command.secrets };
+        return;
       case 'stop':
         await this.#release(core, false);
         await this.#rest(core);
@@ -219,8 +227,7 @@ class ResourceEngine implements Engine {
 
   #settings(core: EngineCore, resource: EngineSetup['resource']): void {
     const before = this.#setup.resource;
-    this.#setup = { ...this.#setup, resource };
-    core.setup = this.#setup;
+    core.setup = this.#setup = { ...this.#setup, resource };
     learnFromSettings(core, before);
     this.#peering?.reconfigured(before);
     if (changesLink(before, resource)) this.#secondary?.drop('its settings changed');

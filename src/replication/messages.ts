@@ -6,6 +6,7 @@ import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
 import type { HastRole, NodeName, ReplicationMode } from '../model/roles.ts';
 import type { ResourceSettings } from '../model/settings.ts';
 import type { Timing } from '../model/timing.ts';
+import type { LinkTls } from '../protocol/link-keys.ts';
 import type { OpenExport } from './ports.ts';
 import type { ResourceCounters, ResourceQueues, SyncProgress } from '../protocol/control.ts';
 
@@ -17,6 +18,10 @@ export interface EngineSetup {
   readonly peerKind: 'hastate' | 'hastd';
   /** Of the pair's secret (deriveLinkKey): only who proves to know it is met on the data link. Null: no secret. */
   readonly linkKey: Uint8Array | null;
+  /** Of other secrets that the peer may still, or already, have. */
+  readonly otherLinkKeys?: readonly Uint8Array[];
+  /** The data link is encrypted with these, by its ports; absent or null: it is not. */
+  readonly linkTls?: LinkTls | null;
   /** Bytes per second that a resync may copy; 0 or absent: without limit, giving way to applications. */
   readonly resyncRate?: number;
   /** Directory of state files: sidecar copies and NBD sockets. */
@@ -24,6 +29,9 @@ export interface EngineSetup {
   /** See src/daemon/lease-memory.ts. */
   readonly leaseMemory: SharedArrayBuffer;
 }
+
+/** What comes of the secret file. */
+export type LinkSecrets = Pick<EngineSetup, 'linkKey' | 'otherLinkKeys' | 'linkTls'>;
 
 /** Commands that are answered by exactly one `reply` with the same id. */
 export type EngineCommand =
@@ -70,6 +78,8 @@ export type EngineCommand =
    * The connector port is the new one already.
    */
   | { readonly type: 'settings'; readonly resource: ResourceSettings }
+  /** The secret file was read again: for connections from now on. The ports know it already. */
+  | { readonly type: 'secrets'; readonly secrets: LinkSecrets }
   | { readonly type: 'snapshot' }
   | { readonly type: 'stop' };
 
@@ -80,6 +90,8 @@ export interface AdoptConnection {
   /** Bytes read so far, starting with the first frame. */
   readonly head: Uint8Array;
   readonly remoteAddress: string;
+  /** What was read so far begins an encryption. */
+  readonly encrypted: boolean;
 }
 
 export type ToEngine = { readonly id: number; readonly command: EngineCommand } | AdoptConnection;

@@ -57,9 +57,11 @@ export function isAuthentic(
   nv: NvMap,
   data: Buffer | null,
 ): boolean {
-  const { linkKey, resource } = core.setup;
+  const { linkKey, otherLinkKeys = [], resource } = core.setup;
   if (linkKey === null) return true;
-  return nonce !== null && isProven(linkKey, { sender, resource: resource.name, nonce, token }, nv, data);
+  if (nonce === null) return false;
+  const handshake = { sender, resource: resource.name, nonce, token };
+  return [linkKey, ...otherLinkKeys].some((key) => isProven(key, handshake, nv, data));
 }
 
 /** Who is refused comes again every second: said once, until it is something else or a link was made. */

@@ -2,7 +2,7 @@
  * The primary's life with its peer: connect, exchange maps, resync, join, heartbeats, and again.
  * @see hast.md sections 5 and 7, SAFETY A3-A7
  */
-import { describeError } from '../model/errors.ts';
+import { describeError, NetError } from '../model/errors.ts';
 import { Backoff } from '../model/backoff.ts';
 import { compareHistories, joined } from '../model/record.ts';
 import type { ResourceSettings } from '../model/settings.ts';
@@ -364,7 +364,9 @@ export class Peering {
     if (this.#abort.signal.aborted) return;
     const message = describeError(error);
     if (error instanceof RefusedError && error.epoch !== null) this.standing.peerEpoch(error.epoch);
-    const meant = error instanceof RefusedError || error instanceof JudgedError;
+    // Also what the connector was refused.
+    const meant =
+      error instanceof JudgedError || (error instanceof NetError && error.code === 'peer-refused');
     if (message === SPLIT_BRAIN) {
       if (this.#core.peerProblem === message) return;
       this.#core.peerProblem = message;

@@ -67,6 +67,30 @@ describe('both nodes say why when the peer', LONG, () => {
     expect(`${why.stdout}${why.stderr}`).toContain(reason);
   });
 
+  it('does not encrypt, and is asked to', async () => {
+    const both = await makeLab();
+    const plain = await variant(both.hastateYaml, (text) =>
+      text.replace(/secret-file: .*/, 'insecure: true'),
+    );
+    const pair = await start(both.daemon('hasta', { hastateYaml: plain }), both.daemon('hastb'));
+    const reason = 'does not encrypt the data link';
+    await problemOf(pair.hasta, reason);
+    await problemOf(pair.hastb, reason);
+    await expectSaid(pair, { hasta: reason, hastb: reason });
+  });
+
+  it('wants to encrypt, and there is no secret to do it with', async () => {
+    const both = await makeLab();
+    const plain = await variant(both.hastateYaml, (text) =>
+      text.replace(/secret-file: .*/, 'insecure: true'),
+    );
+    const pair = await start(both.daemon('hasta'), both.daemon('hastb', { hastateYaml: plain }));
+    const reasons = { hasta: 'takes no TLS', hastb: 'has a secret-file and this node has none' };
+    await problemOf(pair.hasta, reasons.hasta);
+    await problemOf(pair.hastb, reasons.hastb);
+    await expectSaid(pair, reasons);
+  });
+
   it('has a disk of another size', async () => {
     const both = await makeLab();
     await makeDisk(both.places.hastb.disk('disk1'), 12);

@@ -36,7 +36,6 @@ export interface LinkOptions {
   readonly runtime: Runtime;
   readonly members: ReadonlyMap<string, Member>;
   readonly groups: ReadonlyMap<string, Group>;
-  readonly secret: Buffer | null;
   readonly version: string;
   readonly references: References;
   /** Digest of a group's address settings; null where it has none or another program elects. */
@@ -78,7 +77,7 @@ export class Link {
       boot: runtime.boot,
       addresses: peer.addresses,
       listen: runtime.settings.peerListen,
-      secret: this.#options.secret,
+      secret: runtime.secret,
       insecure: runtime.settings.insecure,
       clock: runtime.clock,
       heartbeatMs: runtime.settings.timing.heartbeatMs,
@@ -346,6 +345,11 @@ export class Link {
     } catch (error) {
       return { accepted: false, reason: describeError(error) };
     }
+  }
+
+  /** The secret file was read again. */
+  rekey(secret: Buffer): void {
+    this.#channel?.rekey(secret);
   }
 
   async close(): Promise<void> {

@@ -12,13 +12,13 @@ import {
 import { Backoff } from '../../model/backoff.ts';
 import { describeError, EngineError } from '../../model/errors.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
-import { deriveLinkKey } from '../../protocol/link-proof.ts';
 import type { EngineCommand, EngineEvent, EngineSnapshot } from '../../replication/messages.ts';
 import { EngineHandle } from '../engine/supervise.ts';
 import type { LeaseMemory } from '../engine/lease-memory.ts';
 import type { Runtime } from '../runtime.ts';
 import { leaseOf } from './alone-needs.ts';
 import { reach, runChart } from './actors.ts';
+import { engineSetup, linkSecrets } from './engine-setup.ts';
 import { needOrder, prepareCommand } from './promotion-order.ts';
 
 /** How long a disk that cannot be opened, or whose engine dies again soon, is left alone. ms */
@@ -64,28 +64,13 @@ export class Member {
     runtime: Runtime,
     settings: ResourceSettings,
     changed: (member: Member, event: EngineEvent | null) => void,
-    secret: Buffer | null = null,
   ) {
     this.#runtime = runtime;
     this.#changed = changed;
     this.settings = settings;
     this.lease = leaseOf(runtime.settings, settings.name);
-    const group = runtime.settings.groups.find((g) => g.resources.includes(settings.name));
     this.engine = new EngineHandle({
-      setup: {
-        resource: settings,
-        node: runtime.node,
-        boot: runtime.boot,
-        timing: runtime.settings.timing,
-        peerKind: group?.peerKind ?? (runtime.settings.peer === null ? 'hastd' : 'hastate'),
-        linkKey:
-          secret === null || settings.peer === null
-            ? null
-            : deriveLinkKey(secret, runtime.node, settings.peer),
-        resyncRate: runtime.settings.resyncRates[settings.name] ?? 0,
-        stateDir: runtime.stateDir,
-        leaseMemory: this.lease.buffer,
-      },
+      setup: engineSetup(runtime, settings, this.lease),
       lease: this.lease,
       onEvent: (event) => {
         this.#engineSaid(event);
@@ -373,6 +358,11 @@ export class Member {
     this.settings = settings;
     this.#changed(this, null);
     await this.engine.configure(settings);
+  }
+
+  /** The secret file was read again. */
+  rekey(): Promise<void> {
+    return this.engine.rekey(linkSecrets(this.#runtime, this.settings));
   }
 
   /** From here to `reopen` it is no candidate for anything. */

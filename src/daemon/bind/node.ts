@@ -2,8 +2,6 @@
  * The whole node at work: builds every part, runs the node chart over them, and closes them in
  * reverse. The one place that knows all parts.
  */
-import { readFile } from 'node:fs/promises';
-
 import type { Actor } from 'xstate';
 
 import { nodeMachine } from '../../../machines/node.ts';
@@ -39,6 +37,7 @@ import { Failback } from './failback.ts';
 import { Fence } from './fence.ts';
 import { References } from './references.ts';
 import { followPlan } from './reload.ts';
+import { wayHere } from './engine-setup.ts';
 import { Timers } from './timers.ts';
 
 const START_MS = 30_000;
@@ -78,8 +77,6 @@ export class HastateNode {
   readonly #refusals: Refusals;
   readonly #timers: Timers;
   readonly #stopping = new AbortController();
-  /** Content of the secret file. */
-  #secret: Buffer | null = null;
 
   constructor(options: NodeOptions) {
     this.#options = options;
@@ -261,8 +258,6 @@ export class HastateNode {
   }
 
   async #openResources(): Promise<void> {
-    const { secretFile } = this.#runtime.settings;
-    this.#secret = secretFile === null ? null : await readFile(secretFile);
     for (const settings of this.#runtime.hast.resources) this.#addMember(settings);
     await Promise.all([...this.#members.values()].map((member) => member.opened(START_MS)));
   }
@@ -271,7 +266,7 @@ export class HastateNode {
     const changed = (member: Member): void => {
       this.#memberChanged(member);
     };
-    const member = new Member(this.#runtime, settings, changed, this.#secret);
+    const member = new Member(this.#runtime, settings, changed);
     this.#members.set(settings.name, member);
     return member;
   }
@@ -289,6 +284,7 @@ export class HastateNode {
       },
       remove: (resource) => this.#removeResource(resource),
       addresses: this.#addresses,
+      rekey: (secret) => this.#link?.rekey(secret),
       listen: async (addresses) => this.#listener?.relisten(addresses),
       lookAtReferences: () => {
         this.#references.start();
@@ -315,7 +311,6 @@ export class HastateNode {
       runtime,
       members: this.#members,
       groups: this.#groups.byName,
-      secret: this.#secret,
       version: this.#options.version,
       references: this.#references,
       addressSet: (group) => this.#addresses.setDigest(group),
@@ -332,6 +327,7 @@ export class HastateNode {
         [...this.#members.values()].map((member) => ({
           name: member.settings.name,
           remote: member.settings.remote,
+          way: wayHere(runtime, member.settings),
           adopt: (connection) => {
             member.engine.adopt(connection);
           },

@@ -1,7 +1,7 @@
 /** Follows a reload's plan in a node that runs: groups and resources one by one, each failure on its own. */
 import { describeError } from '../../model/errors.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
-import type { ReloadPlan, ResourceChange } from '../reload-plan.ts';
+import { SECRETS, type ReloadPlan, type ResourceChange } from '../reload-plan.ts';
 import type { Runtime } from '../runtime.ts';
 import { aloneNeeds } from './alone-needs.ts';
 import type { SharedAddresses } from './addresses.ts';
@@ -21,6 +21,8 @@ export interface ReloadTarget {
   /** Role init, closed, forgotten. */
   remove(resource: string): Promise<void>;
   readonly addresses: Pick<SharedAddresses, 'reload'>;
+  /** The peer channel has other secrets from now on. */
+  rekey(secret: Buffer): void;
   listen(addresses: readonly string[]): Promise<void>;
   /** The references may be others now. */
   lookAtReferences(): void;
@@ -38,6 +40,7 @@ export async function followPlan(plan: ReloadPlan, target: ReloadTarget): Promis
   const listen = runtime.hast.listen;
   runtime.hast = plan.hast;
   runtime.settings = plan.settings;
+  runtime.secret = plan.secret;
   for (const settings of plan.groups) {
     const group = groups.get(settings.name);
     if (group !== undefined) group.settings = settings;
@@ -57,6 +60,10 @@ export async function followPlan(plan: ReloadPlan, target: ReloadTarget): Promis
     const group = target.groupOf(name);
     if (group !== null && ['idle', 'standby.waiting'].includes(group.state))
       await attempt(name, () => member.reopen(member.settings, roleIn(group), OPEN_MS));
+  }
+  if (plan.applied.includes(SECRETS) && plan.secret !== null) {
+    target.rekey(plan.secret);
+    for (const [name, member] of members) await attempt(name, () => member.rekey());
   }
   for (const settings of plan.added) await attempt(settings.name, () => target.add(settings));
   if (plan.applied.includes('listen')) {

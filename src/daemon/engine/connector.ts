@@ -1,17 +1,29 @@
 /** Connects a primary to the resource's `remote`. */
 import { connect } from 'node:net';
 import type { Socket, TcpNetConnectOpts } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { SocketReader } from '../../device/receive-slab.ts';
 import { NetError } from '../../model/errors.ts';
+import type { LinkTls } from '../../protocol/link-keys.ts';
 import type { ConnectorPort } from '../../replication/ports.ts';
 import { DataConnection } from './data-connection.ts';
 import { parseHastAddress, plainIp } from './hast-address.ts';
+import { dialTls, LinkRefused, secured } from './secure-link.ts';
+
+/** A node that just stops ends a handshake once; who does it again and again means it. */
+const SILENT_ENDS = 3;
 
 /**
  * @param source address to connect from, or null
- * @throws NetError `address-invalid`; connect() rejects with `connect-timeout`, `connect-aborted`, `connect-failed`
+ * @param tls keys: the link is encrypted; null: it is plain
+ * @throws NetError `address-invalid`; connect() rejects with `connect-timeout`, `connect-aborted`, `connect-failed`,
+ *   and with TLS also with `tls-ended` and `peer-refused`
  */
-export function dataConnector(remote: string, source: string | null): ConnectorPort {
+export function dataConnector(
+  remote: string,
+  source: string | null,
+  tls: LinkTls | null = null,
+): ConnectorPort {
   const target = parseHastAddress(remote);
   const from = source === null ? null : parseHastAddress(source, 0);
   const options: TcpNetConnectOpts = {
@@ -22,14 +34,21 @@ export function dataConnector(remote: string, source: string | null): ConnectorP
       ? {}
       : { localAddress: from.host, ...(from.port === 0 ? {} : { localPort: from.port }) }),
   };
+  let silentEnds = 0;
   return {
     async connect(timeoutMs, signal) {
       const reader = new SocketReader();
-      const socket = connect({ ...options, onread: reader.onread });
+      const { onread } = reader;
+      const socket = tls === null ? connect({ ...options, onread }) : dialTls(options, tls, onread);
       try {
         await established(socket, remote, timeoutMs, signal);
+        if (socket instanceof TLSSocket) await secured(socket, timeoutMs, signal);
+        silentEnds = 0;
       } catch (error) {
         socket.destroy();
+        const silent = error instanceof NetError && error.code === 'tls-ended';
+        silentEnds = silent ? silentEnds + 1 : 0;
+        if (silent && silentEnds >= SILENT_ENDS) throw new LinkRefused(error.message, error);
         throw error;
       }
       return new DataConnection(socket, plainIp(socket.remoteAddress ?? target.host), { reader });

@@ -56,6 +56,8 @@ export class DataConnection implements ConnectionPort {
     stream.on('end', () => this.#closed('the peer closed the connection'));
     stream.on('error', (error: NodeJS.ErrnoException) => this.#closed(error.code ?? error.message));
     stream.on('close', () => this.#closed('the connection was closed'));
+    // It ended while its first words were read.
+    if (stream.destroyed) this.#closed('the connection was closed');
   }
 
   get pendingBytes(): number {

@@ -6,7 +6,10 @@
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { NetError } from '../../model/errors.ts';
-import { encodeFrame, FrameReader, HAST_VERSION, refusesVersion } from '../../protocol/hast-message.ts';
+import { encodeFrame, HAST_VERSION, refusesVersion } from '../../protocol/hast-message.ts';
+import { ALERT, fatalAlert, TLS_HANDSHAKE } from '../../protocol/tls-record.ts';
+import { FirstWordsReader } from './first-words.ts';
+import type { FirstWords } from './first-words.ts';
 import type { AcceptedConnection } from './hand-over.ts';
 import { isAddressOf, parseHastAddress, plainIp } from './hast-address.ts';
 
@@ -16,8 +19,13 @@ const LOOKUP_TIMEOUT_MS = 5000;
 const REFUSAL_LINGER_MS = 1000;
 const MAX_PENDING = 64;
 const BACKLOG = 128;
-/** No first frame carries data. */
-const FIRST_FRAME_LIMITS = { maxNvBytes: 4096, maxDataBytes: 0 };
+/** Who has no business here may say its first byte. */
+const STRANGER_MS = 1000;
+const MAX_STRANGERS = 16;
+const NOT_CONFIGURED = {
+  plain: 'Resource not configured.',
+  tls: 'Resource not configured, or under other names of the two nodes.',
+} as const;
 /** What a kernel without the family says to `0.0.0.0` or `[::]`: hastd's default listens where it can. */
 const NO_FAMILY: readonly (string | undefined)[] = ['EAFNOSUPPORT', 'EADDRNOTAVAIL'];
 const ANY: readonly string[] = ['0.0.0.0', '::'];
@@ -26,6 +34,8 @@ export interface ListenedResource {
   readonly name: string;
   /** As in hast.conf; null for `none`. */
   readonly remote: string | null;
+  /** Of its keys for TLS, see nameOfWay(); absent: it is never asked for by TLS. */
+  readonly way?: string | null;
   /** Must take the socket over before it returns. @see handOver */
   adopt(connection: AcceptedConnection): void;
 }
@@ -57,6 +67,7 @@ export class DataListener {
   readonly #servers = new Map<string, Server>();
   #listen: readonly string[];
   readonly #pending = new Set<Socket>();
+  readonly #strangers = new Set<Socket>();
   readonly #counters = { accepted: 0, handedOver: 0, strangers: 0, refused: 0, overflow: 0 };
   #closed = false;
 
@@ -92,7 +103,7 @@ export class DataListener {
   /** Closes what was not handed over. Idempotent. */
   close(): Promise<void> {
     this.#closed = true;
-    for (const socket of this.#pending) socket.destroy();
+    for (const socket of [...this.#pending, ...this.#strangers]) socket.destroy();
     this.#leave([...this.#servers.keys()]);
     return Promise.resolve();
   }
@@ -186,14 +197,32 @@ export class DataListener {
     });
   }
 
-  /** hastd says nothing here. A node with a wrong `remote` or `source` should learn why, and costs nothing. */
+  /**
+   * hastd says nothing here. A node with a wrong `remote` or `source` should learn why, and costs little: its first
+   * byte says in which language.
+   */
   #dismiss(socket: Socket, address: string): void {
     this.#options.onRefused?.(address, 'it is not the remote address of any resource');
     this.#pending.delete(socket);
     const errmsg = `Address ${address} is not the remote address of any resource.`;
+    const [oldest] = this.#strangers;
+    if (this.#strangers.size >= MAX_STRANGERS) oldest?.destroy();
+    this.#strangers.add(socket);
+    const answer = (bytes: Buffer): void => {
+      socket.off('data', onData);
+      socket.resume();
+      socket.end(bytes);
+      socket.destroySoon();
+    };
+    const onData = (chunk: Buffer): void =>
+      answer(isTls(chunk) ? fatalAlert(ALERT.accessDenied) : refusalFrame(errmsg));
+    const timer = setTimeout(() => answer(refusalFrame(errmsg)), STRANGER_MS);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      this.#strangers.delete(socket);
+    });
+    socket.on('data', onData);
     socket.resume();
-    socket.end(Buffer.concat(encodeFrame(HAST_VERSION, [{ name: 'errmsg', type: 'string', value: errmsg }])));
-    socket.destroySoon();
   }
 
   /** Names of the resources whose `remote` this address is. */
@@ -209,33 +238,37 @@ export class DataListener {
   }
 
   #readFirstFrame(socket: Socket, address: string, allowed: ReadonlySet<string>, leave: () => void): void {
-    const reader = new FrameReader(FIRST_FRAME_LIMITS);
-    const chunks: Buffer[] = [];
+    const reader = new FirstWordsReader();
     const onData = (chunk: Buffer): void => {
-      chunks.push(chunk);
-      let name: string | undefined;
+      let words: FirstWords | null;
       try {
-        const [frame] = reader.push(chunk);
-        if (frame === undefined) return;
-        name = frame.nv.string('resource');
+        words = reader.push(chunk);
       } catch (error) {
-        const later = refusesVersion(chunks[0] ?? chunk);
+        const later = isTls(reader.head) ? null : refusesVersion(reader.head);
         if (later === null)
           this.#refuse(socket, address, error instanceof Error ? error.message : String(error));
         else this.#answer(socket, address, later);
         return;
       }
+      if (words === null) return;
       socket.off('data', onData);
       socket.off('end', onEnd);
-      const resource = this.#options.resources().find((each) => each.name === name);
+      const { kind } = words;
+      const resource = this.#resourceOf(words);
       if (resource === undefined) {
-        this.#answer(socket, address, 'Resource not configured.');
+        this.#answer(socket, address, NOT_CONFIGURED[kind], kind === 'tls' ? ALERT.unknownIdentity : null);
       } else if (!allowed.has(resource.name)) {
-        this.#answer(socket, address, 'No access to the resource.');
+        this.#answer(
+          socket,
+          address,
+          'No access to the resource.',
+          kind === 'tls' ? ALERT.accessDenied : null,
+        );
       } else {
         leave();
         this.#counters.handedOver++;
-        resource.adopt({ socket, head: Buffer.concat(chunks), remoteAddress: address });
+        const encrypted = kind === 'tls';
+        resource.adopt({ socket, head: reader.head, remoteAddress: address, encrypted });
       }
     };
     const onEnd = (): void => this.#refuse(socket, address, 'it closed before its first frame');
@@ -244,10 +277,19 @@ export class DataListener {
     socket.resume();
   }
 
-  #answer(socket: Socket, address: string, errmsg: string): void {
+  #resourceOf(words: FirstWords): ListenedResource | undefined {
+    return this.#options
+      .resources()
+      .find(({ name, way }) =>
+        words.kind === 'plain' ? name === words.resource : words.way !== null && words.way === way,
+      );
+  }
+
+  /** In HAST's words, or by an alert of TLS. */
+  #answer(socket: Socket, address: string, errmsg: string, alert: number | null = null): void {
     this.#counters.refused++;
     this.#options.onRefused?.(address, errmsg);
-    socket.end(Buffer.concat(encodeFrame(HAST_VERSION, [{ name: 'errmsg', type: 'string', value: errmsg }])));
+    socket.end(alert === null ? refusalFrame(errmsg) : fatalAlert(alert));
     socket.resume();
     const timer = setTimeout(() => socket.destroy(), REFUSAL_LINGER_MS);
     socket.once('close', () => clearTimeout(timer));
@@ -259,4 +301,12 @@ export class DataListener {
     this.#options.onRefused?.(address, reason);
     socket.destroy();
   }
+}
+
+function isTls(head: Buffer): boolean {
+  return head[0] === TLS_HANDSHAKE;
+}
+
+function refusalFrame(errmsg: string): Buffer {
+  return Buffer.concat(encodeFrame(HAST_VERSION, [{ name: 'errmsg', type: 'string', value: errmsg }]));
 }

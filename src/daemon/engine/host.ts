@@ -4,17 +4,18 @@ import type { MessagePort } from 'node:worker_threads';
 import { HastateError, describeError } from '../../model/errors.ts';
 import { NO_ID } from '../../model/record.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
+import type { LinkTls } from '../../protocol/link-keys.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from '../../replication/messages.ts';
 import type { ConnectionPort, ConnectorPort, EnginePorts, RandomPort } from '../../replication/ports.ts';
 import { bootClock } from './clock.ts';
 import { dataConnector } from './connector.ts';
 import { engineExporter } from './exporter.ts';
 import { openFileDisk } from './file-disk.ts';
-import { takeOver } from './hand-over.ts';
+import { Entrance } from './entrance.ts';
 import { LeaseMemory } from './lease-memory.ts';
 import { RepeatedLines } from '../repeated-lines.ts';
 import { sidecarFile } from './sidecar-file.ts';
-import type { Adoption, FromWorker, ToWorker, WorkerSetup } from './worker-messages.ts';
+import type { FromWorker, ToWorker, WorkerSetup } from './worker-messages.ts';
 
 const BEAT_MS = 50;
 
@@ -23,8 +24,12 @@ export interface HostedEngine {
   open(): Promise<EngineSnapshot>;
   handle(command: EngineCommand): Promise<EngineSnapshot>;
   adopt(connection: ConnectionPort, head: Buffer): void;
+  turnAway(connection: ConnectionPort | null, why: string): void;
   close(): Promise<void>;
 }
+
+/** What decides how the peer is met. */
+type Ways = Pick<EngineSetup, 'resource' | 'linkTls'>;
 
 export type CreateEngine = (
   setup: EngineSetup,
@@ -59,7 +64,7 @@ export async function runEngine(
         random: systemRandom,
         disk,
         sidecar: sidecarFile(stateDir, resource.name),
-        connector: connectorOf(resource),
+        connector: connectorOf(resource, setup.linkTls),
         lease: lease.port(),
         exporter: engineExporter(stateDir, resource.name, undefined, (why) =>
           lines.say('warn', `a client of the export was closed: ${why}`),
@@ -69,8 +74,8 @@ export async function runEngine(
       try {
         const snapshot = await engine.open();
         post({ type: 'opened', snapshot, warning: disk.warning });
-        await serve(port, engine, post, (changed) => {
-          ports.connector = connectorOf(changed);
+        await serve(port, engine, post, setup, (changed) => {
+          ports.connector = connectorOf(changed.resource, changed.linkTls);
         });
       } finally {
         await engine.close();
@@ -91,22 +96,32 @@ function serve(
   port: MessagePort,
   engine: HostedEngine,
   post: (message: FromWorker) => void,
-  onSettings: (resource: ResourceSettings) => void,
+  setup: Ways,
+  onChange: (ways: Ways) => void,
 ): Promise<void> {
-  return new Promise((resolve) => {
+  let ways = setup;
+  const change = (changed: Partial<Ways>): void => {
+    ways = { ...ways, ...changed };
+    onChange(ways);
+  };
+  const entrance = new Entrance(engine);
+  return new Promise<void>((resolve) => {
     port.on('message', (message: ToWorker) => {
       if (!('command' in message)) {
-        adopt(message, engine, post);
+        // First, so that the main thread never closes a descriptor that is in use here.
+        if (message.type === 'adopt') post({ type: 'adopted', fd: message.fd });
+        entrance.take(message, ways.linkTls ?? null);
         return;
       }
       const { id, command } = message;
-      if (command.type === 'settings') onSettings(command.resource);
+      if (command.type === 'settings') change({ resource: command.resource });
+      if (command.type === 'secrets') change(command.secrets);
       void answer(engine, command).then((reply) => {
         post({ type: 'reply', id, ...reply });
         if (command.type === 'stop') resolve();
       });
     });
-  });
+  }).finally(() => entrance.close());
 }
 
 async function answer(engine: HostedEngine, command: EngineCommand) {
@@ -117,21 +132,8 @@ async function answer(engine: HostedEngine, command: EngineCommand) {
   }
 }
 
-function adopt(message: Adoption, engine: HostedEngine, post: (message: FromWorker) => void): void {
-  // First, so that the main thread never closes a descriptor that is in use here.
-  if (message.type === 'adopt') post({ type: 'adopted', fd: message.fd });
-  let connection: ConnectionPort;
-  try {
-    connection = takeOver(message);
-  } catch {
-    // It ended on the way here: the peer will connect again.
-    return;
-  }
-  engine.adopt(connection, Buffer.from(message.head));
-}
-
-function connectorOf({ remote, source }: ResourceSettings): ConnectorPort | null {
-  return remote === null ? null : dataConnector(remote, source);
+function connectorOf({ remote, source }: ResourceSettings, tls: LinkTls | null = null): ConnectorPort | null {
+  return remote === null ? null : dataConnector(remote, source, tls);
 }
 
 function codeOf(error: unknown): string {

@@ -100,8 +100,8 @@ export class PortStream extends Duplex {
   }
 }
 
-/** Main thread: takes over the socket, whose reading has stopped, and the port. */
-export function relay(socket: Socket, port: MessagePort): void {
+/** Main thread: takes over the socket, whose reading has stopped, and the port. @param head is sent on before all else */
+export function relay(socket: Socket, port: MessagePort, head: Uint8Array | null = null): void {
   let received = 0;
   const stream: PortStream = new PortStream(port, () => {
     const limit = performance.now() + SETTLE_LIMIT_MS;
@@ -112,6 +112,7 @@ export function relay(socket: Socket, port: MessagePort): void {
     );
   });
   socket.on('data', (chunk: Buffer) => (received += chunk.length));
+  if (head !== null) stream.write(head);
   // Either end's failure closes both; its reason is the other's to tell.
   pipeline(socket, stream, () => undefined);
   pipeline(stream, socket, () => undefined);

@@ -5,7 +5,13 @@
 import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { describeError, DiskError, EngineError } from '../../model/errors.ts';
-import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from '../../replication/messages.ts';
+import type {
+  EngineCommand,
+  EngineEvent,
+  EngineSetup,
+  EngineSnapshot,
+  LinkSecrets,
+} from '../../replication/messages.ts';
 import type { ClockPort } from '../../replication/ports.ts';
 import { bootClock } from './clock.ts';
 import { handOver } from './hand-over.ts';
@@ -170,6 +176,12 @@ export class EngineHandle {
   async configure(resource: EngineSetup['resource']): Promise<void> {
     this.#setup = { ...this.#setup, resource };
     if (this.running) await this.command({ type: 'settings', resource });
+  }
+
+  /** The secret file was read again. Rejects as command() does. */
+  async rekey(secrets: LinkSecrets): Promise<void> {
+    this.#setup = { ...this.#setup, ...secrets };
+    if (this.running) await this.command({ type: 'secrets', secrets });
   }
 
   /** Takes the connection over; closes it when the engine does not run. @see handOver */

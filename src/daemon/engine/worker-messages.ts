@@ -20,6 +20,7 @@ interface AdoptRelayed {
   readonly port: MessagePort;
   readonly head: Uint8Array;
   readonly remoteAddress: string;
+  readonly encrypted: boolean;
 }
 
 export type Adoption = AdoptConnection | AdoptRelayed;

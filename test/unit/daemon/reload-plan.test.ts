@@ -19,10 +19,10 @@ groups:
     address: { interface: eth0, vhid: 1, addresses: [10.0.0.9/24] }
 `;
 
-function files(conf = CONF, yaml = YAML): Settings {
+function files(conf = CONF, yaml = YAML, secret: Buffer | null = null): Settings {
   const identity = { hostname: 'hasta', hostuuid: null, hostid: null };
   const hast = resolveHastConf(parseHastConf(conf, 'hast.conf'), { identity });
-  return { hast, settings: parseHastate(yaml, 'hastate.yaml', hast) };
+  return { hast, settings: parseHastate(yaml, 'hastate.yaml', hast), secret };
 }
 
 function change(from: string, to: string) {
@@ -35,6 +35,15 @@ function change(from: string, to: string) {
 }
 
 describe('a reload', () => {
+  it('takes up other secrets of the same secret-file, and those of another file only after a restart', () => {
+    const [before, after] = [Buffer.from('before'), Buffer.from('after')];
+    const same = planReload(files(CONF, YAML, before), files(CONF, YAML, after));
+    expect([same.secret, same.applied]).toEqual([after, ['the secrets in secret-file']]);
+    const moved = YAML.replace('secret-file: /s', 'secret-file: /t');
+    const other = planReload(files(CONF, YAML, before), files(CONF, moved, after));
+    expect([other.secret, other.applied, other.needsRestart]).toEqual([before, [], ['secret-file']]);
+  });
+
   it('of the same files does nothing', () => {
     const { plan } = change('disk1 {', 'disk1  {');
     expect(plan).toMatchObject({
@@ -45,7 +54,7 @@ describe('a reload', () => {
       applied: [],
       needsRestart: [],
     });
-    expect({ hast: plan.hast, settings: plan.settings }).toEqual(files());
+    expect({ hast: plan.hast, settings: plan.settings, secret: plan.secret }).toEqual(files());
   });
 
   it.each([

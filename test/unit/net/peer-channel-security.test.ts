@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { PeerAddress } from '../../../src/model/settings.ts';
-import { derivePeerKey, identityOf } from '../../../src/net/peer-channel-security.ts';
+import { derivePeerKeys, identityOf } from '../../../src/net/peer-channel-security.ts';
 import type { PeerChannelOptions, RefusalCause } from '../../../src/net/peer-channel-types.ts';
 import { AS_HAST2, SECRET, closeAll, freeAddress, makeChannel } from './peer-channel-support.ts';
 import type { TestChannel } from './peer-channel-support.ts';
@@ -80,12 +80,12 @@ describe('a peer channel with a secret turns away', () => {
 
   it('a TLS older than 1.3, even with the right key', async () => {
     const one = await listening();
-    const psk = derivePeerKey(SECRET, 'hast2', 'hast1');
+    const [psk] = derivePeerKeys(SECRET, 'hast2', 'hast1');
     const old = connectTls({
       ...one.at,
       maxVersion: 'TLSv1.2',
       ciphers: 'ECDHE-PSK-CHACHA20-POLY1305',
-      pskCallback: () => ({ psk, identity: identityOf('hast2') }),
+      pskCallback: () => ({ psk, identity: identityOf('hast2', psk) }),
       checkServerIdentity: () => undefined,
     });
     old.on('error', () => undefined);
@@ -95,12 +95,12 @@ describe('a peer channel with a secret turns away', () => {
 
   it('a holder of the key that names itself differently in its hello', async () => {
     const one = await listening();
-    const psk = derivePeerKey(SECRET, 'hast2', 'hast1');
+    const [psk] = derivePeerKeys(SECRET, 'hast2', 'hast1');
     const liar = connectTls({
       ...one.at,
       minVersion: 'TLSv1.3',
       ciphers: 'TLS_AES_128_GCM_SHA256',
-      pskCallback: () => ({ psk, identity: identityOf('hast2') }),
+      pskCallback: () => ({ psk, identity: identityOf('hast2', psk) }),
     });
     liar.on('error', () => undefined);
     liar.write(
@@ -156,9 +156,32 @@ it('gives a stranger five seconds to authenticate', async () => {
 });
 
 it('derives one key for a pair of nodes, another for every other pair', () => {
-  const key = derivePeerKey(SECRET, 'a', 'b');
-  expect(derivePeerKey(SECRET, 'b', 'a')).toEqual(key);
-  expect(derivePeerKey(SECRET, 'a', 'c')).not.toEqual(key);
-  expect(derivePeerKey(SECRET, 'a,b', '')).not.toEqual(key);
+  const keyOf = (self: string, peer: string): Buffer => derivePeerKeys(SECRET, self, peer)[0];
+  const key = keyOf('a', 'b');
+  expect(keyOf('b', 'a')).toEqual(key);
+  expect(keyOf('a', 'c')).not.toEqual(key);
+  expect(keyOf('a,b', '')).not.toEqual(key);
   expect(key).toHaveLength(32);
+});
+
+it('accepts the second secret of the file as well, and offers another after it was read again', async () => {
+  const before = 'the secret from before';
+  const after = 'the secret from now on';
+  const one = await listening({ secret: Buffer.from(`${before}\n${after}\n`) });
+  const two = makeChannel(await freeAddress('127.0.0.12'), [one.at], {
+    ...AS_HAST2,
+    secret: Buffer.from(`${after}\n${before}\n`),
+  });
+  await two.channel.start();
+  await two.heard.some('alive');
+  one.channel.rekey(Buffer.from(after));
+  expect(one.channel.status()).toMatchObject({ up: true, refused: {} });
+  const late = makeChannel(await freeAddress('127.0.0.13'), [one.at], {
+    ...AS_HAST2,
+    boot: '00000000000000cc',
+    secret: Buffer.from(before),
+  });
+  await late.channel.start();
+  await refused(one, 'wrong-key');
+  expect(late.heard.of('up')).toEqual([]);
 });
