@@ -5,7 +5,7 @@ import { groupsText } from './groups.ts';
 import { listText, statusText } from './hastctl-text.ts';
 import type { Told } from './hastctl-text.ts';
 import { meet, orRefused } from './meet.ts';
-import { syncText } from './sync-text.ts';
+import { syncText, verifyText } from './sync-text.ts';
 import type { NodeStatus, ResourceCounters } from '../protocol/control.ts';
 import { HASTCTL_ERROR } from '../protocol/hastctl.ts';
 import type { HastctlStatus } from '../protocol/hastctl.ts';
@@ -98,6 +98,7 @@ function forPeople(cli: Cli, node: NodeStatus, told: readonly Told[]): void {
     const resource = node.resources.find((one) => one.name === name);
     const remark = resource?.error ?? resource?.held ?? null;
     if (remark !== null) cli.io.err(`${name}: ${remark}\n`);
+    if (resource?.verify) cli.io.err(`${name}: ${verifyText(resource.verify)}\n`);
     if (resource?.sync) cli.io.err(`${name}: ${syncText(resource.sync)}\n`);
   }
   for (const warning of node.warnings) cli.io.err(`${node.node}: ${warning}\n`);

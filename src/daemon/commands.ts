@@ -11,6 +11,7 @@ import { nodeStatus, refresh, type StatusSources } from './status.ts';
 import type { RoleDesk } from './roles.ts';
 import { resolveSplit } from './resolve.ts';
 import type { Runtime } from './runtime.ts';
+import { verifyResource } from './verify.ts';
 import { readSwitchOrder, switchWhenReady } from './switchover.ts';
 
 const CHANGE_MS = 60_000;
@@ -166,6 +167,8 @@ const handlers: Record<ControlRequest['command'], Handler> = {
       dryRun: args['dryRun'] === true,
       demote: args['demote'] === true,
     }),
+
+  verify: (context, args) => verifyResource(context, args),
 
   'why-not': (context, args): Promise<WhyNotResult> => {
     const group = findGroup(context, text(args, 'group'));

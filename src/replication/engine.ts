@@ -34,6 +34,7 @@ import type { ConnectionPort, EnginePorts } from './ports.ts';
 import { RangeLock } from './rangelock.ts';
 import { Secondary } from './secondary.ts';
 import { snapshotOf } from './snapshot.ts';
+import { orderVerify } from './verify-order.ts';
 
 export { createMetadata } from './metadata-store.ts';
 
@@ -119,6 +120,7 @@ class ResourceEngine implements Engine {
       peerProblem: null,
       primaryMode: null,
       asyncTold: false,
+      verify: null,
     };
     core.freshness = freshnessAtStart(core);
     this.#core = core;
@@ -207,6 +209,9 @@ class ResourceEngine implements Engine {
         return;
       case 'settings':
         this.#settings(core, command.resource);
+        return;
+      case 'verify':
+        orderVerify(core, this.#peering, command);
         return;
       case 'stop':
         await this.#release(core, false);

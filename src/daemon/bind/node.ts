@@ -19,6 +19,7 @@ import { Refusals } from '../refusals.ts';
 import type { ReloadPlan } from '../reload-plan.ts';
 import { RepeatedLines } from '../repeated-lines.ts';
 import { answerResolve } from '../resolve.ts';
+import { answerVerify } from '../verify.ts';
 import { RoleDesk } from '../roles.ts';
 import type { Runtime } from '../runtime.ts';
 import { nodeStatus, refresh, type StatusSources } from '../status.ts';
@@ -324,6 +325,7 @@ export class HastateNode {
       },
       switchAway: (group, params) => switchWhenReady(runtime, group, readSwitchOrder(params)),
       resolve: (params) => answerResolve(this.#commands, params),
+      verify: (params) => answerVerify(this.#commands, params),
       composeStatus: () => this.status(),
     });
     this.#listener = await DataListener.start({
