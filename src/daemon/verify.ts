@@ -64,7 +64,7 @@ async function perform(ports: VerifyPorts, request: VerifyRequest): Promise<Veri
   if (request.action === 'look') await member.refresh(REFRESH_MS);
   else {
     const { action } = request;
-    const how = action === 'stop' ? ' --stop' : (request.repair ? ' --repair' : '');
+    const how = action === 'stop' ? ' --stop' : request.repair ? ' --repair' : '';
     runtime.journal.add({
       kind: 'operator.verify',
       level: 'info',
