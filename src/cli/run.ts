@@ -19,6 +19,7 @@ import { roleCommand } from './role.ts';
 import { listCommand, statusCommand } from './status.ts';
 import { reloadCommand } from './reload.ts';
 import { stopCommand } from './stop.ts';
+import { verifyCommand } from './verify.ts';
 import { switchoverCommand } from './switchover.ts';
 import { whyNotCommand } from './why-not.ts';
 import { ConfigFileError } from '../config/diagnostics.ts';
@@ -38,6 +39,7 @@ const COMMANDS = [
     standbyCommand,
     maintenanceCommand,
     resolveCommand,
+    verifyCommand,
   ],
   ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, hooksCommand],
   ...[reloadCommand, stopCommand],

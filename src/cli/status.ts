@@ -5,7 +5,8 @@ import { groupsText } from './groups.ts';
 import { listText, statusText } from './hastctl-text.ts';
 import type { Told } from './hastctl-text.ts';
 import { meet, orRefused } from './meet.ts';
-import { syncText } from './sync-text.ts';
+import { recordText } from './record-text.ts';
+import { syncText, verifyText } from './sync-text.ts';
 import type { NodeStatus, ResourceCounters } from '../protocol/control.ts';
 import { HASTCTL_ERROR } from '../protocol/hastctl.ts';
 import type { HastctlStatus } from '../protocol/hastctl.ts';
@@ -35,8 +36,17 @@ export function listCommand(program: Command, cli: Cli): void {
     .argument('[name...]', 'resources, or all')
     .action(async (names: string[]) => {
       const { told, node } = await ask(cli, names);
-      cli.print(forPrograms(told, node), () => listText(told, cli.colors));
+      cli.print(forPrograms(told, node), () =>
+        told.map((one) => listText([one], cli.colors) + recordOf(cli, node, one.name)).join(''),
+      );
     });
+}
+
+/** What hastctl has no words for, so not by that name; of a disk that was never used there is nothing to tell. */
+function recordOf(cli: Cli, node: NodeStatus | null, name: string): string {
+  if (cli.io.program === 'hastctl') return '';
+  const record = node?.resources.find((one) => one.name === name)?.record ?? null;
+  return record === null || record.state === 'virgin' ? '' : recordText(record);
 }
 
 /** What was asked for, and the whole node unless a stock hastd answers. The first error is the exit code. */
@@ -98,6 +108,7 @@ function forPeople(cli: Cli, node: NodeStatus, told: readonly Told[]): void {
     const resource = node.resources.find((one) => one.name === name);
     const remark = resource?.error ?? resource?.held ?? null;
     if (remark !== null) cli.io.err(`${name}: ${remark}\n`);
+    if (resource?.verify) cli.io.err(`${name}: ${verifyText(resource.verify)}\n`);
     if (resource?.sync) cli.io.err(`${name}: ${syncText(resource.sync)}\n`);
   }
   for (const warning of node.warnings) cli.io.err(`${node.node}: ${warning}\n`);

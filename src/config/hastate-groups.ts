@@ -46,6 +46,7 @@ function oneGroup(
     failbackDelayMs: group['failback-delay'] ?? (group.failback === 'when-synced' ? WHEN_SYNCED_MS : 0),
     bootWaitMs: group['boot-wait'] ?? 0,
     allowLoss: group['allow-loss'],
+    afterSplit: group['after-split'],
     peerKind: group['peer-kind'],
     resources: group.resources,
     device: group.device,
@@ -92,6 +93,10 @@ function checkPolicy(source: YamlSource, path: Path, group: GroupFile, hast: Has
   if (group['peer-kind'] === 'hastd' && group.policy !== 'manual') {
     const message = `group ${name}: beside a plain hastd only an operator or a fence hook promotes`;
     diagnostics.warning(source.at([...path, 'peer-kind']), message, "say so with 'policy: manual'");
+  }
+  if (group['peer-kind'] === 'hastd' && group['after-split'] !== 'disconnect') {
+    const message = `group ${name}: a plain hastd cannot be asked for its copy, so 'after-split' decides nothing`;
+    diagnostics.error(source.keyAt([...path, 'after-split']), message, 'remove it');
   }
   if (group.failback !== 'never' && group.prefer === undefined) {
     const message = `group ${name}: 'failback: ${group.failback}' has no node to go back to`;

@@ -145,6 +145,9 @@ const group = z.strictObject({
   'failback-delay': duration.optional(),
   'boot-wait': duration.optional(),
   'allow-loss': z.boolean().default(false),
+  'after-split': z
+    .enum(['disconnect', 'discard-zero-changes', 'discard-least-changes'])
+    .default('disconnect'),
   'peer-kind': z.enum(['hastate', 'hastd']).default('hastate'),
   resources: z.array(text).min(1),
   hooks: hooks.nullable().default(null),

@@ -52,7 +52,8 @@ function rateAt(source: YamlSource, path: readonly string[], written: Written): 
   return 0;
 }
 
-function parseRate(text: string): number | null {
+/** Bytes per second of e.g. `50MB/s`, 0 of `0`; null for anything else. */
+export function parseRate(text: string): number | null {
   if (text.trim() === '0') return 0;
   const match = /^(\d{1,9}(?:\.\d{1,3})?)\s*(B|kB|MB|GB|KiB|MiB|GiB)\/s$/.exec(text.trim());
   const unit = UNITS[match?.[2] ?? ''];

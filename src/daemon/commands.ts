@@ -9,8 +9,10 @@ import type { Group } from './bind/group.ts';
 import { holdsOff } from './bind/group-phase.ts';
 import { nodeStatus, refresh, type StatusSources } from './status.ts';
 import type { RoleDesk } from './roles.ts';
+import type { HastctlPorts } from './hastctl-bridge.ts';
 import { resolveSplit } from './resolve.ts';
 import type { Runtime } from './runtime.ts';
+import { verifyResource } from './verify.ts';
 import { readSwitchOrder, switchWhenReady } from './switchover.ts';
 
 const CHANGE_MS = 60_000;
@@ -167,6 +169,8 @@ const handlers: Record<ControlRequest['command'], Handler> = {
       demote: args['demote'] === true,
     }),
 
+  verify: (context, args) => verifyResource(context, args),
+
   'why-not': (context, args): Promise<WhyNotResult> => {
     const group = findGroup(context, text(args, 'group'));
     const judged = group.verdict({ kind: 'automatic' });
@@ -208,6 +212,18 @@ const handlers: Record<ControlRequest['command'], Handler> = {
     return Promise.resolve({ stopping: true });
   },
 };
+
+/** What hastctl can ask for. */
+export function hastctlPorts({ runtime, sources, roles }: CommandContext): HastctlPorts {
+  return {
+    version: sources.version,
+    status: async () => {
+      await refresh(sources);
+      return nodeStatus(runtime, sources);
+    },
+    role: (role, names) => roles.give(role, names),
+  };
+}
 
 /** @throws HastateError with a stable code; the control server sends it as the error of the reply */
 export async function runCommand(

@@ -46,6 +46,7 @@ const COMMANDS: Readonly<Record<ControlCommand, true>> = {
   standby: true,
   maintenance: true,
   resolve: true,
+  verify: true,
   'why-not': true,
   events: true,
   reload: true,

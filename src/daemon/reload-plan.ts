@@ -51,6 +51,7 @@ const GROUP_LIVE = {
   failbackDelayMs: 'failback-delay',
   bootWaitMs: 'boot-wait',
   allowLoss: 'allow-loss',
+  afterSplit: 'after-split',
   hooks: 'hooks',
   monitor: 'monitor',
 } as const;
@@ -122,10 +123,10 @@ function planGroup(
   applied.push(...live.map(([, word]) => `groups.${before.name}.${word}`));
   const address = planAddress(before, after, applied, needsRestart);
   if (live.length === 0 && address === before.address) return before;
-  const { policy, prefer, allowLoss, hooks, monitor } = after;
+  const { policy, prefer, allowLoss, afterSplit, hooks, monitor } = after;
   const { failback, failbackDelayMs, bootWaitMs } = after;
   const moves = { failback, failbackDelayMs, bootWaitMs };
-  return { ...before, ...moves, policy, prefer, allowLoss, hooks, monitor, address };
+  return { ...before, ...moves, policy, prefer, allowLoss, afterSplit, hooks, monitor, address };
 }
 
 function planAddress(

@@ -3,6 +3,7 @@
  * node; what concerns the other one goes over the peer channel.
  * @see SAFETY D5, src/model/resolve.ts
  */
+import type { AfterSplit } from '../model/after-split.ts';
 import { describeError, HastateError, NetError } from '../model/errors.ts';
 import { compareEpochs } from '../model/record.ts';
 import {
@@ -38,6 +39,7 @@ export interface ResolvePorts {
   askPeer(method: PeerMethod, params: Record<string, unknown>, timeoutMs: number): Promise<unknown>;
 }
 
+/** `policy`: the group's `after-split` decided it, and not a person. */
 export interface ResolveOrder {
   readonly resource: string;
   /** Node whose copy is to be given up. */
@@ -45,6 +47,7 @@ export interface ResolveOrder {
   readonly dryRun: boolean;
   /** Take its group down there first, when it is primary. */
   readonly demote: boolean;
+  readonly policy?: AfterSplit;
 }
 
 /**
@@ -82,7 +85,7 @@ export async function resolveSplit(ports: ResolvePorts, order: ResolveOrder): Pr
 /** @returns what did not go as planned after the copy was given up */
 async function carryOut(
   ports: ResolvePorts,
-  { resource, discard, demote }: ResolveOrder,
+  { resource, discard, demote, policy }: ResolveOrder,
   keep: string,
   judged: JudgedCopy,
 ): Promise<string[]> {
@@ -90,7 +93,8 @@ async function carryOut(
     node === ports.runtime.node
       ? perform(ports, { ...step, resource })
       : ports.askPeer('resolve', { ...step, resource }, timeoutMs);
-  for (const node of [keep, discard]) await at(node, { step: 'announce', discard, demote }, LOOK_MS);
+  for (const node of [keep, discard])
+    await at(node, { step: 'announce', discard, demote, policy: policy ?? null }, LOOK_MS);
   try {
     await at(discard, { step: 'discard', judged, demote }, DISCARD_MS);
   } catch (cause) {
@@ -131,9 +135,11 @@ async function perform(ports: ResolvePorts, request: ResolveRequest): Promise<un
     case 'look':
       return look(ports, resource);
     case 'announce': {
-      const { discard, demote } = request;
+      const { discard, demote, policy } = request;
+      if (policy !== null) checkPolicy(ports, resource, policy);
       if (discard !== ports.runtime.node) member.keptUntil = ports.runtime.clock.now() + KEPT_MS;
-      note(`an operator asks: hastate resolve ${resource} --discard ${discard}${demote ? ' --demote' : ''}`);
+      const who = policy === null ? 'an operator asks' : `'after-split: ${policy}' decides`;
+      note(`${who}: hastate resolve ${resource} --discard ${discard}${demote ? ' --demote' : ''}`);
       return {};
     }
     case 'discard':
@@ -183,7 +189,8 @@ async function giveUp(
   await member.command({ type: 'discard' });
 }
 
-async function lookAtPeer(ports: ResolvePorts, resource: string, peer: string): Promise<CopyFacts> {
+/** @throws HastateError `peer-unreachable`, NetError */
+export async function lookAtPeer(ports: ResolvePorts, resource: string, peer: string): Promise<CopyFacts> {
   try {
     return readCopyFacts(await ports.askPeer('resolve', { step: 'look', resource }, LOOK_MS));
   } catch (cause) {
@@ -196,7 +203,8 @@ async function lookAtPeer(ports: ResolvePorts, resource: string, peer: string): 
   }
 }
 
-async function look(ports: ResolvePorts, resource: string): Promise<CopyFacts> {
+/** What this node tells of its copy. */
+export async function look(ports: ResolvePorts, resource: string): Promise<CopyFacts> {
   const member = findMember(ports, resource);
   await member.refresh(REFRESH_MS);
   const { snapshot, error } = member;
@@ -213,6 +221,16 @@ async function look(ports: ResolvePorts, resource: string): Promise<CopyFacts> {
     extentBytes,
     dataBytes: snapshot?.datasize ?? 0,
   };
+}
+
+/** What one node's configuration decides is done only where the other one's says the same. */
+function checkPolicy(ports: ResolvePorts, resource: string, policy: AfterSplit): void {
+  const ours = groupOf(ports, resource)?.settings.afterSplit ?? 'disconnect';
+  if (ours === policy) return;
+  throw new HastateError(
+    'policy-differs',
+    `${resource}: nothing was discarded: 'after-split' is ${policy} on one node and ${ours} on ${ports.runtime.node}: make hastate.yaml the same on both and reload`,
+  );
 }
 
 function groupOf({ sources }: ResolvePorts, resource: string): Group | null {

@@ -28,6 +28,7 @@ function resourceStatus(member: Member, device: string | null): ResourceStatus {
     record: snapshot?.record ?? null,
     freshness: snapshot?.freshness ?? { kind: 'unknown', why: 'the disk is not open' },
     sync: snapshot?.sync ?? null,
+    verify: snapshot?.verify ?? null,
     held: snapshot?.held ?? null,
     export: exportOf(snapshot),
     device,

@@ -3,6 +3,7 @@
  * Made by src/config, read by everybody.
  */
 import type { ChecksumKind, CompressionKind, NodeName, PolicyKind, ReplicationMode } from './roles.ts';
+import type { AfterSplit } from './after-split.ts';
 import type { CarpTieBreak } from './election.ts';
 import type { MonitorSettings } from './monitor.ts';
 import type { Timing } from './timing.ts';
@@ -123,6 +124,8 @@ export interface GroupSettings {
   /** ms after the start of the daemon that it waits to hear the other node before it leads alone. */
   readonly bootWaitMs: number;
   readonly allowLoss: boolean;
+  /** What is done about a split-brain without a person. */
+  readonly afterSplit: AfterSplit;
   readonly peerKind: 'hastate' | 'hastd';
   readonly resources: readonly string[];
   /** Hook file name -> its parameters, which reach the hook as HASTATE_PARAM_<NAME>. */

@@ -26,6 +26,11 @@ export function checksumMatches(kind: ChecksumKind, data: Buffer, hash: Buffer):
   return hash.length === HASH_BYTES[kind] && hash.equals(checksum(kind, data));
 }
 
+/** What a range holds, in so few bytes that two nodes can compare it over the wire: SHA-256. */
+export function digest(data: Buffer): Buffer {
+  return checksum('sha256', data);
+}
+
 /** CRC-32 as zlib's, unsigned. */
 export function crc(data: Buffer): number {
   return crc32(data);

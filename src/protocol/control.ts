@@ -29,6 +29,7 @@ export type ControlCommand =
   | 'standby'
   | 'maintenance'
   | 'resolve'
+  | 'verify'
   | 'why-not'
   | 'events'
   | 'reload'
@@ -90,6 +91,41 @@ export interface SyncProgress {
   readonly remainingMs: number | null;
 }
 
+/** A comparison of both disks, which the primary runs. */
+export interface VerifyProgress {
+  /** `interrupted`: by the end of the data link or of the role; it starts anew only when asked. */
+  readonly state: 'running' | 'done' | 'interrupted' | 'stopped';
+  /** Why it ended early, or null. */
+  readonly why: string | null;
+  /** What differs is copied to the peer. */
+  readonly repair: boolean;
+  readonly totalBytes: number;
+  readonly doneBytes: number;
+  /** Ranges that differ, or differed before they were repaired. */
+  readonly differences: number;
+  readonly differingBytes: number;
+  /** Of these, the ones that were copied and were equal afterwards. */
+  readonly repairedBytes: number;
+  /** One of the disks could not be read. */
+  readonly unreadBytes: number;
+  /** The first differences. */
+  readonly ranges: readonly VerifyRange[];
+  readonly startedMsAgo: number;
+  /** Null while it runs. */
+  readonly tookMs: number | null;
+  /** Of the last seconds. */
+  readonly bytesPerSecond: number;
+  /** What it will take at that rate, ms; null while nothing moves. */
+  readonly remainingMs: number | null;
+}
+
+/** Bytes from the start of the resource's data. */
+export interface VerifyRange {
+  readonly offset: number;
+  readonly length: number;
+  readonly repaired: boolean;
+}
+
 /** Counters of one resource, named as hastctl lists them. */
 export interface ResourceCounters {
   readonly reads: number;
@@ -134,6 +170,8 @@ export interface ResourceStatus {
   readonly record: ResourceRecord | null;
   readonly freshness: Freshness;
   readonly sync: SyncProgress | null;
+  /** The comparison of both disks that this node runs or ran last, or null. */
+  readonly verify: VerifyProgress | null;
   /** Why I/O is held or frozen, or null. */
   readonly held: string | null;
   /** NBD export of a primary, or null. */
@@ -286,6 +324,14 @@ export interface ResolveResult {
   readonly done: boolean;
   /** What did not go as planned after that. */
   readonly notes: readonly string[];
+}
+
+/** What `verify` began, ended or found. */
+export interface VerifyResult {
+  readonly resource: string;
+  /** The primary, which compares. */
+  readonly node: NodeName;
+  readonly verify: VerifyProgress | null;
 }
 
 /** What came of reading both files again. */

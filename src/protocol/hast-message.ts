@@ -89,6 +89,9 @@ export function encodeReply(version: number, seq: bigint | number, opts: ReplyOp
   return out;
 }
 
+/** Name of the field that asks, in a READ, for digest() instead of the data, and that answers it; between nodes that agreed on it. */
+export const DIGEST = 'digest';
+
 /** Names of the fields that answer many requests at once, between hastate nodes that agreed on it. */
 export const BATCH = { received: 'recvs', done: 'acks' } as const;
 /** Answers in one frame at most. */

@@ -74,7 +74,15 @@ export interface PeerHeartbeat extends HeartbeatBody {
   readonly echo: { readonly boot: string; readonly at: number } | null;
 }
 
-export const PEER_METHODS = ['outdate', 'claim', 'handover', 'switchover', 'status', 'resolve'] as const;
+export const PEER_METHODS = [
+  'outdate',
+  'claim',
+  'handover',
+  'switchover',
+  'status',
+  'resolve',
+  'verify',
+] as const;
 export type PeerMethod = (typeof PEER_METHODS)[number];
 
 export interface PeerRequest {

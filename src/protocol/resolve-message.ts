@@ -1,4 +1,5 @@
 /** What the daemons say to each other of `hastate resolve`, on the peer channel. @see SAFETY D5 */
+import type { AfterSplit } from '../model/after-split.ts';
 import type { Epoch } from '../model/record.ts';
 import type { CopyFacts } from '../model/resolve.ts';
 import { count, flag, hexId, object, oneOf, orNull, shortText, text } from './peer-message-fields.ts';
@@ -15,7 +16,13 @@ export type ResolveStep =
   /** Tell of the copy there. */
   | { readonly step: 'look' }
   /** Note it in the journal, before anything is given up. */
-  | { readonly step: 'announce'; readonly discard: string; readonly demote: boolean }
+  | {
+      readonly step: 'announce';
+      readonly discard: string;
+      readonly demote: boolean;
+      /** What decided it; null: an operator. */
+      readonly policy: AfterSplit | null;
+    }
   /** Give the copy there up. */
   | { readonly step: 'discard'; readonly judged: JudgedCopy; readonly demote: boolean }
   /** The other copy was given up: the one there is the only one. */
@@ -34,6 +41,8 @@ export function readResolveRequest(params: Readonly<Record<string, unknown>>): R
         resource,
         discard: shortText(params['discard'], 'discard'),
         demote: flag(params['demote'], 'demote'),
+        // Earlier versions do not say it.
+        policy: orNull(params['policy'] ?? null, 'policy', readPolicy),
       };
     case 'discard': {
       const judged = object(params['judged'], 'judged');
@@ -50,6 +59,10 @@ export function readResolveRequest(params: Readonly<Record<string, unknown>>): R
     default:
       return { step, resource };
   }
+}
+
+function readPolicy(value: unknown, field: string): AfterSplit {
+  return oneOf(value, field, ['disconnect', 'discard-zero-changes', 'discard-least-changes']);
 }
 
 /** The answer to `look`. @throws WireError `peer-message-field` */

@@ -2,7 +2,7 @@
 import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
 import type { HastRole, NodeName, ReplicationMode } from '../model/roles.ts';
 import type { Timing } from '../model/timing.ts';
-import type { ResourceCounters, ResourceQueues } from '../protocol/control.ts';
+import type { ResourceCounters, ResourceQueues, VerifyProgress } from '../protocol/control.ts';
 import type { HastMetadata } from '../protocol/hast-metadata.ts';
 import type { ActiveMap } from './activemap.ts';
 import type { DiskStall } from './disk-watch.ts';
@@ -62,6 +62,19 @@ export interface EngineCore {
   primaryMode: ReplicationMode | null;
   /** As primary: the peer knows that writes are not waited for (A2). */
   asyncTold: boolean;
+  /** The comparison of both disks that runs, or the last one. */
+  verify: VerifyRun | null;
+}
+
+/** A comparison of both disks. */
+export interface VerifyRun {
+  readonly running: boolean;
+  /** Applications' requests ended, for now. */
+  idle(): void;
+  interrupted(why: string): void;
+  stop(): void;
+  /** @param now ms of the clock */
+  progress(now: number): VerifyProgress;
 }
 
 /** The largest request on the wire: FreeBSD's MAXPHYS. Bytes. */

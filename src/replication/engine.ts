@@ -34,6 +34,7 @@ import type { ConnectionPort, EnginePorts } from './ports.ts';
 import { RangeLock } from './rangelock.ts';
 import { Secondary } from './secondary.ts';
 import { snapshotOf } from './snapshot.ts';
+import { orderVerify } from './verify-order.ts';
 
 export { createMetadata } from './metadata-store.ts';
 
@@ -121,6 +122,7 @@ class ResourceEngine implements Engine {
       peerProblem: null,
       primaryMode: null,
       asyncTold: false,
+      verify: null,
     };
     core.freshness = freshnessAtStart(core);
     this.#core = core;
@@ -215,6 +217,9 @@ class ResourceEngine implements Engine {
         return;
       case 'secrets':
         core.setup = this.#setup = { ...this.#setup, ...command.secrets };
+        return;
+      case 'verify':
+        orderVerify(core, this.#peering, command);
         return;
       case 'stop':
         await this.#release(core, false);

@@ -22,6 +22,8 @@ export interface PeerWords {
   readonly punches: boolean;
   /** Understands one answer to many requests. */
   readonly batches: boolean;
+  /** Answers a READ that asks for it with a digest instead of the data. */
+  readonly digests: boolean;
   /** Bytes of the largest request that it and this node take: a multiple of MAXPHYS. */
   readonly maxRequest: number;
   /** Of its hast.conf; null when it does not say. One that this node does not know counts as the weakest. */
@@ -64,6 +66,7 @@ export function wordsFields(core: EngineCore): NvField[] {
     text('mode', core.setup.resource.replication),
     ...(core.ports.disk.punch === undefined ? [] : [{ name: 'punches', type: 'uint8', value: 1 } as const]),
     { name: 'batches', type: 'uint8', value: 1 },
+    { name: 'digests', type: 'uint8', value: 1 },
     { name: 'maxreq', type: 'uint32', value: MAX_REQUEST_BYTES },
   ];
 }
@@ -86,6 +89,7 @@ export function readWords(nv: NvMap): PeerWords | null {
     inSync: inSync === '' ? [] : inSync.split(','),
     punches: nv.has('punches'),
     batches: nv.has('batches'),
+    digests: nv.has('digests'),
     maxRequest: commonRequest(nv.number('maxreq', 'uint32') ?? MAXPHYS),
     mode: mode === undefined ? null : mode === 'fullsync' || mode === 'memsync' ? mode : 'async',
   };

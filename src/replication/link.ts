@@ -8,6 +8,7 @@ import type { CompressionKind } from '../model/roles.ts';
 import {
   BATCH,
   decodeBatch,
+  DIGEST,
   encodeFrame,
   encodeRequest,
   errnoFromWire,
@@ -42,7 +43,10 @@ export interface Asker {
 interface Outstanding {
   readonly seq: number;
   readonly asker: Asker;
+  /** Bytes that a READ asks for, else 0. */
   readonly readLength: number;
+  /** It asks for the digest of them. */
+  readonly digest: boolean;
   awaitsReceived: boolean;
 }
 
@@ -139,6 +143,7 @@ export class Link {
       seq,
       asker,
       readLength: cmd === HAST_CMD.READ ? length : 0,
+      digest: false,
       awaitsReceived: memsync,
     });
     if (data === null) {
@@ -150,6 +155,19 @@ export class Link {
     const size = packed.data.length;
     const head = encodeRequest(this.version, cmd, seq, offset, length, { memsync, dataFields, size });
     this.#send([head, packed.data]);
+  }
+
+  /** Asks for the digest() of what a range holds, of a peer that knows how to tell it. */
+  digest(offset: number, length: number, asker: Asker): void {
+    if (this.#closed) {
+      asker.lost();
+      return;
+    }
+    const seq = ++this.#seq;
+    if (this.outstanding === 0) this.#progressAt = this.#core.ports.clock.now();
+    this.#outstanding.push({ seq, asker, readLength: length, digest: true, awaitsReceived: false });
+    const extra = [{ name: DIGEST, type: 'uint8', value: 1 } as const];
+    this.#send([encodeRequest(this.version, HAST_CMD.READ, seq, offset, length, { extra })]);
   }
 
   /** A frame that a plain hastd takes for a keepalive. Overtakes requests that wait. */
@@ -269,11 +287,13 @@ export class Link {
     this.#progressAt = this.#heardAt;
     let content: Buffer | null = null;
     if (entry.readLength > 0 && errno === 0) {
-      if (data === null) {
-        this.close(`the peer answered READ ${seq} without data`);
+      content = entry.digest
+        ? (nv.bytes(DIGEST) ?? null)
+        : data && unpackPayload(nv, data, entry.readLength, this.maxRequest);
+      if (content === null) {
+        this.close(`the peer answered READ ${seq} without ${entry.digest ? 'a digest' : 'data'}`);
         return;
       }
-      content = unpackPayload(nv, data, entry.readLength, this.maxRequest);
     }
     this.#remove(index);
     entry.asker.answered(errno === 0 ? null : errnoFromWire(errno), content);

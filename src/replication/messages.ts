@@ -8,7 +8,7 @@ import type { ResourceSettings } from '../model/settings.ts';
 import type { Timing } from '../model/timing.ts';
 import type { LinkTls } from '../protocol/link-keys.ts';
 import type { OpenExport } from './ports.ts';
-import type { ResourceCounters, ResourceQueues, SyncProgress } from '../protocol/control.ts';
+import type { ResourceCounters, ResourceQueues, SyncProgress, VerifyProgress } from '../protocol/control.ts';
 
 export interface EngineSetup {
   readonly resource: ResourceSettings;
@@ -80,8 +80,36 @@ export type EngineCommand =
   | { readonly type: 'settings'; readonly resource: ResourceSettings }
   /** The secret file was read again: for connections from now on. The ports know it already. */
   | { readonly type: 'secrets'; readonly secrets: LinkSecrets }
+  /**
+   * As primary with the peer in sync: compare both disks, or end that. Rejects with EngineError `not-primary`,
+   * `not-in-sync`, `verify-running`.
+   */
+  | {
+      readonly type: 'verify';
+      readonly action: 'start';
+      /** Bytes per second, 0: without limit; null: as a resync. */
+      readonly rate: number | null;
+      readonly repair: boolean;
+    }
+  | { readonly type: 'verify'; readonly action: 'stop' }
   | { readonly type: 'snapshot' }
   | { readonly type: 'stop' };
+
+/** What leaves the role as it is. */
+export type QuietCommand = Extract<
+  EngineCommand,
+  {
+    type:
+      | 'outdate'
+      | 'peer-outdated'
+      | 'set-freshness'
+      | 'peer-epoch'
+      | 'unrelease'
+      | 'discard'
+      | 'verify'
+      | 'snapshot';
+  }
+>;
 
 /** A connection that the main thread accepted: `fd` is a duplicate that now belongs to the worker. */
 export interface AdoptConnection {
@@ -118,6 +146,8 @@ export interface EngineSnapshot {
   readonly datasize: number;
   readonly dirtyBytes: number;
   readonly sync: SyncProgress | null;
+  /** The comparison of both disks that this primary runs, or ran last; null: none since the engine was opened. */
+  readonly verify: VerifyProgress | null;
   readonly held: string | null;
   readonly export: OpenExport | null;
   /** A write probe failed or is late: the primary is not healthy (B5). */
@@ -150,6 +180,12 @@ export interface EngineEvent {
     | 'sync-progress'
     | 'sync-done'
     | 'sync-interrupted'
+    | 'verify-started'
+    | 'verify-progress'
+    /** Something differs, or cannot be read. */
+    | 'verify-difference'
+    | 'verify-done'
+    | 'verify-interrupted'
     | 'record'
     | 'held'
     | 'resumed'

@@ -23,19 +23,19 @@ import { tellRefusal } from './peer-proof.ts';
 import { Primary } from './primary.ts';
 import type { PrimaryHost } from './primary.ts';
 import { Resync } from './resync.ts';
+import {
+  FRESH_MS,
+  RETRY_FRESH_MS,
+  RETRY_JUDGED_MS,
+  RETRY_MAX_MS,
+  RETRY_MIN_MS,
+  RETRY_REFUSED_MS,
+  UNEQUAL,
+  unequalText,
+} from './retry-times.ts';
 import { SPLIT_BRAIN } from './split-brain.ts';
 import { Standing } from './standing.ts';
 
-const RETRY_MIN_MS = 100;
-const RETRY_MAX_MS = 1000;
-/** A link that ends before both disks are equal is made anew less and less often. ms */
-const UNEQUAL = { firstMs: RETRY_MIN_MS, mostMs: 5000, steadyMs: 5000, tellFromMs: 1000 };
-const RETRY_REFUSED_MS = 1000;
-/** What this node does not accept changes only by hand. */
-const RETRY_JUDGED_MS = 5000;
-/** After a handover the other node needs a moment to become secondary: it is asked often at first. */
-const RETRY_FRESH_MS = 50;
-const FRESH_MS = 5000;
 /** A disk that failed to flush is asked again after this. */
 const JOIN_RETRY_MS = 1000;
 
@@ -89,6 +89,11 @@ export class Peering {
     return this.#resync?.progress(this.#core.ports.clock.now()) ?? null;
   }
 
+  /** Something became dirty beside the applications' writes. */
+  copyDirty(): void {
+    this.#resync?.pump();
+  }
+
   start(): void {
     if (this.#core.ports.connector !== null) this.#loop = this.#connectForever();
   }
@@ -140,7 +145,8 @@ export class Peering {
         if (reason === null) {
           delay = RETRY_MIN_MS;
           wait = this.#unequal.failed(clock.now());
-          if (this.#unequal.isNews(wait)) this.#sayUnequal();
+          if (this.#unequal.isNews(wait))
+            this.#core.report('refused', 'warn', unequalText(this.#core.setup.resource.name));
         }
       } catch (error) {
         this.#refused(error);
@@ -167,7 +173,7 @@ export class Peering {
       control: (nv) => this.#control(nv),
       closed: (reason) => {
         why = reason;
-        this.#down(link);
+        this.#down(link, reason);
         over();
       },
     });
@@ -294,8 +300,9 @@ export class Peering {
     }
   }
 
-  #down(link: Link): void {
+  #down(link: Link, reason: string): void {
     if (this.#link !== link) return;
+    this.#core.verify?.interrupted(reason);
     this.primary.link = null;
     this.#joined = false;
     this.#heartbeat?.stop();
@@ -352,14 +359,6 @@ export class Peering {
     }
   }
 
-  #sayUnequal(): void {
-    this.#core.report(
-      'refused',
-      'warn',
-      `${this.#core.setup.resource.name}: the connection keeps ending before both disks are equal: it is made anew every ${UNEQUAL.mostMs / 1000} s at most; see why in the lines before, on both nodes`,
-    );
-  }
-
   #refused(error: unknown): void {
     if (this.#abort.signal.aborted) return;
     const message = describeError(error);
@@ -390,7 +389,10 @@ export class Peering {
       look: () => standing.look(),
       wantAlone: () => standing.wantAlone(),
       becameStale: () => this.#becameStale(),
-      idle: () => this.#resync?.idle(),
+      idle: () => {
+        this.#resync?.idle();
+        this.#core.verify?.idle();
+      },
     };
   }
 }

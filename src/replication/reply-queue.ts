@@ -5,7 +5,15 @@
  */
 import type { Buffer } from 'node:buffer';
 import type { ResourceSettings } from '../model/settings.ts';
-import { encodeBatch, encodeReply, errnoToWire, MAX_BATCH, packPayload } from '../protocol/hast-message.ts';
+import { digest } from '../protocol/checksum.ts';
+import {
+  DIGEST,
+  encodeBatch,
+  encodeReply,
+  errnoToWire,
+  MAX_BATCH,
+  packPayload,
+} from '../protocol/hast-message.ts';
 import type { ConnectionPort } from './ports.ts';
 
 /** The place of one request among the answers. */
@@ -80,6 +88,12 @@ export class ReplyQueue {
       size: packed.data.length,
     });
     slot.parts = [head, packed.data];
+    this.#release();
+  }
+
+  answerDigest(slot: Slot, data: Buffer): void {
+    const extra = [{ name: DIGEST, type: 'bytes', value: digest(data) } as const];
+    slot.parts = [encodeReply(this.#version, slot.seq, { extra })];
     this.#release();
   }
 

@@ -8,6 +8,7 @@ import { HAST_CMD } from '../protocol/hast-message.ts';
 import type { SyncProgress } from '../protocol/control.ts';
 import type { EngineCore } from './core.ts';
 import { MAXPHYS, reportDiskError } from './core.ts';
+import { GiveWay } from './give-way.ts';
 import type { Link } from './link.ts';
 import { RateLimit, SyncSpeed, timeFor } from './sync-pace.ts';
 
@@ -20,8 +21,6 @@ const DEPTH_HASTD = 2;
 const DEPTH_YIELDING = 1;
 /** Bytes of one request while applications write. */
 const PIECE_YIELDING = 64 * 1024;
-/** Between two bursts of applications nothing is under way, and what we start then is in the way of the next. ms. */
-const BUSY_MS = 50;
 const RETRY_MS = 1000;
 const PROGRESS_MS = 200;
 
@@ -65,12 +64,16 @@ export class Resync {
   readonly #limit: RateLimit;
   readonly #speed = new SyncSpeed();
   #cancelPause: (() => void) | null = null;
-  #busyAt = -Infinity;
+  readonly #giveWay: GiveWay;
 
   constructor(core: EngineCore, link: Link, host: ResyncHost) {
     this.#core = core;
     this.#link = link;
     this.#host = host;
+    this.#giveWay = new GiveWay(
+      () => core.ports.clock.now(),
+      () => host.busy(),
+    );
     this.#limit = new RateLimit(core.setup.resyncRate ?? 0);
     this.#piece = this.#limit.piece(Math.min(PIECE, link.maxRequest), PIECE_YIELDING);
   }
@@ -115,7 +118,7 @@ export class Resync {
 
   /** The last request of applications ended, for now. */
   idle(): void {
-    this.#busyAt = this.#core.ports.clock.now();
+    this.#giveWay.idle();
     this.pump();
   }
 
@@ -133,12 +136,8 @@ export class Resync {
   }
 
   #depth(hastd: boolean): number {
-    if (this.#yields()) return DEPTH_YIELDING;
+    if (this.#giveWay.yields) return DEPTH_YIELDING;
     return hastd ? DEPTH_HASTD : DEPTH;
-  }
-
-  #yields(): boolean {
-    return this.#host.busy() || this.#core.ports.clock.now() - this.#busyAt < BUSY_MS;
   }
 
   /** Over the limit: goes on by itself when that is over. */
@@ -160,7 +159,7 @@ export class Resync {
     if (copy === null) return false;
     this.#current = copy;
     const offset = copy.next;
-    const length = Math.min(this.#yields() ? PIECE_YIELDING : this.#piece, copy.end - offset);
+    const length = Math.min(this.#giveWay.yields ? PIECE_YIELDING : this.#piece, copy.end - offset);
     copy.next += length;
     copy.pieces++;
     if (copy.next >= copy.end) this.#current = null;

@@ -8,7 +8,7 @@ import { Buffer } from 'node:buffer';
 import { describeError, NetError } from '../model/errors.ts';
 import type { ResourceQueues } from '../protocol/control.ts';
 import { BufferPool } from '../protocol/buffer-pool.ts';
-import { encodeFrame, HAST_CMD, unpackPayload } from '../protocol/hast-message.ts';
+import { DIGEST, encodeFrame, HAST_CMD, unpackPayload } from '../protocol/hast-message.ts';
 import type { Frame, FrameReader } from '../protocol/hast-message.ts';
 import type { NvMap } from '../protocol/nv.ts';
 import type { EngineCore } from './core.ts';
@@ -181,7 +181,7 @@ export class Session {
     const length = Number(nv.big('length', 'uint64') ?? 0n);
     switch (cmd) {
       case HAST_CMD.READ:
-        if (this.#valid(offset, length, this.#maxRequest)) this.#read(slot, offset, length);
+        if (this.#valid(offset, length, this.#maxRequest)) this.#read(slot, offset, length, nv.has(DIGEST));
         else this.#replies.answer(slot, 'EINVAL');
         return;
       case HAST_CMD.WRITE:
@@ -219,14 +219,15 @@ export class Session {
     );
   }
 
-  #read(slot: Slot, offset: number, length: number): void {
+  #read(slot: Slot, offset: number, length: number, digest: boolean): void {
     this.#core.counters.reads++;
     this.#inFlight.begin(length);
     const into = Buffer.allocUnsafe(length);
     withRange(this.#core.locks, offset, length, false, (release) => {
       this.#core.ports.disk.read(this.#core.store.meta.offset + offset, into, (error) => {
         release();
-        if (error === null) this.#replies.answerData(slot, into);
+        if (error === null && digest) this.#replies.answerDigest(slot, into);
+        else if (error === null) this.#replies.answerData(slot, into);
         else {
           this.#core.counters.readErrors++;
           reportDiskError(this.#core, 'read', error);

@@ -104,6 +104,7 @@ export function resource(name: string, changes: Partial<ResourceStatus> = {}): R
     record: null,
     freshness: { kind: 'inSync' },
     sync: null,
+    verify: null,
     held: null,
     export: null,
     device: null,

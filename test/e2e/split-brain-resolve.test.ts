@@ -55,6 +55,21 @@ describe.skipIf(needs('root', 'netns', 'nft'))(
         );
     };
 
+    /** The group is primary on both nodes, and only hasta has written since they went apart. */
+    const oneWrote = async (): Promise<{ hasta: LabDaemon; hastb: LabDaemon; stamps: StampedClients }> => {
+      await lab.edit(lab.hastateYaml, (text) =>
+        text.replace('policy: available', 'policy: available\n    after-split: discard-zero-changes'),
+      );
+      const { hasta, hastb } = await lab.startPair();
+      const stamps = (clients = new StampedClients([hasta]).start());
+      await stamps.more('hasta');
+      await namespaces.cutBoth('data0', 'peer0');
+      await hastb.untilPrimary('storage');
+      await stamps.more('hasta');
+      await stamps.stop();
+      return { hasta, hastb, stamps };
+    };
+
     const expectSame = async (): Promise<void> => {
       const { hasta, hastb } = lab.places;
       expect(await differences(hasta.disk('disk1'), hastb.disk('disk1'))).toEqual([]);
@@ -117,8 +132,38 @@ describe.skipIf(needs('root', 'netns', 'nft'))(
       await hasta.stop();
       await expectSame();
     });
+
+    it('is resolved by the policy of its group once the node that wrote nothing is not primary any more', async () => {
+      const { hasta, hastb, stamps } = await oneWrote();
+      await meet(hasta, hastb);
+      // Both serve: nothing is given up, and why is told.
+      for (const daemon of [hasta, hastb])
+        await expect
+          .poll(() => policyOf(daemon), { timeout: ROLE_MS })
+          .toContainEqual(expect.stringMatching(/hastb is primary, and what is served/));
+      await lab.edit(lab.hastateYaml, (text) => text.replace('policy: available', 'policy: manual'));
+      for (const daemon of [hasta, hastb]) await daemon.request('reload', {}, ROLE_MS);
+      const given = await hastb.request('role', { role: 'secondary', resources: ['disk1'] }, ROLE_MS);
+      expect(given).toMatchObject([{ error: null }]);
+      await untilPaired({ primary: hasta, standby: hastb });
+      expect(await stamps.lostOn(hasta, 'hasta')).toEqual([]);
+      for (const daemon of [hasta, hastb])
+        expect(await asked(daemon)).toEqual([
+          "'after-split: discard-zero-changes' decides: hastate resolve disk1 --discard hastb",
+          expect.stringContaining(daemon === hasta ? 'is kept' : 'is given up'),
+        ]);
+      await hasta.stop();
+      await hastb.stop();
+      await expectSame();
+    });
   },
 );
+
+async function policyOf(daemon: LabDaemon): Promise<string[]> {
+  return (await journalOf(daemon))
+    .filter(({ kind }) => kind === 'split.policy')
+    .map(({ message }) => message);
+}
 
 async function resolve(daemon: LabDaemon, order: Record<string, unknown>): Promise<ResolveResult> {
   return (await daemon.request('resolve', { resource: 'disk1', ...order }, ROLE_MS)) as ResolveResult;

@@ -12,6 +12,7 @@ export function byHandGroup({ settings }: Runtime, resource: string): GroupSetti
     failbackDelayMs: 0,
     bootWaitMs: 0,
     allowLoss: false,
+    afterSplit: 'disconnect',
     peerKind: settings.peer === null ? 'hastd' : 'hastate',
     resources: [resource],
     hooks: {},

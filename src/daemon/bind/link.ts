@@ -45,6 +45,8 @@ export interface LinkOptions {
   switchAway(group: Group, params: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** The other node's part of `hastate resolve`. */
   resolve(params: Readonly<Record<string, unknown>>): Promise<unknown>;
+  /** The other node's operator has a resource verified that is primary here. */
+  verify(params: Readonly<Record<string, unknown>>): Promise<unknown>;
   composeStatus(): unknown;
 }
 
@@ -305,6 +307,8 @@ export class Link {
         return this.#options.switchAway(this.#group(params), params);
       case 'resolve':
         return this.#options.resolve(params);
+      case 'verify':
+        return this.#options.verify(params);
       case 'status':
         return this.#options.composeStatus();
     }

@@ -12,7 +12,7 @@ import {
 import { Backoff } from '../../model/backoff.ts';
 import { describeError, EngineError } from '../../model/errors.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
-import type { EngineCommand, EngineEvent, EngineSnapshot } from '../../replication/messages.ts';
+import type { EngineCommand, EngineEvent, EngineSnapshot, QuietCommand } from '../../replication/messages.ts';
 import { EngineHandle } from '../engine/supervise.ts';
 import type { LeaseMemory } from '../engine/lease-memory.ts';
 import type { Runtime } from '../runtime.ts';
@@ -195,16 +195,7 @@ export class Member {
     return snapshot;
   }
 
-  /** A command that leaves the role as it is. */
-  command(
-    command: Extract<
-      EngineCommand,
-      {
-        type:
-          'outdate' | 'peer-outdated' | 'set-freshness' | 'peer-epoch' | 'unrelease' | 'discard' | 'snapshot';
-      }
-    >,
-  ): Promise<EngineSnapshot> {
+  command(command: QuietCommand): Promise<EngineSnapshot> {
     return this.#command(command);
   }
 

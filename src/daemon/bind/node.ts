@@ -10,16 +10,18 @@ import type { ResourceSettings } from '../../model/settings.ts';
 import type { ControlRequest, NodeStatus } from '../../protocol/control.ts';
 import { watchLoopStalls } from '../../net/loop-stall.ts';
 import { DataListener } from '../engine/data-listener.ts';
-import { type CommandContext, runCommand } from '../commands.ts';
+import { AfterSplitDesk } from '../after-split.ts';
+import { type CommandContext, hastctlPorts, runCommand } from '../commands.ts';
 import { answerHastctl } from '../hastctl-bridge.ts';
 import { Notices } from '../notices.ts';
 import { Refusals } from '../refusals.ts';
 import type { ReloadPlan } from '../reload-plan.ts';
 import { RepeatedLines } from '../repeated-lines.ts';
 import { answerResolve } from '../resolve.ts';
+import { answerVerify } from '../verify.ts';
 import { RoleDesk } from '../roles.ts';
 import type { Runtime } from '../runtime.ts';
-import { nodeStatus, refresh, type StatusSources } from '../status.ts';
+import { nodeStatus, type StatusSources } from '../status.ts';
 import { readSwitchOrder, switchWhenReady } from '../switchover.ts';
 import { reach, runChart, step } from './actors.ts';
 import { SharedAddresses } from './addresses.ts';
@@ -45,6 +47,7 @@ const STOP_MS = 60_000;
 const PEER_STATUS_MS = 1000;
 const BOUND_OUTPUTS_MS = 10_000;
 const FAILBACK_LOOK_MS = 250;
+const AFTER_SPLIT_LOOK_MS = 1000;
 const UNFIT_AGAIN_MS = 10_000;
 
 export interface NodeOptions {
@@ -234,16 +237,7 @@ export class HastateNode {
 
   /** One frame of hastctl. @throws WireError when it cannot be read */
   hastctl(frame: Buffer): Promise<Buffer> {
-    const { roles, sources } = this.#commands;
-    const ports = {
-      version: this.#options.version,
-      status: async () => {
-        await refresh(sources);
-        return this.status();
-      },
-      role: (role: string, names: readonly string[]) => roles.give(role, names),
-    };
-    return answerHastctl(frame, ports);
+    return answerHastctl(frame, hastctlPorts(this.#commands));
   }
 
   async #cleanUp(): Promise<void> {
@@ -319,6 +313,7 @@ export class HastateNode {
       },
       switchAway: (group, params) => switchWhenReady(runtime, group, readSwitchOrder(params)),
       resolve: (params) => answerResolve(this.#commands, params),
+      verify: (params) => answerVerify(this.#commands, params),
       composeStatus: () => this.status(),
     });
     this.#listener = await DataListener.start({
@@ -352,6 +347,8 @@ export class HastateNode {
     this.#timers.every(FAILBACK_LOOK_MS, () => {
       this.#failback.look(this.#groups.byName.values());
     });
+    const afterSplit = new AfterSplitDesk(this.#commands);
+    this.#timers.every(AFTER_SPLIT_LOOK_MS, () => void afterSplit.look());
     this.#timers.every(BOUND_OUTPUTS_MS, () => void this.#hooks.boundOutputs());
     this.#hookWatch = tellHookChanges(this.#runtime);
     this.#references.start();

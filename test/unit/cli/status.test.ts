@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NetError } from '../../../src/model/errors.ts';
+import { NO_ID } from '../../../src/model/record.ts';
+import type { ResourceRecord } from '../../../src/model/record.ts';
 import type { NodeStatus, ResourceStatus } from '../../../src/protocol/control.ts';
 import { nodeStatus, resourceStatus, Scene } from './support.ts';
 
@@ -138,6 +140,29 @@ describe('list', () => {
     await serve(nodeStatus([resourceStatus(changes)], { pid }));
     const expected = await vector(`${file}.txt`);
     await expect(scene.run('list')).resolves.toEqual({ code: 0, out: expected, err: '' });
+  });
+
+  it('tells the generations, the state and who is in sync, but not by the name hastctl', async () => {
+    const record: ResourceRecord = {
+      ...{ epoch: { number: 4, id: 'e'.repeat(16) }, primary: 'b', inSync: ['a', 'b'] },
+      state: 'outdated',
+      ...{ generations: { current: 'c'.repeat(16), previous: NO_ID }, released: false },
+    };
+    await serve(nodeStatus([resourceStatus({ record }), resourceStatus({ name: 'second' })]));
+    const { out } = await scene.run('list');
+    expect(out).toContain(
+      [
+        '  state: outdated',
+        `  epoch: 4 (${'e'.repeat(16)})`,
+        '  last primary: b',
+        `  generation: ${'c'.repeat(16)}`,
+        '  generation before: none',
+        '  in sync: a, b',
+        'second:',
+      ].join('\n'),
+    );
+    expect(JSON.parse((await scene.run('list', '--json')).out)).toMatchObject([{ record }, {}]);
+    expect((await scene.runOn({ program: 'hastctl' }, 'list')).out).not.toContain('generation');
   });
 
   it('prints error 1 for a name that the daemon does not know', async () => {

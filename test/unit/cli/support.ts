@@ -110,6 +110,7 @@ export function resourceStatus(changes: Partial<ResourceStatus> = {}): ResourceS
     record: VIRGIN_RECORD,
     freshness: { kind: 'inSync' },
     sync: null,
+    verify: null,
     held: null,
     export: null,
     device: null,

@@ -30,6 +30,7 @@ const group = (hooks: GroupSettings['hooks'], resources = ['disk1', 'disk2']): G
   failback: 'never',
   failbackDelayMs: 0,
   bootWaitMs: 0,
+  afterSplit: 'disconnect',
   allowLoss: false,
   peerKind: 'hastate',
   resources,

@@ -76,6 +76,7 @@ export async function shippedHooks({
         failback: 'never',
         failbackDelayMs: 0,
         bootWaitMs: 0,
+        afterSplit: 'disconnect',
         allowLoss: false,
         peerKind: 'hastate',
         resources: Object.keys(devices),

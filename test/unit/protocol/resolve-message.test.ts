@@ -12,7 +12,8 @@ const DISCARD = {
 } as const;
 const REQUESTS: readonly ResolveRequest[] = [
   { step: 'look', resource: 'disk1' },
-  { step: 'announce', resource: 'disk1', discard: 'hastb', demote: false },
+  { step: 'announce', resource: 'disk1', discard: 'hastb', demote: false, policy: null },
+  { step: 'announce', resource: 'disk1', discard: 'hastb', demote: false, policy: 'discard-zero-changes' },
   DISCARD,
   { step: 'kept', resource: 'disk1' },
 ];
