@@ -18,6 +18,7 @@ import { resolveCommand } from './resolve.ts';
 import { roleCommand } from './role.ts';
 import { listCommand, statusCommand } from './status.ts';
 import { reloadCommand } from './reload.ts';
+import { simulateCommand } from './simulate.ts';
 import { stopCommand } from './stop.ts';
 import { switchoverCommand } from './switchover.ts';
 import { whyNotCommand } from './why-not.ts';
@@ -40,7 +41,7 @@ const COMMANDS = [
     resolveCommand,
   ],
   ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, hooksCommand],
-  ...[reloadCommand, stopCommand],
+  ...[reloadCommand, stopCommand, simulateCommand],
 ];
 
 /** Words without a command are bad usage, which is told as hastctl tells it. */
