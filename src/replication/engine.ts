@@ -145,6 +145,8 @@ class ResourceEngine implements Engine {
     switch (command.type) {
       case 'snapshot':
         return this.#snapshot();
+      case 'marks':
+        return { ...this.#snapshot(), marks: core.map.dirtyBits(Math.ceil(core.map.extents / 8)) };
       case 'peer-outdated':
         this.#peering?.standing.peerOutdated(command.epoch);
         return this.#snapshot();
