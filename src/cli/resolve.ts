@@ -4,6 +4,7 @@ import type { Cli } from './cli.ts';
 import { EXIT } from './exit.ts';
 import { humanize } from './sizes.ts';
 import { table } from './table.ts';
+import type { Divergence, Extents } from '../model/divergence.ts';
 import type { CopyFacts } from '../model/resolve.ts';
 import type { ResolveResult } from '../protocol/control.ts';
 
@@ -33,7 +34,7 @@ export function resolveCommand(program: Command, cli: Cli): void {
 }
 
 export function resolveText(result: ResolveResult): string {
-  const { resource, keep, discard, verdict, plan, notKnown, dryRun, done, notes } = result;
+  const { resource, keep, discard, verdict, divergence, plan, notKnown, dryRun, done, notes } = result;
   const refused = verdict.answer === 'refuse';
   const heading = refused
     ? `${resource}: the copy on ${discard.node} is not discarded`
@@ -44,6 +45,7 @@ export function resolveText(result: ResolveResult): string {
       ['', keep.node, discard.node],
       ...ROWS.map(([name, tell]) => [`  ${name}`, tell(keep), tell(discard)]),
     ]),
+    ...(divergence === null ? [] : [divergenceText(result, divergence)]),
     table(verdict.reasons.map(({ rule, code, text }) => [`  ${rule}`, code, text])),
     ...(notKnown.length === 0 ? [] : ['not known:\n', ...notKnown.map((text) => `  ${text}\n`)]),
     ...(plan.length === 0 ? [] : [done ? 'done:\n' : 'to do:\n']),
@@ -52,6 +54,18 @@ export function resolveText(result: ResolveResult): string {
     ...(verdict.next === null ? [] : [`next: ${verdict.next}\n`]),
     ...(dryRun || refused ? ['nothing was changed\n'] : []),
   ].join('');
+}
+
+function divergenceText(
+  { keep, discard }: ResolveResult,
+  { keepOnly, discardOnly, both }: Divergence,
+): string {
+  const extents = ({ extents, bytes }: Extents): string => `${extents} extents, ${bytes} bytes`;
+  return `may differ:\n${table([
+    [`  written only on ${keep.node}`, extents(keepOnly)],
+    [`  written only on ${discard.node}`, extents(discardOnly)],
+    ['  written on both', extents(both)],
+  ])}`;
 }
 
 const ROWS: readonly (readonly [string, (copy: CopyFacts) => string])[] = [

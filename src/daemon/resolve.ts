@@ -19,6 +19,7 @@ import { readCopyFacts, readResolveRequest } from '../protocol/resolve-message.t
 import type { JudgedCopy, ResolveRequest, ResolveStep } from '../protocol/resolve-message.ts';
 import type { Group } from './bind/group.ts';
 import type { Member } from './bind/members.ts';
+import { compareMarks, marksOf } from './marks.ts';
 import type { Runtime } from './runtime.ts';
 
 const LOOK_MS = 5000;
@@ -74,8 +75,10 @@ export async function resolveSplit(ports: ResolvePorts, order: ResolveOrder): Pr
   const verdict = judgeResolve(question);
   const base = { resource, keep: kept, discard: given, dryRun, verdict };
   if (verdict.answer === 'refuse' || given.record === null)
-    return { ...base, plan: [], notKnown: [], done: false, notes: [] };
-  const found = { ...base, plan: resolvePlan(question), notKnown: notKnown(question) };
+    return { ...base, divergence: null, plan: [], notKnown: [], done: false, notes: [] };
+  const differ = dryRun ? await compareMarks(ports, findMember(ports, resource), kept, given) : null;
+  const told = { plan: resolvePlan(question), notKnown: notKnown(question, differ), divergence: differ };
+  const found = { ...base, ...told };
   if (dryRun) return { ...found, done: false, notes: [] };
   const { epoch, generations } = given.record;
   const judged = { epoch, generation: generations.current };
@@ -134,6 +137,8 @@ async function perform(ports: ResolvePorts, request: ResolveRequest): Promise<un
   switch (request.step) {
     case 'look':
       return look(ports, resource);
+    case 'marks':
+      return marksOf(member, request.from);
     case 'announce': {
       const { discard, demote, policy } = request;
       if (policy !== null) checkPolicy(ports, resource, policy);

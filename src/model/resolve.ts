@@ -3,6 +3,7 @@
  * what that loses, and what will be done. Pure.
  * @see SAFETY D5
  */
+import type { Divergence } from './divergence.ts';
 import { compareEpochs, compareHistories } from './record.ts';
 import type { ResourceRecord } from './record.ts';
 import type { HastRole, NodeName } from './roles.ts';
@@ -137,11 +138,15 @@ export function resolvePlan({ resource, keep, discard }: ResolveQuestion): strin
 }
 
 /** What the numbers of both sides do not tell, a sentence each. */
-export function notKnown({ keep, discard }: ResolveQuestion): string[] {
-  const [less, more] = [keep.dirtyExtents, discard.dirtyExtents].sort((a, b) => a - b);
+export function notKnown({ keep, discard }: ResolveQuestion, maps: Divergence | null): string[] {
   return [
     'extents of each side are an upper bound: a bit may be left over from a write that both disks have',
-    `the activemaps are not compared, so the copies differ in at most ${(less ?? 0) + (more ?? 0)} extents, and in how many of them both wrote is not known`,
+    ...(maps === null ? [uncompared(keep, discard)] : []),
     'when each write was made, and to which file or table it belongs',
   ];
+}
+
+function uncompared(keep: CopyFacts, discard: CopyFacts): string {
+  const [less, more] = [keep.dirtyExtents, discard.dirtyExtents].sort((a, b) => a - b);
+  return `the activemaps are not compared, so the copies differ in at most ${(less ?? 0) + (more ?? 0)} extents, and in how many of them both wrote is not known`;
 }

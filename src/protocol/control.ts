@@ -3,6 +3,7 @@
  * over which the command line and the page learn everything they show. A first byte
  * `{` tells it from hastctl's frames. Also the types of what is shown.
  */
+import type { Divergence } from '../model/divergence.ts';
 import type { Announcement } from '../model/election.ts';
 import type { Evidence } from '../model/evidence.ts';
 import type { ResourceRecord, Freshness } from '../model/record.ts';
@@ -318,6 +319,8 @@ export interface ResolveResult {
   readonly dryRun: boolean;
   readonly verdict: ResolveVerdict;
   readonly plan: readonly string[];
+  /** Of a dry run, where both maps could be compared: the extents that may differ. */
+  readonly divergence: Divergence | null;
   /** What the numbers do not tell. */
   readonly notKnown: readonly string[];
   /** The copy was given up, durably. */

@@ -12,9 +12,15 @@ export interface JudgedCopy {
   readonly generation: string;
 }
 
+/** Of a map in one message, whose line is bounded. */
+export const MARKS_BYTES = 32 * 1024;
+const MARKS_TEXT = Math.ceil(MARKS_BYTES / 3) * 4;
+
 export type ResolveStep =
   /** Tell of the copy there. */
   | { readonly step: 'look' }
+  /** Tell which extents are marked there: MARKS_BYTES of the map from byte `from` on. */
+  | { readonly step: 'marks'; readonly from: number }
   /** Note it in the journal, before anything is given up. */
   | {
       readonly step: 'announce';
@@ -33,8 +39,10 @@ export type ResolveRequest = ResolveStep & { readonly resource: string };
 /** @throws WireError `peer-message-field` */
 export function readResolveRequest(params: Readonly<Record<string, unknown>>): ResolveRequest {
   const resource = shortText(params['resource'], 'resource');
-  const step = oneOf(params['step'], 'step', ['look', 'announce', 'discard', 'kept']);
+  const step = oneOf(params['step'], 'step', ['look', 'marks', 'announce', 'discard', 'kept']);
   switch (step) {
+    case 'marks':
+      return { step, resource, from: count(params['from'], 'from') };
     case 'announce':
       return {
         step,
@@ -63,6 +71,11 @@ export function readResolveRequest(params: Readonly<Record<string, unknown>>): R
 
 function readPolicy(value: unknown, field: string): AfterSplit {
   return oneOf(value, field, ['disconnect', 'discard-zero-changes', 'discard-least-changes']);
+}
+
+/** The answer to `marks`. @throws WireError `peer-message-field` */
+export function readMarks(value: unknown): Buffer {
+  return Buffer.from(text(object(value, 'marks')['marks'], 'marks', MARKS_TEXT), 'base64');
 }
 
 /** The answer to `look`. @throws WireError `peer-message-field` */

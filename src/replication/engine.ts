@@ -26,6 +26,7 @@ import {
   rest,
 } from './disk-truth.ts';
 import { boundDurableWrites, DiskWatch, HANGING_MS } from './disk-watch.ts';
+import { refuseOldEpoch, takeBackRelease } from './epoch-rules.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from './messages.ts';
 import { METADATA_BYTES } from '../protocol/hast-metadata.ts';
 import { copyNews, MetadataStore } from './metadata-store.ts';
@@ -145,6 +146,8 @@ class ResourceEngine implements Engine {
     switch (command.type) {
       case 'snapshot':
         return this.#snapshot();
+      case 'marks':
+        return { ...this.#snapshot(), marks: core.map.dirtyBits(Math.ceil(core.map.extents / 8)) };
       case 'peer-outdated':
         this.#peering?.standing.peerOutdated(command.epoch);
         return this.#snapshot();
@@ -196,9 +199,7 @@ class ResourceEngine implements Engine {
         await this.#release(core, command.handover);
         return;
       case 'unrelease':
-        await core.save(({ record }) =>
-          record.released ? { record: { ...record, released: false } } : null,
-        );
+        await takeBackRelease(core);
         return;
       case 'outdate':
         this.#refuseAsPrimary('is not outdated');
@@ -252,13 +253,7 @@ class ResourceEngine implements Engine {
   ): Promise<void> {
     const { name } = this.#setup.resource;
     if (this.#role === 'primary') throw new EngineError('is-primary', `${name} is primary already`);
-    const ours = core.store.record.epoch;
-    if (compareEpochs(ours, epoch) !== 'newer') {
-      throw new EngineError(
-        'epoch-old',
-        `epoch ${describeEpoch(epoch)} is not above epoch ${describeEpoch(ours)} of ${name}: take a higher one`,
-      );
-    }
+    refuseOldEpoch(core, epoch);
     if (vouched && this.#secondary?.up === true)
       throw new EngineError('peer-alive', `${name} is not promoted: its primary is connected`);
     if (!forced) refuseIncomplete(core, vouched);

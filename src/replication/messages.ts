@@ -93,6 +93,8 @@ export type EngineCommand =
     }
   | { readonly type: 'verify'; readonly action: 'stop' }
   | { readonly type: 'snapshot' }
+  /** As `snapshot`, with `marks`. */
+  | { readonly type: 'marks' }
   | { readonly type: 'stop' };
 
 /** What leaves the role as it is. */
@@ -166,6 +168,8 @@ export interface EngineSnapshot {
   readonly warnings: readonly string[];
   readonly counters: ResourceCounters;
   readonly queues: ResourceQueues;
+  /** Only when asked: a bit for each extent that is marked, the lowest of a byte first. */
+  readonly marks?: Uint8Array;
 }
 
 /** Every event carries the snapshot after it, so that nobody has to ask. */

@@ -88,6 +88,11 @@ describe.skipIf(needs('root', 'netns', 'nft'))(
         expect(copy).toMatchObject({ role: 'primary', record: { primary: copy.node } });
         expect(copy.dirtyExtents).toBeGreaterThan(0);
       }
+      const { keepOnly, discardOnly, both } = dry.divergence ?? {};
+      const sum = (...parts: ({ extents: number } | undefined)[]): number =>
+        parts.reduce((total, part) => total + (part?.extents ?? Number.NaN), 0);
+      expect(sum(keepOnly, both)).toBe(dry.keep.dirtyExtents);
+      expect(sum(discardOnly, both)).toBe(dry.discard.dirtyExtents);
       await expectRefused(hasta, 'hastb', 'discard-is-primary');
       expect(await stamps.lostOn(hastb, 'hastb')).toEqual([]);
 

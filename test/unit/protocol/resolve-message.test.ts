@@ -1,6 +1,11 @@
 import { expect, it } from 'vitest';
 import { VIRGIN_RECORD } from '../../../src/model/record.ts';
-import { readCopyFacts, readResolveRequest } from '../../../src/protocol/resolve-message.ts';
+import {
+  MARKS_BYTES,
+  readCopyFacts,
+  readMarks,
+  readResolveRequest,
+} from '../../../src/protocol/resolve-message.ts';
 import type { ResolveRequest } from '../../../src/protocol/resolve-message.ts';
 
 const ID = '0123456789abcdef';
@@ -12,6 +17,7 @@ const DISCARD = {
 } as const;
 const REQUESTS: readonly ResolveRequest[] = [
   { step: 'look', resource: 'disk1' },
+  { step: 'marks', resource: 'disk1', from: 32_768 },
   { step: 'announce', resource: 'disk1', discard: 'hastb', demote: false, policy: null },
   { step: 'announce', resource: 'disk1', discard: 'hastb', demote: false, policy: 'discard-zero-changes' },
   DISCARD,
@@ -31,6 +37,7 @@ it.each([
   ['an unknown step', { step: 'erase', resource: 'disk1' }],
   ['a copy that was not judged', { step: 'discard', resource: 'disk1', demote: true }],
   ['a bad generation', { ...DISCARD, judged: { ...DISCARD.judged, generation: 'x' } }],
+  ['a place in the map that is none', { step: 'marks', resource: 'disk1', from: -1 }],
   ['no epoch', { ...DISCARD, judged: { generation: ID } }],
   ['no word on demotion', { ...DISCARD, demote: undefined }],
 ])('refuses a request with %s', (_, params) => {
@@ -53,4 +60,12 @@ it.each([
   expect(() => readCopyFacts({ ...FACTS, ...change })).toThrow(
     expect.objectContaining({ code: 'peer-message-field' }),
   );
+});
+
+it('reads a piece of a map as it was sent, and none that is longer', () => {
+  const sent = (bytes: number) => ({ marks: Buffer.alloc(bytes, 0xa5).toString('base64') });
+  expect(readMarks(sent(MARKS_BYTES)).equals(Buffer.alloc(MARKS_BYTES, 0xa5))).toBe(true);
+  expect(readMarks(sent(0)).length).toBe(0);
+  for (const wrong of [sent(MARKS_BYTES + 3), {}, { marks: 5 }, null])
+    expect(() => readMarks(wrong)).toThrow(expect.objectContaining({ code: 'peer-message-field' }));
 });
