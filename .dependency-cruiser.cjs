@@ -44,6 +44,15 @@ module.exports = {
     only('src/device', ['src/model/', 'src/protocol/', 'node_modules/']),
     only('src/net', ['src/model/', 'src/protocol/', 'node_modules/']),
     only('src/config', ['src/model/', 'node_modules/']),
+    only('src/simulate', [
+      'src/model/',
+      'src/protocol/',
+      'src/replication/',
+      'src/hooks/plan',
+      'src/daemon/bind/',
+      'machines/',
+      'node_modules/',
+    ]),
     only('src/keeper', ['src/model/', 'src/net/', 'src/device/', 'node_modules/']),
     only('src/visualizer', ['src/model/', 'src/protocol/', 'machines/', 'node_modules/']),
     only('src/visualizer/page', [
@@ -62,7 +71,7 @@ module.exports = {
     {
       name: 'machines-meet-ports-in-bind-only',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/(daemon/bind|visualizer)/?' },
+      from: { path: '^src/', pathNot: '^src/(daemon/bind|visualizer|simulate)/?' },
       to: { path: '^machines/', dependencyTypesNot: ['type-only'] },
     },
   ],

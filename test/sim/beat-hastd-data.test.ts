@@ -7,8 +7,8 @@ import { describe, expect, test } from 'vitest';
 import { mapBit, METADATA_BYTES } from '../../src/protocol/hast-metadata.ts';
 import { createMetadata } from '../../src/replication/engine.ts';
 import * as hastd from '../support/hastd-model.ts';
-import { SimPair } from '../support/sim-node.ts';
-import type { SimNode, SimOptions } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimNode, SimOptions } from '../../src/simulate/sim-node.ts';
 import { fieldsOf, shakeHands, u64, u8, VIRGIN } from '../support/sim-wire.ts';
 
 const EXTENT = 65536;

@@ -8,8 +8,8 @@ import type { NvField } from '../../src/protocol/nv.ts';
 import { METADATA_BYTES } from '../../src/protocol/hast-metadata.ts';
 import { decideByCounters } from '../../src/replication/split-brain.ts';
 import * as hastd from '../support/hastd-model.ts';
-import { SimPair } from '../support/sim-node.ts';
-import type { SimOptions } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimOptions } from '../../src/simulate/sim-node.ts';
 import { shakeHands, text, u64, u8, VIRGIN, Wire } from '../support/sim-wire.ts';
 
 const EXTENT = 65536;

@@ -1,9 +1,9 @@
 /** A local disk that takes requests and answers none: what is told, and who goes on without it. */
 import { describe, expect, test } from 'vitest';
 import { boundDurableWrites } from '../../src/replication/disk-watch.ts';
-import { SimClock, SimRandom } from '../support/sim-clock.ts';
-import { SimDisk } from '../support/sim-disk.ts';
-import { SimPair } from '../support/sim-node.ts';
+import { SimClock, SimRandom } from '../../src/simulate/sim-clock.ts';
+import { SimDisk } from '../../src/simulate/sim-disk.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
 
 /** hast.conf's `timeout` of these nodes. ms */
 const TIMEOUT = 20_000;

@@ -1,7 +1,7 @@
 /** When a primary may go on without a peer that its record calls in sync: silence, references, a fence. */
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_TIMING } from '../../src/model/timing.ts';
-import { SimPair } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
 
 const { holdMs: H } = DEFAULT_TIMING;
 

@@ -1,7 +1,7 @@
 /** What was flushed is on each disk by itself: either node may lose its power, and the peer's word is looked at. */
 import { describe, expect, test } from 'vitest';
-import { SimPair } from '../support/sim-node.ts';
-import type { SimName, SimOptions } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimName, SimOptions } from '../../src/simulate/sim-node.ts';
 import { u64, u8, Wire } from '../support/sim-wire.ts';
 
 const block = (byte: number, length = 4096): Buffer => Buffer.alloc(length, byte);

@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { HAST_CMD } from '../../src/protocol/hast-message.ts';
 import { MAX_REQUEST_BYTES, MAXPHYS } from '../../src/replication/core.ts';
-import { SimPair } from '../support/sim-node.ts';
-import type { SimOptions } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimOptions } from '../../src/simulate/sim-node.ts';
 import { shakeHands, text, u64, u8, VIRGIN } from '../support/sim-wire.ts';
 import type { Wire } from '../support/sim-wire.ts';
 

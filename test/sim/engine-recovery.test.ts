@@ -1,7 +1,7 @@
 /** Faults at the worst moment: the engine gets over them by itself, and its commands end. */
 import { describe, expect, test } from 'vitest';
-import { SimPair } from '../support/sim-node.ts';
-import type { SimOptions } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimOptions } from '../../src/simulate/sim-node.ts';
 
 const block = (byte: number, length = 4096): Buffer => Buffer.alloc(length, byte);
 

@@ -1,6 +1,6 @@
 /** SAFETY A6, B4: what a former secondary is worth when it starts again, by its own activemap. */
 import { describe, expect, test } from 'vitest';
-import { SimPair } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
 
 const block = (byte: number): Buffer => Buffer.alloc(4096, byte);
 

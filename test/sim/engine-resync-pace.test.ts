@@ -1,7 +1,7 @@
 /** A resync keeps its limit, says how long it will take, and gives way to applications. */
 import { describe, expect, test } from 'vitest';
-import { SimPair } from '../support/sim-node.ts';
-import type { SimOptions } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimOptions } from '../../src/simulate/sim-node.ts';
 
 const SIZE = 8 * 1024 * 1024;
 const EXTENT = 256 * 1024;

@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { DEFAULT_TIMING } from '../../src/model/timing.ts';
 import { EngineError } from '../../src/model/errors.ts';
 import { METADATA_BYTES } from '../../src/protocol/hast-metadata.ts';
-import { SimPair } from '../support/sim-node.ts';
-import type { SimOptions } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimOptions } from '../../src/simulate/sim-node.ts';
 
 const { holdMs: H, promotionDelayMs: D } = DEFAULT_TIMING;
 const EXTENT = 65536;

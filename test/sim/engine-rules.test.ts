@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_TIMING } from '../../src/model/timing.ts';
 import { METADATA_BYTES, mapBit } from '../../src/protocol/hast-metadata.ts';
-import { SimPair } from '../support/sim-node.ts';
-import type { SimNode, SimOptions } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimNode, SimOptions } from '../../src/simulate/sim-node.ts';
 
 const { leaseMs: L, holdMs: H, promotionDelayMs: D } = DEFAULT_TIMING;
 const EXTENT = 65536;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { ResourceSettings } from '../../src/model/settings.ts';
 import { FrameReader } from '../../src/protocol/hast-message.ts';
-import { SimPair, type SimNode } from '../support/sim-node.ts';
+import { SimPair, type SimNode } from '../../src/simulate/sim-node.ts';
 
 const BEFORE: ResourceSettings = {
   name: 'disk',

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { SimPair } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
 
 test('two virgin nodes join, replicate a write and end with equal disks', async () => {
   const pair = new SimPair(1);

@@ -1,7 +1,7 @@
 /** SAFETY A3, A4: what a primary may conclude after its process or machine stood still. */
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_TIMING } from '../../src/model/timing.ts';
-import { SimPair } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
 
 const { holdMs: H, promotionDelayMs: D } = DEFAULT_TIMING;
 

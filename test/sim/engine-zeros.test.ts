@@ -1,8 +1,8 @@
 /** Zeroing and discarding: both disks read the same, whatever their disks can do and whenever the link dies. */
 import { describe, expect, test } from 'vitest';
 import { METADATA_BYTES, mapBit } from '../../src/protocol/hast-metadata.ts';
-import { SimPair } from '../support/sim-node.ts';
-import type { SimNode, SimOptions } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimNode, SimOptions } from '../../src/simulate/sim-node.ts';
 import { SimStory } from '../support/sim-story.ts';
 
 const EXTENT = 65536;

@@ -4,9 +4,9 @@ import { NO_EPOCH } from '../../src/model/record.ts';
 import { encodeMetadataBlock, encodeThirdCopy, METADATA_BYTES } from '../../src/protocol/hast-metadata.ts';
 import { createMetadata } from '../../src/replication/engine.ts';
 import { MetadataStore } from '../../src/replication/metadata-store.ts';
-import { SimClock, SimRandom } from '../support/sim-clock.ts';
-import { SimDisk } from '../support/sim-disk.ts';
-import { SimPair } from '../support/sim-node.ts';
+import { SimClock, SimRandom } from '../../src/simulate/sim-clock.ts';
+import { SimDisk } from '../../src/simulate/sim-disk.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
 
 const SECTOR = 512;
 const RESUID = 77n;

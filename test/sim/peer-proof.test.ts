@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { deriveLinkKey } from '../../src/protocol/link-proof.ts';
 import { createMetadata } from '../../src/replication/engine.ts';
-import { SimPair } from '../support/sim-node.ts';
-import type { SimNode, SimOptions } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimNode, SimOptions } from '../../src/simulate/sim-node.ts';
 import { fieldsOf, shakeHands, text, u64, u8, VIRGIN, Wire } from '../support/sim-wire.ts';
 
 const key = deriveLinkKey(Buffer.from('a secret of some length'), 'alpha', 'beta');

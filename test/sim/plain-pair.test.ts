@@ -1,7 +1,7 @@
 /** Both nodes speak plain hastd's protocol only: counters decide, nobody holds, nothing is lost. */
 import { expect, test } from 'vitest';
-import { SimPair } from '../support/sim-node.ts';
-import type { SimOptions } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimOptions } from '../../src/simulate/sim-node.ts';
 
 const EXTENT = 65536;
 const block = (byte: number, length = 4096): Buffer => Buffer.alloc(length, byte);

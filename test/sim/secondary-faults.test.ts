@@ -1,7 +1,7 @@
 /** A secondary whose disk fails: what may be gone stays marked, and its own map says so to the next primary. */
 import { describe, expect, test } from 'vitest';
 import { mapBit } from '../../src/protocol/hast-metadata.ts';
-import { SimPair } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
 import { shakeHands, u64, u8, VIRGIN } from '../support/sim-wire.ts';
 import type { Wire } from '../support/sim-wire.ts';
 

@@ -1,9 +1,9 @@
 /** A random life of two nodes, told by a seed: writes, faults, failovers, and what must hold after each. */
 import { DEFAULT_TIMING } from '../../src/model/timing.ts';
 import type { EngineSnapshot } from '../../src/replication/messages.ts';
-import { Oracle } from './sim-oracle.ts';
-import { otherOf, SimPair } from './sim-node.ts';
-import type { SimNode, SimOptions } from './sim-node.ts';
+import { Oracle } from '../../src/simulate/sim-oracle.ts';
+import { otherOf, SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimNode, SimOptions } from '../../src/simulate/sim-node.ts';
 
 const D = DEFAULT_TIMING.promotionDelayMs;
 const H = DEFAULT_TIMING.holdMs;

@@ -2,9 +2,9 @@
 import { encodeFrame, FrameReader } from '../../src/protocol/hast-message.ts';
 import type { Frame } from '../../src/protocol/hast-message.ts';
 import type { NvField } from '../../src/protocol/nv.ts';
-import type { SimConnection } from './sim-net.ts';
-import type { SimName, SimPair } from './sim-node.ts';
-import { otherOf } from './sim-node.ts';
+import type { SimConnection } from '../../src/simulate/sim-net.ts';
+import type { SimName, SimPair } from '../../src/simulate/sim-node.ts';
+import { otherOf } from '../../src/simulate/sim-node.ts';
 
 export class Wire {
   readonly frames: Frame[] = [];

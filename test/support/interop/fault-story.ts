@@ -8,7 +8,7 @@ import { groupOf, type LabDaemon, type LabNode, NODES, resourceOf } from '../dae
 import { differences } from '../failover.ts';
 import { Lab } from '../lab.ts';
 import type { LinkName, Namespaces } from '../netns.ts';
-import { SimRandom } from '../sim-clock.ts';
+import { SimRandom } from '../../../src/simulate/sim-clock.ts';
 import { eventually, type Lost, StampedClients } from '../stamped-clients.ts';
 import type { Settings } from './captured.ts';
 import { PowerDisk } from './power-disk.ts';

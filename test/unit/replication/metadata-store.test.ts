@@ -8,8 +8,8 @@ import {
 } from '../../../src/protocol/hast-metadata.ts';
 import { createMetadata } from '../../../src/replication/engine.ts';
 import { MetadataStore } from '../../../src/replication/metadata-store.ts';
-import { SimClock, SimRandom } from '../../support/sim-clock.ts';
-import { SimDisk } from '../../support/sim-disk.ts';
+import { SimClock, SimRandom } from '../../../src/simulate/sim-clock.ts';
+import { SimDisk } from '../../../src/simulate/sim-disk.ts';
 
 class Scene {
   readonly clock = new SimClock();

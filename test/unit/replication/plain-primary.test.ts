@@ -8,7 +8,7 @@ import {
   decodeMetadataBlock,
   encodeMetadataBlock,
 } from '../../../src/protocol/hast-metadata.ts';
-import { SimPair } from '../../support/sim-node.ts';
+import { SimPair } from '../../../src/simulate/sim-node.ts';
 import { fieldsOf, shakeHands, text, u64, u8, VIRGIN, Wire } from '../../support/sim-wire.ts';
 
 interface Message {

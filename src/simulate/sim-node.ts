@@ -1,19 +1,14 @@
 /** Two nodes with one resource: real engines on a virtual disk, network and clock. */
-import type { BlockDevice, ZeroOptions } from '../../src/model/block-device.ts';
-import { DiskError } from '../../src/model/errors.ts';
-import type { Epoch } from '../../src/model/record.ts';
-import type { ReplicationMode } from '../../src/model/roles.ts';
-import { DEFAULT_TIMING } from '../../src/model/timing.ts';
-import { createEngine, createMetadata } from '../../src/replication/engine.ts';
-import type { Engine } from '../../src/replication/engine.ts';
-import type {
-  EngineCommand,
-  EngineEvent,
-  EngineSetup,
-  EngineSnapshot,
-} from '../../src/replication/messages.ts';
-import type { AloneNeeds, EnginePorts, LeasePort } from '../../src/replication/ports.ts';
-import { FrameReader } from '../../src/protocol/hast-message.ts';
+import type { BlockDevice, ZeroOptions } from '../model/block-device.ts';
+import { DiskError } from '../model/errors.ts';
+import type { Epoch } from '../model/record.ts';
+import type { ReplicationMode } from '../model/roles.ts';
+import { DEFAULT_TIMING } from '../model/timing.ts';
+import { createEngine, createMetadata } from '../replication/engine.ts';
+import type { Engine } from '../replication/engine.ts';
+import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from '../replication/messages.ts';
+import type { AloneNeeds, EnginePorts, LeasePort } from '../replication/ports.ts';
+import { FrameReader } from '../protocol/hast-message.ts';
 import { SimClock, SimRandom } from './sim-clock.ts';
 import { SimDisk } from './sim-disk.ts';
 import { SimNet } from './sim-net.ts';

@@ -1,6 +1,6 @@
 /** TCP connections between simulated nodes: ordered, delayed, cut at odd places, and breakable in both ways. */
-import { NetError } from '../../src/model/errors.ts';
-import type { ConnectionPort } from '../../src/replication/ports.ts';
+import { NetError } from '../model/errors.ts';
+import type { ConnectionPort } from '../replication/ports.ts';
 import type { SimClock, SimRandom } from './sim-clock.ts';
 
 /** What arrives together at most: a link that dies may do so in the middle of a large message. */

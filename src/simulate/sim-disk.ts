@@ -1,5 +1,5 @@
 /** A disk with a volatile cache: what was not flushed may be lost, sector by sector, when power fails. */
-import type { DiskPort, IoResult } from '../../src/replication/ports.ts';
+import type { DiskPort, IoResult } from '../replication/ports.ts';
 import type { SimClock, SimRandom } from './sim-clock.ts';
 
 export interface DiskFaults {

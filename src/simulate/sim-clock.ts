@@ -1,5 +1,5 @@
 /** Virtual time and seeded chance. One event at a time; promises settle between events. */
-import type { ClockPort, RandomPort } from '../../src/replication/ports.ts';
+import type { ClockPort, RandomPort } from '../replication/ports.ts';
 
 interface Timer {
   readonly at: number;
