@@ -18,6 +18,7 @@ import { resolveCommand } from './resolve.ts';
 import { roleCommand } from './role.ts';
 import { listCommand, statusCommand } from './status.ts';
 import { reloadCommand } from './reload.ts';
+import { simulateCommand } from './simulate.ts';
 import { stopCommand } from './stop.ts';
 import { verifyCommand } from './verify.ts';
 import { switchoverCommand } from './switchover.ts';
@@ -42,7 +43,7 @@ const COMMANDS = [
     verifyCommand,
   ],
   ...[roleCommand, createCommand, dumpCommand, eventsCommand, checkCommand, hooksCommand],
-  ...[reloadCommand, stopCommand],
+  ...[reloadCommand, stopCommand, simulateCommand],
 ];
 
 /** Words without a command are bad usage, which is told as hastctl tells it. */

@@ -2,6 +2,8 @@
  * What every binding of this node shares: settings, clock, journal, the peer's words.
  * Made once by serve.ts, handed down; owns nothing that has to be closed itself.
  */
+import type { ActorOptions, AnyActorLogic } from 'xstate';
+
 import type { HastSettings, HastateSettings } from '../model/settings.ts';
 import type { ChartSnapshot } from '../protocol/control.ts';
 import type { ClockPort } from '../replication/ports.ts';
@@ -20,6 +22,8 @@ export interface Runtime {
   secret: Buffer | null;
   readonly stateDir: string;
   readonly clock: ClockPort;
+  /** Virtual time for the charts of a simulation. */
+  readonly chartClock?: ChartClock;
   readonly startedAt: number;
   /** When this process last stood still and woke. ms */
   readonly wake: { since: number };
@@ -33,6 +37,8 @@ export interface Runtime {
   /** Fetches 16 hex digits, never all zero. */
   randomId(): string;
 }
+
+export type ChartClock = NonNullable<ActorOptions<AnyActorLogic>['clock']>;
 
 interface Chart {
   readonly machine: string;

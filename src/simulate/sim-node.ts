@@ -3,7 +3,7 @@ import type { BlockDevice, ZeroOptions } from '../model/block-device.ts';
 import { DiskError } from '../model/errors.ts';
 import type { Epoch } from '../model/record.ts';
 import type { ReplicationMode } from '../model/roles.ts';
-import { DEFAULT_TIMING } from '../model/timing.ts';
+import { DEFAULT_TIMING, type Timing } from '../model/timing.ts';
 import { createEngine, createMetadata } from '../replication/engine.ts';
 import type { Engine } from '../replication/engine.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from '../replication/messages.ts';
@@ -32,6 +32,8 @@ export interface SimOptions {
   readonly secrets?: Partial<Record<SimName, Buffer>>;
   /** Bytes per second. */
   readonly resyncRate?: number;
+  /** False: somebody else plays the peer channel. */
+  readonly hears?: boolean;
 }
 
 export class SimLease implements LeasePort {
@@ -126,10 +128,15 @@ export class SimNode {
     return this.events.map((event) => event.kind);
   }
 
-  async start(): Promise<EngineSnapshot> {
+  start(): Promise<EngineSnapshot> {
+    this.lease = new SimLease();
+    return this.#pair.clock.finish(this.open(this.lease));
+  }
+
+  /** As start(), with the clock in the caller's hand. */
+  async open(lease: LeasePort, timing: Timing = DEFAULT_TIMING): Promise<EngineSnapshot> {
     const { clock, net, options } = this.#pair;
     const life = ++this.#life;
-    this.lease = new SimLease();
     const random = this.#pair.random;
     const setup: EngineSetup = {
       resource: {
@@ -148,7 +155,7 @@ export class SimNode {
       },
       node: this.name,
       boot: random.id(),
-      timing: DEFAULT_TIMING,
+      timing,
       peerKind: options.peerKind ?? 'hastate',
       linkKey: options.secrets?.[this.name] ?? null,
       resyncRate: options.resyncRate ?? 0,
@@ -185,7 +192,7 @@ export class SimNode {
       connector: {
         connect: (timeoutMs, signal) => net.connect(this.name, otherOf(this.name), timeoutMs, signal),
       },
-      lease: this.lease,
+      lease,
       exporter: {
         open: (device) => {
           this.device = device;
@@ -203,7 +210,7 @@ export class SimNode {
       if (event.snapshot !== null) this.seen = event.snapshot;
       this.onEvent(event);
     });
-    const snapshot = await clock.finish(engine.open());
+    const snapshot = await engine.open();
     this.engine = engine;
     net.listen(this.name, (connection) => {
       // The main thread reads the first frame and hands the connection over with it.
@@ -303,7 +310,7 @@ export class SimPair {
     this.net = new SimNet(this.clock, this.random);
     this.alpha = new SimNode(this, 'alpha');
     this.beta = new SimNode(this, 'beta');
-    this.#hearEachOther();
+    if (options.hears !== false) this.#hearEachOther();
   }
 
   node(name: SimName): SimNode {

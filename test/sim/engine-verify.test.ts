@@ -1,8 +1,8 @@
 /** A verification compares both disks while applications go on, tells what differs, and repairs it on demand. */
 import { describe, expect, test } from 'vitest';
 import type { VerifyProgress } from '../../src/protocol/control.ts';
-import { SimPair } from '../support/sim-node.ts';
-import type { SimOptions } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimOptions } from '../../src/simulate/sim-node.ts';
 
 const SIZE = 8 * 1024 * 1024;
 const EXTENT = 256 * 1024;

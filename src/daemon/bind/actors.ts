@@ -41,7 +41,11 @@ export function runChart<Machine extends AnyStateMachine>(
   };
   // XState demands `input` by a conditional type that cannot be resolved for a generic machine.
   const create = createActor as unknown as (machine: Machine, withOptions: unknown) => Actor<Machine>;
-  const actor = create(options.machine, { input: options.input, inspect });
+  const actor = create(options.machine, {
+    input: options.input,
+    inspect,
+    ...(runtime.chartClock === undefined ? {} : { clock: runtime.chartClock }),
+  });
   actor.subscribe({
     next: (snapshot) => {
       const value: unknown = (snapshot as { value?: unknown }).value;

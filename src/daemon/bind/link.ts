@@ -37,7 +37,9 @@ export interface LinkOptions {
   readonly members: ReadonlyMap<string, Member>;
   readonly groups: ReadonlyMap<string, Group>;
   readonly version: string;
-  readonly references: References;
+  readonly references: Pick<References, 'lost' | 'hurry'>;
+  /** Another way to the peer, for a simulation. */
+  readonly createChannel?: typeof createPeerChannel;
   /** Digest of a group's address settings; null where it has none or another program elects. */
   addressSet(group: string): string | null;
   /** The peer is healthy again for some group, and may take over what this node cannot lead. */
@@ -73,7 +75,7 @@ export class Link {
 
   #createChannel(peer: NonNullable<Runtime['settings']['peer']>): PeerChannel {
     const runtime = this.#runtime;
-    const channel = createPeerChannel({
+    const channel = (this.#options.createChannel ?? createPeerChannel)({
       self: runtime.node,
       peer: peer.name,
       boot: runtime.boot,

@@ -13,11 +13,12 @@ import { Backoff } from '../../model/backoff.ts';
 import { describeError, EngineError } from '../../model/errors.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
 import type { EngineCommand, EngineEvent, EngineSnapshot, QuietCommand } from '../../replication/messages.ts';
-import { EngineHandle } from '../engine/supervise.ts';
+import { EngineHandle, type EngineHandleOptions } from '../engine/supervise.ts';
 import type { LeaseMemory } from '../engine/lease-memory.ts';
 import type { Runtime } from '../runtime.ts';
 import { leaseOf } from './alone-needs.ts';
 import { reach, runChart } from './actors.ts';
+import { EVENT_OF } from './engine-events.ts';
 import { engineSetup, linkSecrets } from './engine-setup.ts';
 import { needOrder, prepareCommand } from './promotion-order.ts';
 
@@ -26,24 +27,14 @@ const REOPEN = { firstMs: 500, mostMs: 8000, steadyMs: 60_000, tellFromMs: 2000 
 
 type ResourceActor = Actor<typeof resourceMachine>;
 
-const EVENT_OF: Partial<Record<EngineEvent['kind'], ResourceMachineEvent['type']>> = {
-  connected: 'ENGINE.CONNECTED',
-  disconnected: 'ENGINE.DISCONNECTED',
-  'sync-started': 'ENGINE.SYNC_STARTED',
-  'sync-done': 'ENGINE.SYNC_DONE',
-  'sync-interrupted': 'ENGINE.SYNC_INTERRUPTED',
-  held: 'ENGINE.HELD',
-  resumed: 'ENGINE.RESUMED',
-  frozen: 'ENGINE.FROZEN',
-  thawed: 'ENGINE.THAWED',
-  'split-brain': 'ENGINE.SPLIT_BRAIN',
-};
+/** The engine's thread, or what stands for it in a simulation. */
+export type MemberEngine = Pick<EngineHandle, keyof EngineHandle>;
 
 /** One resource at work. */
 export class Member {
   settings: ResourceSettings;
   readonly lease: LeaseMemory;
-  readonly engine: EngineHandle;
+  readonly engine: MemberEngine;
   readonly actor: ResourceActor;
   snapshot: EngineSnapshot | null = null;
   /** Why the engine cannot be used, or null. */
@@ -64,12 +55,13 @@ export class Member {
     runtime: Runtime,
     settings: ResourceSettings,
     changed: (member: Member, event: EngineEvent | null) => void,
+    makeEngine: (options: EngineHandleOptions) => MemberEngine = (options) => new EngineHandle(options),
   ) {
     this.#runtime = runtime;
     this.#changed = changed;
     this.settings = settings;
     this.lease = leaseOf(runtime.settings, settings.name);
-    this.engine = new EngineHandle({
+    this.engine = makeEngine({
       setup: engineSetup(runtime, settings, this.lease),
       lease: this.lease,
       onEvent: (event) => {
