@@ -68,6 +68,7 @@ export class WholeNode {
       peerRecovered: () => undefined,
       switchAway: () => Promise.reject(new HastateError('not-simulated', 'ask the primary')),
       resolve: () => Promise.reject(new HastateError('not-simulated', 'nobody resolves here')),
+      verify: () => Promise.reject(new HastateError('not-simulated', 'nobody verifies here')),
       composeStatus: () => null,
     });
   }
