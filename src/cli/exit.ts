@@ -37,6 +37,7 @@ export class CliError extends HastateError {
 }
 
 const BY_CODE: Readonly<Record<string, number>> = {
+  'fault-unknown': EXIT.usage,
   'config-missing': EXIT.osFile,
   'config-invalid': EXIT.config,
   'control-unreachable': EXIT.os,

@@ -42,11 +42,6 @@ export class SimChannel implements PeerChannel {
     this.boot = options.boot;
   }
 
-  /** Nobody needs a secret here. */
-  rekey(): void {
-    return undefined;
-  }
-
   start(): Promise<void> {
     this.#open = true;
     this.#beat();
@@ -142,6 +137,11 @@ export class SimChannel implements PeerChannel {
 
   onRequest(handler: PeerRequestHandler): void {
     this.#handler = handler;
+  }
+
+  /** Nobody listens in on a simulation. */
+  rekey(): void {
+    return;
   }
 
   status(): ReturnType<PeerChannel['status']> {

@@ -60,7 +60,6 @@ export class WholeNode {
       runtime,
       members,
       groups: new Map([[GROUP, this.group]]),
-      secret: null,
       version: 'simulated',
       references: { lost: false, hurry: () => undefined },
       createChannel: (options) =>
@@ -69,6 +68,7 @@ export class WholeNode {
       peerRecovered: () => undefined,
       switchAway: () => Promise.reject(new HastateError('not-simulated', 'ask the primary')),
       resolve: () => Promise.reject(new HastateError('not-simulated', 'nobody resolves here')),
+      verify: () => Promise.reject(new HastateError('not-simulated', 'nobody verifies here')),
       composeStatus: () => null,
     });
   }
@@ -116,9 +116,9 @@ export class WholeNode {
     return {
       node: this.sim.name,
       boot: wire.random.id(),
-      secret: null,
       hast: { node: this.sim.name, control: '', pidfile: '', listen: [], resources: [] },
       settings,
+      secret: null,
       stateDir: '/simulated',
       clock,
       chartClock: chartClock(clock),
