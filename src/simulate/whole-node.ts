@@ -60,7 +60,6 @@ export class WholeNode {
       runtime,
       members,
       groups: new Map([[GROUP, this.group]]),
-      secret: null,
       version: 'simulated',
       references: { lost: false, hurry: () => undefined },
       createChannel: (options) =>
@@ -68,6 +67,7 @@ export class WholeNode {
       addressSet: () => null,
       peerRecovered: () => undefined,
       switchAway: () => Promise.reject(new HastateError('not-simulated', 'ask the primary')),
+      verify: () => Promise.reject(new HastateError('not-simulated', 'disks are compared at the end')),
       resolve: () => Promise.reject(new HastateError('not-simulated', 'nobody resolves here')),
       composeStatus: () => null,
     });
