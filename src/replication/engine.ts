@@ -26,6 +26,7 @@ import {
   rest,
 } from './disk-truth.ts';
 import { boundDurableWrites, DiskWatch, HANGING_MS } from './disk-watch.ts';
+import type { Engine } from './engine-interface.ts';
 import { refuseOldEpoch, takeBackRelease } from './epoch-rules.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from './messages.ts';
 import { METADATA_BYTES } from '../protocol/hast-metadata.ts';
@@ -37,20 +38,8 @@ import { Secondary } from './secondary.ts';
 import { snapshotOf } from './snapshot.ts';
 import { orderVerify } from './verify-order.ts';
 
+export type { Engine } from './engine-interface.ts';
 export { createMetadata } from './metadata-store.ts';
-
-export interface Engine {
-  /** Reads metadata and map. Once, before anything else. Rejects with DiskError. */
-  open(): Promise<EngineSnapshot>;
-  /** Rejects with EngineError when role or state do not allow it, with DiskError when it cannot be made durable. */
-  handle(command: EngineCommand): Promise<EngineSnapshot>;
-  /** An accepted connection and the bytes read so far, which hold the first frame whole. */
-  adopt(connection: ConnectionPort, head: Buffer): void;
-  /** An accepted connection that its port does not trust; null when nothing can be said on it. */
-  turnAway(connection: ConnectionPort | null, why: string): void;
-  /** Ends everything; the ports stay with their owner. Idempotent. */
-  close(): Promise<void>;
-}
 
 export function createEngine(
   setup: EngineSetup,

@@ -67,6 +67,7 @@ export class WholeNode {
       addressSet: () => null,
       peerRecovered: () => undefined,
       switchAway: () => Promise.reject(new HastateError('not-simulated', 'ask the primary')),
+      verify: () => Promise.reject(new HastateError('not-simulated', 'disks are compared at the end')),
       resolve: () => Promise.reject(new HastateError('not-simulated', 'nobody resolves here')),
       verify: () => Promise.reject(new HastateError('not-simulated', 'nobody verifies here')),
       composeStatus: () => null,
