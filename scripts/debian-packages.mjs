@@ -24,6 +24,7 @@ export const DEBIAN_PACKAGES = {
   postgresql: 'a real database on what fails over',
   'nginx-light': 'a real service for the generic hook',
   tgt: 'a real iSCSI target',
+  'libiscsi-bin': 'iscsi-ls, iscsi-inq: an initiator in user space',
   curl: 'what the webhook notification posts with',
   shellcheck: 'checks the shipped hooks',
   chromium: 'draws the page',
