@@ -20,7 +20,7 @@ const DISKS = ['disk1', 'disk2', 'disk3'];
 const FILES = LONG ? 200 : 40;
 const MAX_FILE_BYTES = 32 * 1024;
 const ROUNDS = LONG ? 3 : 1;
-const BLOG = 'the blog: 37 s';
+const BLOG = 'by script: 37 s';
 
 describe.skipIf(
   needs(
