@@ -5,7 +5,7 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from './sources.mjs';
 
-const STORIES = ['test/e2e/story-'];
+const STORIES = ['test/e2e/story-', 'test/e2e/rules-off'];
 
 function run(file, args) {
   const test = spawn(process.execPath, [join(ROOT, 'scripts/test.mjs'), ...args], {

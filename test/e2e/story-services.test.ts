@@ -72,7 +72,7 @@ END`,
   const ask = (...command: readonly string[]) => pair.bridge.in('middle', ...command);
   const page = (): Promise<string> =>
     ask('curl', '-sS', '-m', '2', '-D', '-', `http://${SHARED_ADDRESS}/`).catch(String);
-  /** When a client had the page and what was written to the disk from that node. ms of the machine's clock */
+  /** When a client had the page from that node. ms of the machine's clock */
   const served = async (node: LabNode): Promise<number> => {
     await eventually(`the page of ${node}`, async () => (await page()).includes(`X-Node: ${node}`), WAIT_MS);
     expect(await page()).toContain('from the disk');
@@ -99,7 +99,7 @@ END`,
       const there = await served('hastb');
       note({
         story: STORY,
-        what: 'crash to the page and the disk at the other machine',
+        what: 'crash to the page at the other machine',
         value: there - crashedAt,
       });
       await tellsTarget();
