@@ -50,7 +50,7 @@ filesystem_stop() {
     status=0
     while IFS= read -r place; do
         [ -n "$place" ] || continue
-        if [ "$(uname -s)" = Linux ]; then sync -f "$place"; else sync; fi || say "$place could not be flushed"
+        if [ "$SYSTEM" = Linux ]; then sync -f "$place"; else sync; fi || say "$place could not be flushed"
         release "$place" umount "$place" </dev/null || status=1
     done <<EOP
 $places

@@ -4,6 +4,8 @@
 LC_ALL=C
 export LC_ALL
 
+SYSTEM=$(uname -s)
+
 # How often a busy thing is tried again, and how long between two tries.
 TRY_SECONDS=0.2
 TRIES_PER_SECOND=5
@@ -15,12 +17,31 @@ fail() {
     exit 1
 }
 
-# env_word WORD: `kill-holders` -> `KILL_HOLDERS`, as the daemon names its variables.
-env_word() { printf '%s' "$1" | tr '[:lower:]' '[:upper:]' | tr -c '[:upper:][:digit:]_' '_'; }
+# env_word WORD: makes $word of it: `kill-holders` -> `KILL_HOLDERS`, as the daemon names its variables. Without a
+# process: it is asked for often, and clients wait meanwhile.
+env_word() {
+    word=
+    rest=$1
+    while [ -n "$rest" ]; do
+        tail=${rest#?}
+        letter=${rest%"$tail"}
+        rest=$tail
+        case $letter in
+        a) letter=A ;; b) letter=B ;; c) letter=C ;; d) letter=D ;; e) letter=E ;; f) letter=F ;; g) letter=G ;;
+        h) letter=H ;; i) letter=I ;; j) letter=J ;; k) letter=K ;; l) letter=L ;; m) letter=M ;; n) letter=N ;;
+        o) letter=O ;; p) letter=P ;; q) letter=Q ;; r) letter=R ;; s) letter=S ;; t) letter=T ;; u) letter=U ;;
+        v) letter=V ;; w) letter=W ;; x) letter=X ;; y) letter=Y ;; z) letter=Z ;;
+        [ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_]) ;;
+        *) letter=_ ;;
+        esac
+        word=$word$letter
+    done
+}
 
 # param NAME [DEFAULT]: value of a parameter of hastate.yaml.
 param() {
-    eval "printf '%s' \"\${HASTATE_PARAM_$(env_word "$1"):-\${2:-}}\""
+    env_word "$1"
+    eval "printf '%s' \"\${HASTATE_PARAM_$word:-\${2:-}}\""
 }
 
 # yes_param NAME [DEFAULT]: whether a parameter says yes; anything but yes and no is an error, not a no.
@@ -41,7 +62,8 @@ the_device() {
     device=$(param device)
     resource=$(param resource)
     if [ -z "$device" ] && [ -n "$resource" ]; then
-        eval "device=\${HASTATE_DEVICE_$(env_word "$resource"):-}"
+        env_word "$resource"
+        eval "device=\${HASTATE_DEVICE_$word:-}"
     elif [ -z "$device" ]; then
         case ${HASTATE_DEVICES:-} in
         *' '*) fail "the group has several devices ($HASTATE_DEVICES): say which with parameter resource" ;;
@@ -77,13 +99,16 @@ real_path() { readlink -f -- "$1" 2>/dev/null || printf '%s\n' "$1"; }
 
 # mounts: one line per mount, oldest first: device, tab, mount point.
 mounts() {
-    if [ "$(uname -s)" = FreeBSD ]; then
+    if [ "$SYSTEM" = FreeBSD ]; then
         mount -p | awk '{ print $1 "\t" $2 }'
     else
-        # Blanks are written as octal there.
-        awk '{ print $1 "\t" $2 }' /proc/self/mounts | while IFS='	' read -r from to; do
-            printf '%b\t%b\n' "$(octal "$from")" "$(octal "$to")"
-        done
+        while read -r from to _; do
+            # Blanks are written as octal there.
+            case $from$to in
+            *\\*) printf '%b\t%b\n' "$(octal "$from")" "$(octal "$to")" ;;
+            *) printf '%s\t%s\n' "$from" "$to" ;;
+            esac
+        done </proc/self/mounts
     fi
 }
 
@@ -100,14 +125,24 @@ EOM
 # mounts_of DEVICE: where it is mounted, newest first.
 mounts_of() {
     wanted=$(real_path "$1")
-    mounts | while IFS='	' read -r from to; do
-        [ "$(real_path "$from")" = "$wanted" ] && printf '%s\n' "$to"
-    done | sed '1!G;h;$!d'
+    found=
+    while IFS='	' read -r from to; do
+        if [ "$from" != "$wanted" ]; then
+            # Names that are no path, as those of tmpfs, lead nowhere.
+            case $from in /*) [ -e "$from" ] || continue ;; *) continue ;; esac
+            [ "$(real_path "$from")" = "$wanted" ] || continue
+        fi
+        found="$to
+$found"
+    done <<EOM
+$(mounts)
+EOM
+    printf '%s' "$found"
 }
 
 # holders DIR: pids of the processes that have something open below it.
 holders() {
-    if [ "$(uname -s)" = FreeBSD ]; then
+    if [ "$SYSTEM" = FreeBSD ]; then
         fuser -c "$1" 2>/dev/null | tr -s ' ' '\n' | sed 's/[^0-9].*//' | grep . | sort -nu
     else
         {
@@ -189,7 +224,7 @@ set_holders() { held_by=$*; }
 write_probe() {
     probe=$1/.hastate-probe
     rm -f "$probe"
-    if [ "$(uname -s)" = FreeBSD ]; then
+    if [ "$SYSTEM" = FreeBSD ]; then
         (set -C && say probe >"$probe") && fsync "$probe"
     else
         (set -C && say probe | dd conv=fsync 2>/dev/null >"$probe")

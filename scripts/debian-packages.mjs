@@ -24,6 +24,8 @@ export const DEBIAN_PACKAGES = {
   postgresql: 'a real database on what fails over',
   'nginx-light': 'a real service for the generic hook',
   tgt: 'a real iSCSI target',
+  'libiscsi-bin': 'iscsi-ls, iscsi-inq: an initiator in user space',
+  'qemu-block-extra': 'qemu-io over iSCSI: reads and writes as an initiator',
   curl: 'what the webhook notification posts with',
   shellcheck: 'checks the shipped hooks',
   chromium: 'draws the page',

@@ -15,7 +15,7 @@ import { runCommand } from './run-command.ts';
 const STEP_TIMEOUT_MS = 2000;
 /** Loop devices and FUSE mounts go away a little after they were told to. */
 const GONE_TIMEOUT_MS = 2000;
-const GONE_CHECK_MS = 20;
+const GONE_CHECK_MS = 5;
 const LOG_TAIL_CHARACTERS = 1000;
 
 /** @returns what did not go politely. @throws DiskError `device-held`; the signal's reason */
@@ -26,10 +26,11 @@ export async function detachNbdfuse(
 ): Promise<readonly string[]> {
   await removeDeviceName(places.nameRecord);
   const found = await findAttachment(places);
-  const holders = await holdersOf(found);
   const trouble: string[] = [];
   if (!isGone(found) && found.processes.length === 0) trouble.push(await howItEnded(places));
   if (!isGone(found) && !(await politely(places, found, trouble, signal, unmountTimeoutMs))) {
+    // Afterwards nobody can tell any more.
+    const holders = await holdersOf(await findAttachment(places));
     await forcibly(places, found, trouble, signal);
     const rest = await findAttachment(places);
     if (!isGone(rest)) throw await heldError(places, rest, holders, trouble);

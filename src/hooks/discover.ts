@@ -71,27 +71,25 @@ export async function discoverHooks(dir: string, options: DiscoverOptions = {}):
 async function discoverIn(dir: string, uid: number, refused: RefusedHook[]): Promise<DiscoveredHook[]> {
   const names = await listed(dir);
   const library = await libraryProblem(dir, names, uid);
-  const found: DiscoveredHook[] = [];
-  for (const name of names.filter(isHookName)) {
-    const path = join(dir, name);
-    try {
-      if (library !== null) {
-        refused.push({ path, reason: library });
-        continue;
-      }
-      const realPath = await trustedExecutable(path, uid);
-      found.push({
-        name,
-        order: Number(name.slice(0, 2)),
-        path,
-        realPath,
-        header: await readHeader(realPath),
-      });
-    } catch (error) {
-      refused.push({ path, reason: describeReason(error) });
-    }
+  const hooks = names.filter(isHookName);
+  const looked = await Promise.all(
+    hooks.map(async (name) =>
+      library === null ? lookAt(dir, name, uid) : { path: join(dir, name), reason: library },
+    ),
+  );
+  refused.push(...looked.filter((one) => 'reason' in one));
+  return looked.filter((one) => 'header' in one);
+}
+
+async function lookAt(dir: string, name: string, uid: number): Promise<DiscoveredHook | RefusedHook> {
+  const path = join(dir, name);
+  try {
+    const realPath = await trustedExecutable(path, uid);
+    const order = Number(name.slice(0, 2));
+    return { name, order, path, realPath, header: await readHeader(realPath) };
+  } catch (error) {
+    return { path, reason: describeReason(error) };
   }
-  return found;
 }
 
 async function listed(dir: string): Promise<string[]> {

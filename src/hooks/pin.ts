@@ -23,9 +23,7 @@ export async function pinHooks(
   try {
     await rm(into, { recursive: true, force: true });
     await mkdir(into, { recursive: true, mode: 0o700 });
-    const pinned: HookStep[] = [];
-    for (const step of steps) pinned.push(await pinHook(step, join(into, step.name), uid));
-    return pinned;
+    return await Promise.all(steps.map((step) => pinHook(step, join(into, step.name), uid)));
   } catch (cause) {
     if (cause instanceof HookError) throw cause;
     throw new HookError(
@@ -42,10 +40,12 @@ async function pinHook(step: HookStep, dir: string, uid: number): Promise<HookSt
   const source = await trustedExecutable(step.path, uid);
   const beside = dirname(source);
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  for (const name of (await readdir(beside)).filter((each) => each.endsWith('.sh')))
-    await copyFile(await trustedPath(join(beside, name), uid), join(dir, name));
   const copy = join(dir, basename(source));
-  await copyFile(source, copy);
+  const libraries = (await readdir(beside)).filter((each) => each.endsWith('.sh'));
+  await Promise.all([
+    copyFile(source, copy),
+    ...libraries.map(async (name) => copyFile(await trustedPath(join(beside, name), uid), join(dir, name))),
+  ]);
   await chmod(copy, 0o700);
   const runs = await access(copy, constants.X_OK).then(
     () => true,

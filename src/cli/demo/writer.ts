@@ -2,7 +2,7 @@
  * A client that writes stamped blocks without pause and never gives up: it follows the group to
  * whichever node serves it. What was acknowledged is remembered and read back at the end.
  */
-import { access, open, rm, writeFile } from 'node:fs/promises';
+import { access, constants, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { connectNbd, type NbdInitiator } from '../../device/nbd-initiator.ts';
@@ -37,9 +37,10 @@ export function openFileTarget(directory: string, serviceDir: string): StampTarg
   return {
     write: (slot, block) =>
       whileAllowed(serviceDir, slot, async () => {
-        const file = await open(path(slot), 'w', 0o600);
+        // Never cut to nothing: whoever reads back meanwhile would miss a stamp that is safe.
+        const file = await open(path(slot), constants.O_WRONLY | constants.O_CREAT, 0o600);
         try {
-          await file.write(block);
+          await file.write(block, 0, block.length, 0);
           await file.sync();
         } finally {
           await file.close();
@@ -179,7 +180,9 @@ export class StampWriter {
     const lost: { slot: number; expected: number; found: number | null }[] = [];
     try {
       for (const [slot, sequence] of expected) {
-        const found = decodeStamp(await target.read(slot), slot);
+        const read = async (): Promise<number | null> => decodeStamp(await target.read(slot), slot);
+        // One that is being written right then may show both halves.
+        const found = (await read()) ?? (await read());
         if (found === null || found < sequence) lost.push({ slot, expected: sequence, found });
       }
     } finally {

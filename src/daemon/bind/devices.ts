@@ -6,6 +6,7 @@ import { createDeviceDriver } from '../../device/create-driver.ts';
 import type { DeviceDriver } from '../../device/attach.ts';
 import { epochExportName } from '../../device/nbd-handshake.ts';
 import type { Runtime } from '../runtime.ts';
+import { all } from './actors.ts';
 import type { Member } from './members.ts';
 
 const ATTACH_MS = 15_000;
@@ -99,37 +100,44 @@ export class Devices {
 
   async attach(group: GroupSettings, members: readonly Member[]): Promise<void> {
     const driver = await this.#driver(this.#kind(group));
-    for (const { settings, snapshot } of members) {
-      const offered = snapshot?.export ?? null;
-      if (snapshot === null || offered === null) {
-        throw new DiskError(
-          'no-export',
-          `${settings.name} is primary without an export: see the engine's last error`,
-        );
-      }
-      const attached = await driver.attach(
-        {
-          resource: settings.name,
-          socketPath: offered.socket,
-          exportName: epochExportName(settings.name, snapshot.record.epoch),
-          deviceName: settings.provname,
-          ...(offered.sectorBytes === undefined ? {} : { sectorBytes: offered.sectorBytes }),
-          ...(offered.ggate === undefined ? {} : { ggate: offered.ggate }),
-        },
-        AbortSignal.timeout(ATTACH_MS),
-      );
-      this.#attached.set(settings.name, attached);
-      if (attached.path !== null) {
-        this.#runtime.journal.add({
-          kind: 'device.attached',
-          level: 'info',
-          resource: settings.name,
-          group: group.name,
-          message: `${settings.name} is ${attached.path} (${driver.kind})`,
-        });
-      }
-    }
+    // Each waits for programs of its own: a pool's disks come and go together. ggatec's would choose the same unit.
+    if (driver.kind === 'ggatec') for (const member of members) await this.#attachOne(driver, group, member);
+    else await all(members.map((member) => this.#attachOne(driver, group, member)));
     this.#changed();
+  }
+
+  async #attachOne(
+    driver: DeviceDriver,
+    group: GroupSettings,
+    { settings, snapshot }: Member,
+  ): Promise<void> {
+    const offered = snapshot?.export ?? null;
+    if (snapshot === null || offered === null) {
+      throw new DiskError(
+        'no-export',
+        `${settings.name} is primary without an export: see the engine's last error`,
+      );
+    }
+    const attached = await driver.attach(
+      {
+        resource: settings.name,
+        socketPath: offered.socket,
+        exportName: epochExportName(settings.name, snapshot.record.epoch),
+        deviceName: settings.provname,
+        ...(offered.sectorBytes === undefined ? {} : { sectorBytes: offered.sectorBytes }),
+        ...(offered.ggate === undefined ? {} : { ggate: offered.ggate }),
+      },
+      AbortSignal.timeout(ATTACH_MS),
+    );
+    this.#attached.set(settings.name, attached);
+    if (attached.path === null) return;
+    this.#runtime.journal.add({
+      kind: 'device.attached',
+      level: 'info',
+      resource: settings.name,
+      group: group.name,
+      message: `${settings.name} is ${attached.path} (${driver.kind})`,
+    });
   }
 
   /** Detaches by all means. What resists becomes an obstacle, not an error. */
@@ -140,10 +148,12 @@ export class Devices {
   /** @throws DiskError `device-held` when something of a member cannot be removed */
   async detach(group: GroupSettings, members: readonly Member[]): Promise<void> {
     const driver = await this.#driver(this.#kind(group));
-    for (const { settings } of members) {
-      if (!this.#isExportOnly(settings.name)) await this.#detachWith(driver, settings.name);
-      this.#attached.delete(settings.name);
-    }
+    await all(
+      members.map(async ({ settings }) => {
+        if (!this.#isExportOnly(settings.name)) await this.#detachWith(driver, settings.name);
+        this.#attached.delete(settings.name);
+      }),
+    );
     this.#changed();
     for (const { settings } of members) {
       const what = this.#inTheWay.get(settings.name);
