@@ -19,6 +19,7 @@ import { refusesHandover } from '../../model/handover.ts';
 import type { Group } from './group.ts';
 import { holdsOff } from './group-phase.ts';
 import type { Member } from './members.ts';
+import { Outdater } from './outdater.ts';
 import { OwnGap } from './own-gap.ts';
 import type { References } from './references.ts';
 import { RecordExchange } from './record-exchange.ts';
@@ -60,6 +61,7 @@ export class Link {
   readonly #channel: PeerChannel | null;
   readonly #exchange: RecordExchange;
   readonly #ownGap: OwnGap;
+  readonly #outdater: Outdater;
   readonly #outdateAskedAt = new Map<string, number>();
   #lastHeard = Number.NEGATIVE_INFINITY;
   #toldHeardAt = Number.NEGATIVE_INFINITY;
@@ -70,6 +72,7 @@ export class Link {
     this.#runtime = options.runtime;
     this.#exchange = new RecordExchange(options.runtime);
     this.#ownGap = new OwnGap(options.runtime);
+    this.#outdater = new Outdater(options.runtime);
     const { peer } = options.runtime.settings;
     this.#channel = peer === null || peer.addresses.length === 0 ? null : this.#createChannel(peer);
     this.#actor = peer === null ? null : this.#createChart(peer.name);
@@ -347,7 +350,7 @@ export class Link {
         'unknown-resource',
         `there is no resource '${resource}' on ${this.#runtime.node}`,
       );
-    await member.command({ type: 'outdate', epoch });
+    await this.#outdater.outdate(member, epoch);
     this.#note(
       'peer.outdated',
       'warn',
