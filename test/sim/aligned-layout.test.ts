@@ -1,8 +1,8 @@
 /** Disks whose data starts at a multiple of 4 KiB, as `hastate create --align 4k` makes them. */
 import { expect, test } from 'vitest';
 import { encodeMetadataBlock, layout, METADATA_BYTES } from '../../src/protocol/hast-metadata.ts';
-import { SimPair } from '../support/sim-node.ts';
-import type { SimName, SimOptions } from '../support/sim-node.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimName, SimOptions } from '../../src/simulate/sim-node.ts';
 
 const EXTENT = 65536;
 const block = (byte: number): Buffer => Buffer.alloc(4096, byte);
