@@ -14,6 +14,8 @@ import { compile } from './process.mjs';
 import { committed, machine, store } from './results.mjs';
 import { meets, worse } from './statistics.mjs';
 
+/** Of a ratio that has no goal. */
+const MORE_IS_BETTER = { atLeast: 0 };
 const RESULT = 'bench/results/latest.json';
 
 function readOptions() {
@@ -43,8 +45,9 @@ function readOptions() {
 const number = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(2));
 
 function line({ name, goal }, { value, ours, peer, cpuUs, peerCpuUs, note }, before) {
-  const wanted = goal.atLeast === undefined ? `<= ${goal.atMost}` : `>= ${goal.atLeast}`;
-  const verdict = meets(goal, value.median) ? 'met' : 'MISSED';
+  const wanted =
+    goal === null ? '-' : goal.atLeast === undefined ? `<= ${goal.atMost}` : `>= ${goal.atLeast}`;
+  const verdict = goal === null ? '' : meets(goal, value.median) ? 'met' : 'MISSED';
   const rates = ours === undefined ? '' : `  ${shown(ours.median)} against ${shown(peer.median)}`;
   const other = peerCpuUs === undefined ? '' : ` (peer ${number(peerCpuUs.median)})`;
   const cpu = cpuUs === undefined ? '' : `  ${number(cpuUs.median)} µs CPU${other}`;
@@ -83,7 +86,8 @@ async function main() {
       const old = before?.measures[measure.name];
       result.measures[measure.name] = { what: measure.what, goal: measure.goal, ...measured };
       say(line(measure, measured, old));
-      if (old !== undefined && worse(measure.goal, old.value, measured.value)) regressions.push(measure.name);
+      if (old !== undefined && worse(measure.goal ?? MORE_IS_BETTER, old.value, measured.value))
+        regressions.push(measure.name);
     }
   } finally {
     await rm(directory, { recursive: true, force: true });

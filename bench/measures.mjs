@@ -46,9 +46,9 @@ function ratios(results, of) {
 
 const rate = ({ bytesPerSecond }) => bytesPerSecond;
 
-function local(parent, kind, shape, prepare = async () => undefined) {
+function local(parent, kind, shape, prepare = async () => undefined, more = {}) {
   return (run) =>
-    on([() => localStage(parent, SPAN)], async ({ ours, peer, files }) => {
+    on([() => localStage(parent, SPAN, more)], async ({ ours, peer, files }) => {
       const one = (side, file) => async (round) => {
         await prepare(run, file);
         return load(run, side, kind, shape, SPAN, round);
@@ -56,6 +56,9 @@ function local(parent, kind, shape, prepare = async () => undefined) {
       return ratios(await alternate(run, one(ours, files.ours), one(peer, files.peer)), rate);
     });
 }
+
+/** As local(), with data that starts where a page does. */
+const aligned = (kind) => local(MEMORY, kind, SMALL, undefined, { create: ['--align', '4k'] });
 
 const evict = ({ tools }, file) => client(tools.loopback, 'evict', file);
 
@@ -152,6 +155,8 @@ export const MEASURES = [
     { atLeast: 2 },
     local(MEMORY, 'read', SMALL),
   ],
+  ['local-4k-write-aligned', "the same writes after 'create --align 4k'", null, aligned('write')],
+  ['local-4k-read-aligned', "the same reads after 'create --align 4k'", null, aligned('read')],
   [
     'cold-4k-read',
     "4 KiB reads of a disk, none in the page cache: rate / nbdkit's",

@@ -20,8 +20,8 @@ function side(socket, name, pids) {
 }
 
 /** Our node without a peer, and nbdkit's file plugin, each on a file of its own in `parent`. */
-export async function localStage(parent, bytes) {
-  const nodes = await startNodes({ parent, nodes: 1, diskBytes: bytes + METADATA_ROOM });
+export async function localStage(parent, bytes, more = {}) {
+  const nodes = await startNodes({ parent, nodes: 1, diskBytes: bytes + METADATA_ROOM, ...more });
   const file = join(nodes.directory, 'peer.img');
   const socket = join(nodes.directory, 'peer.sock');
   try {

@@ -23,6 +23,8 @@ interface CreateOptions {
   readonly extentsize: number;
   readonly keepdirty: number;
   readonly mediasize: number;
+  /** Of where the data starts; 0 is hastctl's layout. */
+  readonly align: number;
   readonly force?: boolean;
 }
 
@@ -30,6 +32,8 @@ const DEFAULT_EXTENT = 2 * 1024 * 1024;
 const DEFAULT_KEEPDIRTY = 64;
 const MAX_UINT32 = 0xffff_ffff;
 const CHUNK_BYTES = 1024 * 1024;
+/** What lies between map and data goes over the link with the map. */
+const MAX_ALIGN = 1024 * 1024;
 
 export function createCommand(program: Command, cli: Cli): void {
   program
@@ -44,6 +48,12 @@ export function createCommand(program: Command, cli: Cli): void {
       0,
     )
     .option('-m, --mediasize <size>', 'use only so much of the component', size('mediasize'), 0)
+    .option(
+      '--align <size>',
+      'start the data at a multiple of this, e.g. 4k; the same on both nodes, hastctl knows no such option',
+      size('align'),
+      0,
+    )
     .option('--force', 'overwrite the metadata of a resource that was in use')
     .action(async (names: string[], options: CreateOptions) => {
       const hast = await cli.hast();
@@ -89,7 +99,8 @@ async function createOne(
       warn(`whether a daemon uses ${local} cannot be told without the package @ronomon/direct-io`);
     }
     const { mediasize, extentsize, keepdirty } = checkedSizes(local, component, options);
-    const { datasize, localoff } = layout(mediasize, extentsize, component.sectorsize);
+    const align = checkedAlign(options.align, component);
+    const { datasize, localoff } = layout(mediasize, extentsize, component.sectorsize, align);
     if (datasize < component.sectorsize) {
       throw new CliError(
         EXIT.data,
@@ -143,6 +154,15 @@ function checkedSizes(
       `Mediasize (${mediasize}) is not multiple of sector size (${sectorsize}); use -m ${mediasize - (mediasize % sectorsize)}.`,
     );
   return { mediasize, extentsize, keepdirty };
+}
+
+function checkedAlign(align: number, { sectorsize }: LocalComponent): number {
+  if (align === 0) return 1;
+  if (Number.isInteger(Math.log2(align)) && align >= sectorsize && align <= MAX_ALIGN) return align;
+  throw new CliError(
+    EXIT.data,
+    `Alignment (${align}) is no power of 2 from the sector size (${sectorsize}) to ${MAX_ALIGN}; use e.g. 4k.`,
+  );
 }
 
 async function refuseOverwrite(

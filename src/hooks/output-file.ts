@@ -12,12 +12,16 @@ import { describeError } from '../model/errors.ts';
 export const OUTPUT_TAIL_BYTES = 64 * 1024;
 export const OUTPUT_FILE_BYTES = 8 * 1024 * 1024;
 const CHECK_MS = 100;
+/** How often a cut waits for a pause in what is printed. */
+const CUT_TRIES = 5;
 const SUFFIX = '.out';
 
 export type HookLog = (level: 'error' | 'warn' | 'info' | 'debug', message: string) => void;
 
 export class OutputFile {
   readonly #file: FileHandle;
+  /** Cuts and looks, one after the other: a file that is just being cut has no end. */
+  #last: Promise<unknown> = Promise.resolve();
   #kept: Buffer = Buffer.alloc(0);
 
   private constructor(file: FileHandle) {
@@ -45,29 +49,44 @@ export class OutputFile {
   /** Keeps the file bounded until `signal` says that the hook has ended. */
   async watch(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.#cut();
+      await this.#inTurn(() => this.#cut());
       await sleep(CHECK_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 
   /** The last OUTPUT_TAIL_BYTES at most. */
-  async tail(): Promise<string> {
-    const last = Buffer.concat([this.#kept, await this.#last()]);
-    return last.subarray(Math.max(0, last.length - OUTPUT_TAIL_BYTES)).toString('utf8');
+  tail(): Promise<string> {
+    return this.#inTurn(async () => {
+      const all = Buffer.concat([this.#kept, await this.#end()]);
+      return all.subarray(Math.max(0, all.length - OUTPUT_TAIL_BYTES)).toString('utf8');
+    });
   }
 
   async close(): Promise<void> {
-    await this.#cut();
+    await this.#inTurn(() => this.#cut());
     await this.#file.close();
   }
 
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#last.then(work);
+    this.#last = mine.catch(() => undefined);
+    return mine;
+  }
+
+  /** What is printed between the last look and the cut is lost: of what never pauses, some of its middle. */
   async #cut(): Promise<void> {
-    if ((await this.#file.stat()).size <= OUTPUT_FILE_BYTES) return;
-    this.#kept = await this.#last();
+    let { size } = await this.#file.stat();
+    if (size <= OUTPUT_FILE_BYTES) return;
+    for (let tries = 0; tries < CUT_TRIES; tries++) {
+      this.#kept = await this.#end();
+      const now = (await this.#file.stat()).size;
+      if (now === size) break;
+      size = now;
+    }
     await this.#file.truncate(0);
   }
 
-  async #last(): Promise<Buffer> {
+  async #end(): Promise<Buffer> {
     const { size } = await this.#file.stat();
     const length = Math.min(size, OUTPUT_TAIL_BYTES);
     const { bytesRead, buffer } = await this.#file.read(Buffer.alloc(length), 0, length, size - length);

@@ -22,14 +22,15 @@ export function activemapBytes(size: number, extentsize: number): number {
 /**
  * All in bytes. The map region is sized from mediasize - 4096, not from datasize.
  * `datasize` is not positive when the medium is too small.
+ * @param align of `localoff`, a multiple of the sector size; hastctl knows none
  */
-export function layout(mediasize: number, extentsize: number, sectorsize: number): HastLayout {
-  const map = activemapBytes(mediasize - METADATA_BYTES, extentsize);
-  const mapBytes = Math.ceil(map / sectorsize) * sectorsize;
-  const datasize = mediasize - METADATA_BYTES - mapBytes;
+export function layout(mediasize: number, extentsize: number, sectorsize: number, align = 1): HastLayout {
+  const map = Math.ceil(activemapBytes(mediasize - METADATA_BYTES, extentsize) / sectorsize) * sectorsize;
+  const localoff = Math.ceil((METADATA_BYTES + map) / align) * align;
+  const datasize = mediasize - localoff;
   return {
-    mapBytes,
-    localoff: METADATA_BYTES + mapBytes,
+    mapBytes: localoff - METADATA_BYTES,
+    localoff,
     datasize,
     extents: Math.ceil(datasize / extentsize),
   };

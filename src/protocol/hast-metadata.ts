@@ -51,7 +51,7 @@ export interface DecodedMetadata {
   readonly freshness: 'recorded' | 'unknown';
 }
 
-interface Copy {
+export interface MetadataCopy {
   readonly meta: HastMetadata;
   readonly own: OwnMetadata;
 }
@@ -98,7 +98,7 @@ export function decodeMetadataBlock(
     throw new WireError('metadata-short', block.length, 'block', `metadata has only ${block.length} bytes`);
   }
   const a = attempt(() => readCopyA(block));
-  const fromThird = readThird(thirdCopy, resource);
+  const fromThird = thirdCopy === null ? null : decodeThirdCopy(thirdCopy, resource);
   const fromB = valid(attempt(() => unseal(block.subarray(COPY_B_AT, METADATA_BYTES))));
   if (a instanceof WireError || a.torn) {
     if (fromB !== null && (fromThird === null || fromB.own.sequence >= fromThird.own.sequence)) {
@@ -126,8 +126,8 @@ export function decodeMetadataBlock(
   return best;
 }
 
-function readThird(sealed: Buffer | null, resource: string | null): Copy | null {
-  if (sealed === null) return null;
+/** Null when it is damaged, or another resource's; a resource of null takes any. */
+export function decodeThirdCopy(sealed: Buffer, resource: string | null): MetadataCopy | null {
   const third = valid(attempt(() => unseal(sealed)));
   return resource === null || third?.meta.resource === resource ? third : null;
 }
@@ -154,7 +154,7 @@ function seal(nv: Buffer): Buffer {
   return Buffer.concat([envelope, nv]);
 }
 
-function unseal(sealed: Buffer): Copy {
+function unseal(sealed: Buffer): MetadataCopy {
   const length = sealed.length < ENVELOPE_BYTES ? 0 : sealed.readUInt32LE(MAGIC.length);
   const nv = sealed.subarray(ENVELOPE_BYTES, ENVELOPE_BYTES + length);
   const intact =
@@ -260,7 +260,7 @@ function oneOf<T extends string>(allowed: readonly T[], value: string, field: st
   return found;
 }
 
-function valid(copy: Copy | WireError): Copy | null {
+function valid(copy: MetadataCopy | WireError): MetadataCopy | null {
   return copy instanceof WireError ? null : copy;
 }
 

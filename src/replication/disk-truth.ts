@@ -3,11 +3,11 @@
  * @see SAFETY A6, B4, E2
  */
 import { DiskError, EngineError } from '../model/errors.ts';
-import { compareEpochs, VIRGIN_RECORD } from '../model/record.ts';
+import { VIRGIN_RECORD } from '../model/record.ts';
 import type { Epoch, Freshness } from '../model/record.ts';
 import type { ActiveMap } from './activemap.ts';
 import type { EngineCore } from './core.ts';
-import { describeEpoch } from './core.ts';
+import { refuseOld } from './third-copy.ts';
 
 /** B4: only a sole owner knows by itself that nobody has more. */
 export function freshnessAtStart(core: EngineCore): Freshness {
@@ -94,13 +94,7 @@ export async function discardCopy(core: EngineCore): Promise<void> {
  */
 export async function outdate(core: EngineCore, epoch: Epoch, leave: () => void): Promise<void> {
   const { name } = core.setup.resource;
-  const order = compareEpochs(core.store.record.epoch, epoch);
-  if (order === 'older' || order === 'clash') {
-    throw new EngineError(
-      'epoch-old',
-      `epoch ${describeEpoch(epoch)} may not outdate ${name}, which is in epoch ${describeEpoch(core.store.record.epoch)}`,
-    );
-  }
+  refuseOld(name, core.store.record.epoch, epoch);
   leave();
   core.freshness = { kind: core.store.record.state === 'inconsistent' ? 'inconsistent' : 'outdated' };
   await core.save(({ record }) =>

@@ -78,8 +78,9 @@ export class Peering {
     this.primary = new Primary(core, this.#hostOf(this.standing));
   }
 
+  /** Writes go to the peer. */
   get up(): boolean {
-    return this.#link?.isUp() === true;
+    return this.primary.link?.isUp() === true;
   }
   /** The peer has everything that was acknowledged, or would say so if it could. */
   get joined(): boolean {

@@ -28,6 +28,9 @@ const WIDE = -1;
 export class RangeLock {
   readonly #cells: RangeHold[][] = Array.from({ length: CELLS }, () => []);
   readonly #wide: RangeHold[] = [];
+  /** Free to go. A loop takes them, since each may end at once and free the next: a thousand deep. */
+  readonly #ready: RangeHold[] = [];
+  #granting = false;
   #size = 0;
 
   get size(): number {
@@ -78,9 +81,17 @@ export class RangeLock {
     if (hold.first === WIDE) remove(hold, this.#wide);
     else for (let cell = hold.first; cell <= hold.last; cell++) remove(hold, this.#cell(cell));
     if (hold.blocked === null) return;
-    for (const waiting of hold.blocked) {
-      waiting.blockers--;
-      if (waiting.blockers === 0 && waiting.held) waiting.go(waiting);
+    for (const waiting of hold.blocked) if (--waiting.blockers === 0) this.#ready.push(waiting);
+    if (!this.#granting) this.#grant();
+  }
+
+  #grant(): void {
+    this.#granting = true;
+    try {
+      for (let next = this.#ready.shift(); next !== undefined; next = this.#ready.shift())
+        if (next.held) next.go(next);
+    } finally {
+      this.#granting = false;
     }
   }
 

@@ -19,18 +19,20 @@ export type MeetingVerdict =
 
 export const SPLIT_BRAIN = 'Split-brain condition!';
 
+const SAME_SIZE = "Run 'hastate create' with the same -m, -e and --align on both.";
+
 export interface Sizes {
   /** Bytes; null when it was not said. */
   readonly datasize: number | null;
   readonly extentsize: number | null;
 }
 
-/** Two disks of other sizes are never met, in hastd's words. `theirs` may say nothing. */
+/** Two disks of other sizes are never met, in hastd's words and ours. `theirs` may say nothing. */
 export function sizeMismatch(ours: Sizes, theirs: Sizes): string | null {
   const differ = (what: string, here: number | null, there: number | null): string =>
     `${what} size differs between nodes (local=${here}, remote=${there}).`;
   if (theirs.datasize !== null && theirs.datasize !== ours.datasize)
-    return differ('Data', ours.datasize, theirs.datasize);
+    return `${differ('Data', ours.datasize, theirs.datasize)} ${SAME_SIZE}`;
   if (theirs.extentsize !== null && theirs.extentsize !== ours.extentsize)
     return differ('Extent', ours.extentsize, theirs.extentsize);
   return null;

@@ -82,6 +82,8 @@ export class SimNode {
   readonly #pair: SimPair;
   /** Why the state directory cannot be written, or null. */
   sidecarFault: string | null = null;
+  /** What the state directory takes to be written. ms */
+  sidecarMs = 0.2;
   #sidecar: Buffer | null = null;
   #life = 0;
   #wakesAt = -Infinity;
@@ -183,7 +185,7 @@ export class SimNode {
       sidecar: {
         load: () => Promise.resolve(this.#sidecar),
         store: async (content) => {
-          await new Promise<void>((resolve) => clock.after(0.2, resolve));
+          await new Promise<void>((resolve) => clock.after(this.sidecarMs, resolve));
           if (this.sidecarFault !== null) throw new DiskError('sidecar-write', this.sidecarFault);
           if (life === this.#life) this.#sidecar = content;
           else await new Promise(() => undefined);

@@ -86,6 +86,24 @@ describe.skipIf(needs('root', 'netns', 'ip', 'nft', 'ucarp', 'koffi'))('address 
     return talker;
   };
 
+  const keepalived = async (vrid: number): Promise<Talker> => {
+    const name = join(lab.directory, `keepalived-${vrid}`);
+    await writeFile(
+      `${name}.conf`,
+      `global_defs {\n vrrp_version 3\n script_user root\n}
+vrrp_instance other {\n state BACKUP\n interface peer0\n virtual_router_id ${vrid}\n priority 100
+ advert_int 0.1\n virtual_ipaddress {\n 10.79.1.100/24\n }\n}\n`,
+    );
+    const [program = '', ...args] = [
+      ...namespaces.net.enter.hastb,
+      ...['keepalived', '--dont-fork', '--log-console', '--log-detail', '--vrrp', `--use-file=${name}.conf`],
+      ...[`--pid=${name}.pid`, `--vrrp_pid=${name}.vrrp.pid`],
+    ];
+    const talker = talk(spawn(program, args));
+    others.push(talker);
+    return talker;
+  };
+
   it.each([
     ['CARP', ['protocol: carp', 'vhid: 9', 'interval: 100ms']],
     ['VRRP 3', ['protocol: vrrp3', 'vrid: 9', 'interval: 100ms']],
@@ -123,6 +141,10 @@ describe.skipIf(needs('root', 'netns', 'ip', 'nft', 'ucarp', 'koffi'))('address 
       await pair.hasta.stop();
       await eventually('taken over', async () => (await addresses('hastb')).includes(SECOND));
       expect(await addresses('hasta')).toEqual(['10.79.2.1/24']);
+      // It was left to hastb in so many words, so nothing had to time out.
+      const after = (await shown('hastb')).counters;
+      expect(after['goodbye-heard']).toBeGreaterThan(0);
+      expect(after).toMatchObject({ 'became-master': 1, 'goodbye-sent': 0 });
     },
   );
 
@@ -145,6 +167,27 @@ describe.skipIf(needs('root', 'netns', 'ip', 'nft', 'ucarp', 'koffi'))('address 
     }
     expect({ hasta: await elections('hasta'), hastb: await elections('hastb') }).toEqual(before);
   });
+
+  it.skipIf(needs('keepalived'))(
+    'of VRRP are followed by keepalived when it is started with the new vrid: neither it nor an older one takes over',
+    async () => {
+      await start(['protocol: vrrp3', 'vrid: 9', 'interval: 100ms', 'priority: { hasta: 200, hastb: 150 }']);
+      await pair.hastb.kill();
+      const before = await elections('hasta');
+      const older = await keepalived(9);
+      await older.line((line) => line.includes('BACKUP'), 5000);
+      await lab.edit(lab.hastateYaml, (text) => text.replace('vrid: 9', 'vrid: 10'));
+      expect(await reload('hasta')).toMatchObject({ accepted: true, problems: [] });
+      const newer = await keepalived(10);
+      // Many times the 0.4 s after which each of them takes over from a MASTER that it does not understand.
+      await Promise.all(
+        [older, newer].map((other) =>
+          expect(other.line((line) => line.includes('MASTER'), 3000)).rejects.toThrow(/no such line/),
+        ),
+      );
+      expect(await elections('hasta')).toEqual(before);
+    },
+  );
 
   it('are followed by ucarp when it is started with the new password: neither it nor an older one takes over', async () => {
     await start(['protocol: carp', 'vhid: 9', 'advskew: { hasta: 0, hastb: 100 }']);

@@ -2,97 +2,20 @@
  * A local disk that fails, fills up, slows down or hangs under a serving pair: the peer has the data, so the
  * application notices nothing; journal and status tell it. The disk is served by nbdkit with its filters.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { connectNbd } from '../../src/device/nbd-initiator.ts';
 import { runCommand } from '../../src/device/run-command.ts';
 import { groupOf, type LabDaemon, resourceOf } from '../support/daemon.ts';
+import { FAULTY_DISK_NEEDS, FaultyDisk } from '../support/faulty-disk.ts';
 import { Lab, makeDisk } from '../support/lab.ts';
 import { needs } from '../support/needs.ts';
 
 const MIB = 1024 * 1024;
 const block = (byte: number): Buffer => Buffer.alloc(65536, byte);
 
-/** hasta's disk: a file behind nbdkit behind nbdfuse, at the path where the lab has it. */
-class FaultyDisk {
-  readonly directory: string;
-  readonly trigger: string;
-  readonly #mount: string;
-  #server: ChildProcess | null = null;
-  #fuse: ChildProcess | null = null;
-
-  private constructor(directory: string) {
-    this.directory = directory;
-    this.trigger = join(directory, 'fault');
-    this.#mount = join(directory, 'mount');
-  }
-
-  static async make(
-    filters: readonly string[],
-    parameters: (trigger: string) => string[],
-  ): Promise<FaultyDisk> {
-    const disk = new FaultyDisk(await mkdtemp(join(tmpdir(), 'hastate-disk-')));
-    const socket = join(disk.directory, 'nbd.sock');
-    await mkdir(disk.#mount);
-    const words = filters.map((filter) => `--filter=${filter}`);
-    const memory = ['memory', `size=${8 * MIB}`];
-    disk.#server = spawn('nbdkit', ['-f', '-U', socket, ...words, ...memory, ...parameters(disk.trigger)], {
-      stdio: 'ignore',
-    });
-    await exists(socket);
-    const pidfile = join(disk.directory, 'pid');
-    disk.#fuse = spawn('nbdfuse', ['-P', pidfile, join(disk.#mount, 'disk'), '--unix', socket], {
-      stdio: 'ignore',
-    });
-    await exists(join(disk.#mount, 'disk'));
-    return disk;
-  }
-
-  get path(): string {
-    return join(this.#mount, 'disk');
-  }
-
-  /** The whole back end stands still: everything that asks it waits. */
-  hang(): void {
-    this.#server?.kill('SIGSTOP');
-  }
-
-  goOn(): void {
-    this.#server?.kill('SIGCONT');
-  }
-
-  /** Everything that asks it from now on, or waits for it, gets an error. */
-  vanish(): void {
-    this.#server?.kill('SIGKILL');
-  }
-
-  async close(): Promise<void> {
-    this.goOn();
-    this.#server?.kill('SIGKILL');
-    this.#fuse?.kill('SIGKILL');
-    await runCommand(['fusermount', '-u', '-z', this.#mount], { timeoutMs: 5000 }).catch(() => undefined);
-    await rm(this.directory, { recursive: true, force: true }).catch(() => undefined);
-  }
-}
-
-async function exists(path: string): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (
-      await stat(path)
-        .then(() => true)
-        .catch(() => false)
-    )
-      return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`${path} did not appear`);
-}
-
-const lacking = needs('root', 'fuse', 'nbdkit', 'nbdfuse', 'fusermount');
+const lacking = needs(...FAULTY_DISK_NEEDS);
 
 /** Two programs and two daemons come up for each. ms */
 const LONG = { timeout: 60_000 };

@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { groupOf, type LabDaemon } from '../support/daemon.ts';
 import { journalOf, untilPaired } from '../support/failover.ts';
+import { FAULTY_DISK_NEEDS, FaultyDisk } from '../support/faulty-disk.ts';
 import { Lab } from '../support/lab.ts';
 import { needs } from '../support/needs.ts';
 import { eventually } from '../support/stamped-clients.ts';
@@ -117,4 +118,28 @@ rc=$?; rm -f running.$n; exit $rc`,
     const [failed] = (await journalOf(hasta)).filter(({ kind }) => kind === 'service.failed');
     expect(failed?.message).toMatch(/50-service failed: status timed out after 1.5 s and was ended/);
   });
+
+  it.skipIf(needs(...FAULTY_DISK_NEEDS))(
+    'whose status survives SIGKILL lets no other hook begin, and the other node takes over',
+    { timeout: 60_000 },
+    async () => {
+      const disk = await FaultyDisk.make();
+      try {
+        const hang = `[ ! -e hang.$n ] || { echo $$ >hanging; exec cat ${disk.path}; }`;
+        await make('restarts: 0, hooks: { 50-service: { timeout: 500ms } }', hang);
+        const { hasta, hastb } = await lab.startPair();
+        disk.hang();
+        await writeFile(at('hasta', 'hang'), '');
+        await hastb.untilPrimary('storage');
+        expect(groupOf(await hasta.status(), 'storage').state).toBe('stuck');
+        const [told] = (await journalOf(hasta)).filter(({ kind }) => kind === 'hook.stuck');
+        expect(told?.message).toMatch(
+          /no hook is run with 'stop': hook 50-service status was killed, and some of its processes/,
+        );
+        expect((await calls()).filter((call) => call.startsWith('stop'))).toEqual([]);
+      } finally {
+        await disk.close();
+      }
+    },
+  );
 });

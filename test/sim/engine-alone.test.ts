@@ -74,3 +74,25 @@ describe('F, A3: a node under policy consistent that lost its peer', () => {
     expect(write.done).toBe(false);
   });
 });
+
+test('a thousand writes of which each overlaps the next end in their order behind a slow one, without a deep stack', async () => {
+  const pair = new SimPair(14, { peerKind: 'hastd', sizeBytes: 8 * 1024 * 1024, keepdirty: 128 });
+  await pair.alpha.start();
+  await pair.promote(pair.alpha, ['alpha']);
+  const two = (byte: number): Buffer => Buffer.alloc(8192, byte);
+  for (let n = 0; n < 1025; n += 16) expect(await pair.alpha.write(n * 4096, two(0))).toBeNull();
+  const writes = [pair.alpha.submit(0, two(255))];
+  pair.alpha.disk.instant = true;
+  let deepest = 0;
+  pair.alpha.disk.onOperation = () => {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = Infinity;
+    deepest = Math.max(deepest, new Error().stack?.split('\n').length ?? 0);
+    Error.stackTraceLimit = stackTraceLimit;
+  };
+  for (let n = 1; n <= 1024; n++) writes.push(pair.alpha.submit(n * 4096, two(n % 251)));
+  const results = await pair.clock.finish(Promise.all(writes));
+  expect(results.every((result) => result === null)).toBe(true);
+  for (let n = 1; n <= 1024; n++) expect(pair.alpha.data[n * 4096]).toBe(n % 251);
+  expect(deepest).toBeLessThan(100);
+});

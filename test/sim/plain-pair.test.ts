@@ -32,6 +32,20 @@ test.each([
   expect(pair.beta.data.subarray(EXTENT, EXTENT + data.length).equals(data)).toBe(true);
 });
 
+test('a primary says that it is complete when its next write goes to the peer, not earlier', async () => {
+  const pair = new SimPair(33, { peerKind: 'hastd' });
+  await pair.alpha.start();
+  await pair.beta.start();
+  await pair.beta.run({ type: 'become-secondary' });
+  pair.alpha.sidecarMs = 50;
+  await pair.promote(pair.alpha, ['alpha']);
+  while ((await pair.alpha.snapshot()).status !== 'complete') await pair.clock.run(1);
+  expect(await pair.alpha.write(0, block(5))).toBeNull();
+  expect((await pair.alpha.snapshot()).dirtyBytes).toBe(0);
+  await settled(pair);
+  expect((await pair.beta.snapshot()).counters.writes).toBe(1);
+});
+
 test('a write without the secondary is answered at once, bumps localcnt durably, and is copied later', async () => {
   const pair = await connected();
   pair.beta.crash('process');

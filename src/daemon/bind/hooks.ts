@@ -12,6 +12,7 @@ import { pinHooks } from '../../hooks/pin.ts';
 import { type HookContext, HookPlanError, planHooks } from '../../hooks/plan.ts';
 import type { HookRun } from '../../hooks/process-group.ts';
 import { runHook } from '../../hooks/run.ts';
+import { Survivors } from '../../hooks/survivors.ts';
 import { Turns } from '../../hooks/turns.ts';
 import { describeError, HookError } from '../../model/errors.ts';
 import { hookSucceeded, type HookOutcome, type HookStep } from '../../model/hook.ts';
@@ -20,6 +21,9 @@ import type { Runtime } from '../runtime.ts';
 import { runChart } from './actors.ts';
 import type { HookCall } from './group-services.ts';
 import type { Member } from './members.ts';
+
+/** For what survived SIGKILL to go, before a transition gives up on it. ms */
+const SURVIVOR_MS = 2000;
 
 /** Where hooks are. */
 export function hooksDirectory({ settings }: Pick<Runtime, 'settings'>): string {
@@ -36,6 +40,7 @@ export class GroupHooks {
   readonly #devicePath: (resource: string) => string | null;
   readonly #stopping: AbortSignal;
   readonly #turns = new Turns();
+  readonly #survivors = new Survivors();
 
   constructor(runtime: Runtime, devicePath: (resource: string) => string | null, stopping: AbortSignal) {
     this.#runtime = runtime;
@@ -79,6 +84,12 @@ export class GroupHooks {
     call: HookCall,
   ): Promise<HooksResult> {
     if (Object.keys(group.hooks).length === 0) return { ok: true, stuck: false, summary: 'no hooks' };
+    const survivor = await this.inTheWay(group.name, SURVIVOR_MS);
+    if (survivor !== null) {
+      const message = `${group.name}: no hook is run with '${verb}': ${survivor}`;
+      this.#runtime.journal.add({ kind: 'hook.stuck', level: 'error', group: group.name, message });
+      return { ok: false, stuck: true, summary: survivor };
+    }
     await mkdir(this.#outputDir, { recursive: true, mode: 0o700 });
     const { steps, problem } = await this.#plan(group, members, verb, call);
     if (problem !== null && verb === 'start') return { ok: false, stuck: false, summary: problem };
@@ -150,8 +161,16 @@ export class GroupHooks {
       signal: AbortSignal.any([signal, this.#stopping]),
       outputDir: this.#outputDir,
       log: this.#runtime.log,
-      ...(onLeft === undefined ? {} : { onLeft }),
+      onLeft: (run) => {
+        this.#survivors.add(step, run);
+        onLeft?.(run);
+      },
     });
+  }
+
+  /** C2: why none of the group's hooks may start although its turn has come, or null. ms */
+  inTheWay(group: string, ms: number): Promise<string | null> {
+    return this.#survivors.inTheWay(group, ms);
   }
 
   async #runOne(group: GroupSettings, step: HookStep | undefined): Promise<HookOutcome> {

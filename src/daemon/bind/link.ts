@@ -19,14 +19,16 @@ import { refusesHandover } from '../../model/handover.ts';
 import type { Group } from './group.ts';
 import { holdsOff } from './group-phase.ts';
 import type { Member } from './members.ts';
+import { Outdater } from './outdater.ts';
 import { OwnGap } from './own-gap.ts';
 import type { References } from './references.ts';
 import { RecordExchange } from './record-exchange.ts';
 
-/** How often shared memory is looked at for news of the data link. ms */
 /** Heartbeats of the peer that may be missing before somebody else is asked whether the fault is ours. */
 const UNHEARD_BEATS = 2;
+/** How often shared memory is looked at for news of the data link, and how often while all is well. ms */
 const TICK_MS = 25;
+const CALM_TICK_MS = 50;
 const OUTDATE_RETRY_MS = 200;
 /** An answer that comes later could be about an outage before a rejoin: it counts no more. */
 const OUTDATE_ANSWER_MS = 400;
@@ -59,8 +61,10 @@ export class Link {
   readonly #channel: PeerChannel | null;
   readonly #exchange: RecordExchange;
   readonly #ownGap: OwnGap;
+  readonly #outdater: Outdater;
   readonly #outdateAskedAt = new Map<string, number>();
   #lastHeard = Number.NEGATIVE_INFINITY;
+  #toldHeardAt = Number.NEGATIVE_INFINITY;
   #cancelTick: (() => void) | null = null;
 
   constructor(options: LinkOptions) {
@@ -68,6 +72,7 @@ export class Link {
     this.#runtime = options.runtime;
     this.#exchange = new RecordExchange(options.runtime);
     this.#ownGap = new OwnGap(options.runtime);
+    this.#outdater = new Outdater(options.runtime);
     const { peer } = options.runtime.settings;
     this.#channel = peer === null || peer.addresses.length === 0 ? null : this.#createChannel(peer);
     this.#actor = peer === null ? null : this.#createChart(peer.name);
@@ -175,18 +180,30 @@ export class Link {
     this.#ownGap.look(members.values(), references.lost);
     const heard = heardOn(members.values());
     const latest = Math.max(...Object.values(heard).map((at) => at ?? Number.NEGATIVE_INFINITY));
-    if (latest > this.#lastHeard) {
+    const { clock, settings, startedAt } = this.#runtime;
+    // Once a heartbeat will do: the chart calls the peer silent that much later, and the groups judge by themselves.
+    if (latest > this.#lastHeard && clock.now() - this.#toldHeardAt >= settings.timing.heartbeatMs) {
       this.#lastHeard = latest;
+      this.#toldHeardAt = clock.now();
       this.#actor?.send({ type: 'HEARD' });
     }
-    const { clock, settings, startedAt } = this.#runtime;
     if (settings.peer !== null && clock.now() - latest > UNHEARD_BEATS * settings.timing.heartbeatMs)
       references.hurry(Math.max(latest, startedAt));
     this.#judgeGroups();
     this.#pursueOutdate();
-    this.#cancelTick = this.#runtime.clock.after(TICK_MS, () => {
+    const wait = this.#isCalm(latest) ? CALM_TICK_MS : TICK_MS;
+    this.#cancelTick = clock.after(wait, () => {
       this.#tick();
     });
+  }
+
+  /** Nobody waits for anything, and the next heartbeat is not even due. */
+  #isCalm(latest: number): boolean {
+    const { clock, settings } = this.#runtime;
+    const { heartbeatMs } = settings.timing;
+    for (const { snapshot } of this.#options.members.values())
+      if ((snapshot?.held ?? null) !== null) return false;
+    return heartbeatMs >= 2 * CALM_TICK_MS && (settings.peer === null || clock.now() - latest < heartbeatMs);
   }
 
   #judgeGroups(): void {
@@ -333,7 +350,7 @@ export class Link {
         'unknown-resource',
         `there is no resource '${resource}' on ${this.#runtime.node}`,
       );
-    await member.command({ type: 'outdate', epoch });
+    await this.#outdater.outdate(member, epoch);
     this.#note(
       'peer.outdated',
       'warn',

@@ -193,6 +193,8 @@ export class ServiceWatches {
   async #restart(group: GroupSettings, steps: WatchedSteps, signal: AbortSignal): Promise<ServiceRestart> {
     for (const step of [steps.stop, steps.start]) {
       if (step === undefined) continue;
+      const survivor = await this.#options.hooks.inTheWay(group.name, 0);
+      if (survivor !== null) return { ok: false, summary: survivor };
       const outcome = await this.#options.hooks.runNoted(group, step, signal);
       if (!hookSucceeded(outcome))
         return { ok: false, summary: `hook ${step.name} ${step.verb} ${outcome.failure ?? 'failed'}` };

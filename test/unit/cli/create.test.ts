@@ -57,6 +57,29 @@ describe('create', () => {
     expect(head.at(-1)).toBe(0xff);
   });
 
+  it.each([
+    ['4k', 64 * MiB, 8192],
+    ['64K', 64 * MiB, 65536],
+    ['512', 64 * MiB, 4608],
+  ])('starts the data at a multiple of %s, and takes that off its size', async (align, bytes, offset) => {
+    await expect(scene.run('create', '--align', align, 'test')).resolves.toEqual({
+      code: 0,
+      out: '',
+      err: '',
+    });
+    const head = await readFile(scene.path('test'));
+    const { meta } = decodeMetadataBlock(head, null);
+    expect(meta).toMatchObject({ offset, datasize: bytes - offset, extentsize: 2 * MiB });
+    expect(head.subarray(4096, offset).every((byte) => byte === 0)).toBe(true);
+    expect(head[offset]).toBe(offset < 65536 ? 0xff : 0);
+  });
+
+  it.each(['3k', '256', '2M'])('refuses an alignment of %s', async (align) => {
+    const { code, err } = await scene.run('create', '--align', align, 'test');
+    expect(code).toBe(65);
+    expect(err).toContain('is no power of 2 from the sector size (512) to 1048576; use e.g. 4k.');
+  });
+
   it('is run again on a virgin disk without a word, and prints what it wrote with --json', async () => {
     await scene.run('create', 'test');
     const { code, out } = await scene.run('--json', 'create', 'test');

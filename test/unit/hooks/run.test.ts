@@ -19,6 +19,12 @@ async function run(body: string, changes: Partial<HookStep> = {}, signal = new A
   return { outcome, dir, outputDir, pid };
 }
 
+/** Waits until the file is short again: what is printed in the instant of a cut is lost. */
+const UNTIL_CUT = `n=0
+  until [ "$(wc -c < "$DIR/out/storage.20-thing.start.out")" -le ${OUTPUT_FILE_BYTES} ]; do
+    n=$((n + 1)); [ $n -lt 200 ] || exit 1; sleep 0.05
+  done`;
+
 describe('runHook', () => {
   it('hands the verb and the arguments over and keeps stdout and stderr in order', async () => {
     const { outcome } = await run('echo "$@"; echo trouble >&2; echo end', { args: ['disk1', 'init'] });
@@ -118,7 +124,9 @@ describe('runHook', () => {
   });
 
   it('keeps the end of 1 GiB of output and little of the rest', async () => {
-    const { outcome, outputDir } = await run('head -c 1073741824 /dev/zero; echo; echo the end');
+    const { outcome, outputDir } = await run(
+      `head -c 1073741824 /dev/zero; ${UNTIL_CUT}; echo; echo the end`,
+    );
     expect(outcome.exitCode).toBe(0);
     expect(outcome.output.length).toBeLessThanOrEqual(OUTPUT_TAIL_BYTES);
     expect(outcome.output.endsWith('the end\n')).toBe(true);
@@ -127,12 +135,7 @@ describe('runHook', () => {
   });
 
   it('cuts the file back while the hook is still running', async () => {
-    const { outcome } = await run(
-      `head -c 20971520 /dev/zero; n=0
-       until [ "$(wc -c < "$DIR/out/storage.20-thing.start.out")" -le ${OUTPUT_FILE_BYTES} ]; do
-         n=$((n + 1)); [ $n -lt 200 ] || exit 1; sleep 0.05
-       done`,
-    );
+    const { outcome } = await run(`head -c 20971520 /dev/zero; ${UNTIL_CUT}`);
     expect(outcome.exitCode).toBe(0);
   });
 
