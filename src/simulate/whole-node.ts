@@ -69,7 +69,6 @@ export class WholeNode {
       switchAway: () => Promise.reject(new HastateError('not-simulated', 'ask the primary')),
       verify: () => Promise.reject(new HastateError('not-simulated', 'disks are compared at the end')),
       resolve: () => Promise.reject(new HastateError('not-simulated', 'nobody resolves here')),
-      verify: () => Promise.reject(new HastateError('not-simulated', 'nobody verifies here')),
       composeStatus: () => null,
     });
   }

@@ -43,7 +43,7 @@ describe('loadHastate', () => {
     await expect(refused).rejects.toThrow(
       `:23:22: ${password} has mode 0640 and not 0600; run 'chmod 0600 ${password}'`,
     );
-    await writeFile(secret, 'x');
+    await writeFile(secret, 'x'.repeat(16));
     await chmod(password, 0o600);
     await expect(loadHastate(path, node)).resolves.toMatchObject({ secretFile: secret });
   });
