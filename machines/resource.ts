@@ -20,6 +20,8 @@ export interface PromotionOrder {
   readonly vouched?: boolean;
   /** The decision counted on the peer's silence since this time (ms): a later word of it calls the promotion off. */
   readonly heardBefore: number | null;
+  /** B6, F: whoever was primary before is certainly dead. */
+  readonly earlierGone: boolean;
 }
 
 export interface ResourceContext {

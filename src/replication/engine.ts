@@ -238,8 +238,9 @@ class ResourceEngine implements Engine {
   /** B7: until the record is durable nothing is served. */
   async #prepare(
     core: EngineCore,
-    { epoch, inSync, forced = false, vouched = false, heardBefore = Infinity }: Omit<PrepareCommand, 'type'>,
+    { forced = false, vouched = false, heardBefore = Infinity, ...order }: Omit<PrepareCommand, 'type'>,
   ): Promise<void> {
+    const { epoch, inSync, earlierGone = false } = order;
     const { name } = this.#setup.resource;
     if (this.#role === 'primary') throw new EngineError('is-primary', `${name} is primary already`);
     refuseOldEpoch(core, epoch);
@@ -268,7 +269,7 @@ class ResourceEngine implements Engine {
     const named = namesPeer(core) || record.state === 'outdated' || record.state === 'inconsistent';
     const next = promoted(record, core.self, epoch, members.includes(core.self) ? members : [core.self]);
     await core.save(({ meta }) => ({ record: next, meta: { ...meta, prevrole: 'primary' } }));
-    this.#aloneConfirmed = core.namedPeer === null || !named;
+    this.#aloneConfirmed = core.namedPeer === null || !named || earlierGone;
     core.freshness = freshnessAtStart(core);
     this.#report('record', 'info', `${name} is prepared to be primary in epoch ${describeEpoch(epoch)}.`);
   }

@@ -52,6 +52,8 @@ export type EngineCommand =
       /** E1: an operator says that a copy is whole which followed a plain hastd. */
       readonly vouched?: boolean;
       readonly heardBefore?: number;
+      /** B6, F: whoever was primary before is certainly dead and answers nobody: there is no H to wait for (A3). */
+      readonly earlierGone?: boolean;
     }
   /** Serve I/O and connect to the peer. After `prepare-primary` of the same epoch, or by hand (`hastctl role primary` with no group). */
   | { readonly type: 'become-primary'; readonly epoch: Epoch }

@@ -29,11 +29,6 @@ const BY_DESIGN: readonly ByDesign[] = [
     what: 'in addition: errmsg Address 127.0.0.63 is not the remote address of any resource.',
     why: 'a stranger is told why; hastd closes without a word',
   },
-  {
-    scenario: /^header-version-3$/,
-    what: 'in addition: errmsg the peer speaks version 3 of HAST, this node up to 2: install the same version on both nodes',
-    why: 'who comes from the future is told why; hastd closes without a word',
-  },
 ];
 
 const rows: Row[] = [];

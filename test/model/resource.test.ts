@@ -10,6 +10,7 @@ const ORDER: PromotionOrder = {
   inSync: ['hastb'],
   forced: false,
   heardBefore: null,
+  earlierGone: false,
 };
 
 function build() {

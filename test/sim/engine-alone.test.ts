@@ -48,6 +48,34 @@ describe('B8, A3: a node with references that lost its peer', () => {
   });
 });
 
+describe('B6, A3: a standby that takes over', () => {
+  const takeOver = async (earlierGone: boolean) => {
+    const pair = new SimPair(13);
+    await pair.join();
+    pair.alpha.crash('power');
+    const epoch = pair.nextEpoch();
+    await pair.beta.run({ type: 'prepare-primary', epoch, inSync: ['beta'], earlierGone });
+    await pair.beta.run({ type: 'become-primary', epoch });
+    const write = { done: false };
+    void pair.beta.submit(0, block(2)).then(() => (write.done = true));
+    await pair.clock.run(50);
+    return { pair, write };
+  };
+
+  test('from a primary that is certainly dead answers at once: nobody else can', async () => {
+    const { pair, write } = await takeOver(true);
+    expect(write.done).toBe(true);
+    expect((await pair.beta.snapshot()).record).toMatchObject({ primary: 'beta', inSync: ['beta'] });
+  });
+
+  test('from one that is only silent answers when that could no longer have answered', async () => {
+    const { pair, write } = await takeOver(false);
+    expect(write.done).toBe(false);
+    await pair.clock.run(H);
+    expect(write.done).toBe(true);
+  });
+});
+
 describe('F, A3: a node under policy consistent that lost its peer', () => {
   test('never goes on alone because of silence', async () => {
     const { pair, write, inSync } = await cutOff('fence');

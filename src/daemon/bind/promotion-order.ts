@@ -16,12 +16,14 @@ export function promotionOrder(
   evidence: Evidence | null,
 ): PromotionOrder {
   const trigger = evidence?.trigger;
+  const presence = evidence === null ? null : peerPresence(evidence);
   return {
     epoch,
     inSync: trigger?.kind === 'handover' && peer !== null ? [self, peer].sort() : [self],
     forced: evidence !== null && forced(evidence),
     vouched: evidence !== null && !forced(evidence) && operatorVouches(evidence),
-    heardBefore: evidence !== null && peerPresence(evidence) === 'silent' ? evidence.now : null,
+    heardBefore: presence === 'silent' ? (evidence?.now ?? null) : null,
+    earlierGone: presence === 'dead' || presence === 'fenced',
   };
 }
 
@@ -32,7 +34,7 @@ export function needOrder(order: PromotionOrder | null): PromotionOrder {
 }
 
 export function prepareCommand(order: PromotionOrder | null): EngineCommand {
-  const { epoch, inSync, forced, vouched, heardBefore } = needOrder(order);
+  const { epoch, inSync, forced, vouched, heardBefore, earlierGone } = needOrder(order);
   return {
     type: 'prepare-primary',
     epoch,
@@ -40,5 +42,6 @@ export function prepareCommand(order: PromotionOrder | null): EngineCommand {
     ...(forced ? { forced } : {}),
     ...(vouched === true ? { vouched } : {}),
     ...(heardBefore === null ? {} : { heardBefore }),
+    ...(earlierGone ? { earlierGone } : {}),
   };
 }
