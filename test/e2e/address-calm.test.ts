@@ -1,0 +1,98 @@
+/** Ten addresses at 100 ms beside busy loops and stalls: nothing fails over wrongly, and nobody stays a second master. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+import { BridgeLab } from '../support/bridge-lab.ts';
+import { BusyLoops } from '../support/busy-loops.ts';
+import { needs } from '../support/needs.ts';
+import type { Talker } from '../support/talker.ts';
+import { machineNow, type Timeline } from '../support/timeline.ts';
+
+const ADVERT_MS = 100;
+const INSTANCES = 10;
+const FIRST_ID = 7;
+const PRIORITY = { a: 150, b: 100 } as const;
+/** Of the worse one: three adverts and its skew. */
+const DOWN_MS = 3 * ADVERT_MS + ((256 - PRIORITY.b) * ADVERT_MS) / 256;
+const WAIT_MS = 20_000;
+const SOAK_MS = 4000;
+
+describe.skipIf(needs('root', 'netns', 'ip', 'bridge', 'koffi', 'raw-socket'))(
+  'a pair of ten addresses',
+  () => {
+    let lab: BridgeLab;
+    let line: Timeline;
+    let nodes: Readonly<Record<'a' | 'b', Talker>>;
+    let from = 0;
+    beforeAll(async () => {
+      lab = await BridgeLab.make();
+      line = await lab.watch('10.78.0.100');
+      const start = (side: 'a' | 'b'): Talker =>
+        lab.carpNode(side, {
+          ...{
+            vhid: FIRST_ID,
+            instances: INSTANCES,
+            password: '',
+            addresses: ['10.78.0.100/24'],
+            preempt: true,
+          },
+          election: { protocol: 'vrrp3', priority: PRIORITY[side], intervalMs: ADVERT_MS, downAdverts: 3 },
+        });
+      const a = start('a');
+      await line.until('led', () => elections(a) === 2 * INSTANCES && line.holds('a'), WAIT_MS);
+      const b = start('b');
+      await line.until('followed', () => elections(b) === INSTANCES, WAIT_MS);
+      nodes = { a, b };
+    });
+    beforeEach(() => {
+      from = machineNow();
+    });
+    afterAll(() => lab.close());
+
+    const elections = (node: Talker): number =>
+      node.lines.filter((text) => text.startsWith('{"state":')).length;
+    const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+    /** Ids that b took over although the adverts of a went on. A master that got no processor is rightly replaced. */
+    const wronglyTaken = (): number[] => {
+      const ids = Array.from({ length: INSTANCES }, (_, index) => FIRST_ID + index);
+      return ids.filter((id) => {
+        const first = line.spoken('b', from).find((advert) => advert.id === id);
+        if (first === undefined) return false;
+        const heard = line.spoken('a', 0, first.at).filter((advert) => advert.id === id);
+        return first.at - (heard.at(-1)?.at ?? 0) < DOWN_MS - ADVERT_MS;
+      });
+    };
+    const stall = async (node: Talker, ms: number, times: number): Promise<void> => {
+      for (let n = 0; n < times; n += 1) {
+        const seen = node.lines.length;
+        node.write(`stall ${ms}\n`);
+        await node.line((text) => text.startsWith('{"stalled"'), WAIT_MS, seen);
+        await pause(2 * ADVERT_MS);
+      }
+    };
+
+    it('fails nothing over beside eight busy loops while the master speaks', async () => {
+      const loops = new BusyLoops(8, 4 * SOAK_MS);
+      await pause(SOAK_MS).finally(() => loops.stop());
+      expect(wronglyTaken()).toEqual([]);
+    });
+
+    it('fails nothing over when the backup’s event loop stands still for 500 ms again and again', async () => {
+      await stall(nodes.b, 500, 4);
+      expect(wronglyTaken()).toEqual([]);
+    });
+
+    it('fails nothing over when the master stands still for less than its backup waits less one advert', async () => {
+      await stall(nodes.a, Math.floor(DOWN_MS - ADVERT_MS) - 100, 4);
+      expect(wronglyTaken()).toEqual([]);
+    });
+
+    it('may move when the master stands still for longer, and has one master again', async () => {
+      await stall(nodes.a, 1000, 1);
+      const settled = (): boolean => {
+        const said = line.spoken('b', from).at(-1)?.at ?? 0;
+        return line.holds('a') && !line.holds('b') && line.answering === 'a' && machineNow() - said > DOWN_MS;
+      };
+      await line.until('led by the better one alone', settled, WAIT_MS);
+    });
+  },
+);
