@@ -7,8 +7,12 @@ import type { GroupSettings } from './settings.ts';
 /** What the primary sees of the group and of the preferred node, which is the other one. */
 export interface FailbackLook {
   readonly now: number;
-  /** The group serves here, nobody holds it, and the other node could lead it without loss and is well. */
-  readonly possible: boolean;
+  /** The group serves here, and no group is just moving. */
+  readonly serving: boolean;
+  /** Why the other node could not take it over without loss now, or null. */
+  readonly notReady: string | null;
+  /** The other node's own words. */
+  readonly peer: { readonly healthy: boolean; readonly candidate: boolean } | null;
 }
 
 export interface FailbackState {
@@ -30,13 +34,19 @@ const MAX_AGAIN_MS = 3_600_000;
 
 type FailbackSettings = Pick<GroupSettings, 'failback' | 'failbackDelayMs'>;
 
+function isPossible({ serving, notReady, peer }: FailbackLook): boolean {
+  return serving && notReady === null && peer !== null && peer.healthy && peer.candidate;
+}
+
 /** The state after this look, and whether the group is to move now. */
 export function lookAtFailback(
   settings: FailbackSettings,
   before: FailbackState,
-  { now, possible }: FailbackLook,
+  look: FailbackLook,
 ): { readonly state: FailbackState; readonly move: boolean } {
-  if (settings.failback === 'never' || !possible) return { state: { ...before, since: null }, move: false };
+  const { now } = look;
+  if (settings.failback === 'never' || !isPossible(look))
+    return { state: { ...before, since: null }, move: false };
   const state = before.since === null ? { ...countReturn(before, now), since: now } : before;
   const move = now - (state.since ?? now) >= failbackWaitMs(settings, state);
   return move

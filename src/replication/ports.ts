@@ -5,6 +5,7 @@
  */
 import type { BlockDevice } from '../model/block-device.ts';
 import type { Epoch } from '../model/record.ts';
+import type { AloneNeeds } from '../model/without-peer.ts';
 import type { Held } from '../protocol/buffer-pool.ts';
 
 /** Monotonic clock that counts suspended time. */
@@ -112,9 +113,6 @@ export interface LeasePort {
   /** When the peer was certainly down: a fence hook or a person said so; -Infinity = never. */
   fencedAt(): number;
 }
-
-/** `silence`: nothing more. `references`: this node is not the one that is cut off. `fence`: the peer is certainly down. */
-export type AloneNeeds = 'silence' | 'references' | 'fence';
 
 /** Where this machine finds a primary's disk. */
 export interface OpenExport {

@@ -21,17 +21,15 @@ export class Failback {
       const { settings } = group;
       if (settings.failback === 'never' || settings.prefer !== all.peer?.name) continue;
       const before = this.#states.get(settings.name) ?? NO_FAILBACK;
-      const possible = !this.#moving && this.#possible(group);
-      const { state, move } = lookAtFailback(settings, before, { now: clock.now(), possible });
+      const { state, move } = lookAtFailback(settings, before, {
+        now: clock.now(),
+        serving: !this.#moving && group.state === 'primary.serving',
+        notReady: group.peerReady(),
+        peer: this.#runtime.peer.group(settings.name),
+      });
       this.#states.set(settings.name, state);
       if (move) void this.#move(group, settings.prefer);
     }
-  }
-
-  #possible(group: Group): boolean {
-    if (group.state !== 'primary.serving' || group.peerReady() !== null) return false;
-    const words = this.#runtime.peer.group(group.settings.name);
-    return words?.healthy === true && words.candidate;
   }
 
   async #move(group: Group, to: string): Promise<void> {

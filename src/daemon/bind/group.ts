@@ -7,6 +7,7 @@ import { HastateError } from '../../model/errors.ts';
 import type { Evidence, Trigger } from '../../model/evidence.ts';
 import type { Wishes } from '../../model/intent.ts';
 import { peerPresence } from '../../model/presence.ts';
+import { cutOff, fenceToGoOn } from '../../model/without-peer.ts';
 import type { Epoch } from '../../model/record.ts';
 import type { GroupSettings } from '../../model/settings.ts';
 import type { Verdict } from '../../model/verdict.ts';
@@ -21,7 +22,7 @@ import { gatherEvidence } from './evidence.ts';
 import { GroupPorts, ROLE_MS } from './group-ports.ts';
 import { tellLost } from './lost-member.ts';
 import type { Member } from './members.ts';
-import { brokenMember, cutOff, hasRival, isIll, peerReady } from './member-checks.ts';
+import { brokenMember, hasRival, isIll, namesPeer, peerReady } from './member-checks.ts';
 
 export class Group {
   /** Replaced as a whole by a reload. */
@@ -114,32 +115,24 @@ export class Group {
 
   /** What happened while the group was on its way up counts as well as what happens now. */
   #judgePrimary(address: AddressService | null): void {
-    const broken =
-      this.#cleanedByKeeper ?? brokenMember(this.members, this.peerReady() === null) ?? this.#cutOff();
+    const { settings, members } = this;
+    const evidence = this.evidence();
+    const view = {
+      evidence,
+      namesPeer: namesPeer(members, evidence.peer),
+      references: this.#services.references,
+    };
+    const broken = this.#cleanedByKeeper ?? brokenMember(members, this.peerReady() === null) ?? cutOff(view);
     if (broken !== null) {
       this.#cleanedByKeeper = null;
       this.actor.send({ type: 'DEMOTE', reason: broken, handoverTo: null });
       return;
     }
-    this.#fenceToGoOn();
-    if (!hasRival(this.evidence())) address?.reassert();
-  }
-
-  /** F: silence is not enough to go on without a peer that the record calls in sync. */
-  #fenceToGoOn(): void {
-    const { policy, name } = this.settings;
-    const peer = this.#runtime.settings.peer?.name ?? null;
-    if (policy !== 'consistent' || peer === null) return;
-    const presence = peerPresence(this.evidence());
-    const needed = this.members.some(({ snapshot }) => snapshot?.record.inSync.includes(peer) === true);
-    if (!needed || (presence !== 'silent' && presence !== 'dead')) return;
+    const why = fenceToGoOn(view);
     // What came of it is in the journal; this is called again.
-    void this.#services.fence.run({ why: `${name}: ${peer} is silent`, delayMs: 0 }).catch(() => undefined);
-  }
-
-  #cutOff(): string | null {
-    if (this.#runtime.holds.of(this.settings.name)?.code === 'maintenance') return null;
-    return cutOff(this.evidence(), this.members, this.#services.references);
+    if (why !== null)
+      void this.#services.fence.run({ why: `${settings.name}: ${why}`, delayMs: 0 }).catch(() => undefined);
+    if (!hasRival(evidence)) address?.reassert();
   }
 
   /** D2: the keeper took address and devices away from under us. */

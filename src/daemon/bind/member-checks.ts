@@ -1,6 +1,6 @@
 /** Looks at all members of a group at once. */
 import { HastateError } from '../../model/errors.ts';
-import { peerPresence, silentSince } from '../../model/presence.ts';
+import { peerPresence } from '../../model/presence.ts';
 import type { Evidence } from '../../model/evidence.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Member } from './members.ts';
@@ -55,28 +55,9 @@ export function isIll({ error, snapshot }: Member): boolean {
   return error !== null || (snapshot?.diskError ?? null) !== null;
 }
 
-/** What a primary knows of its references. */
-interface References {
-  /** No majority for a while. */
-  readonly lost: boolean;
-  /** A look that began after `at` (ms) is over and found no majority. */
-  lostSince(at: number): boolean;
-}
-
-/**
- * B8: neither the peer nor a majority of the references is there. A peer that is in sync may be taking
- * over, and nothing is acknowledged any more: then there is nothing to wait for.
- */
-export function cutOff(
-  evidence: Evidence,
-  members: readonly Member[],
-  references: References,
-): string | null {
-  const { peer } = evidence;
-  if (peer === null || peerPresence(evidence) === 'alive') return null;
-  const mayTakeOver = members.some(({ snapshot }) => snapshot?.record.inSync.includes(peer) === true);
-  const lost = mayTakeOver ? references.lostSince(silentSince(evidence)) : references.lost;
-  return lost ? 'this node reaches neither its peer nor its references' : null;
+/** The record of some member calls `peer` in sync. */
+export function namesPeer(members: readonly Member[], peer: string | null): boolean {
+  return peer !== null && members.some(({ snapshot }) => snapshot?.record.inSync.includes(peer) === true);
 }
 
 /** D5: the peer is heard as primary, too. Two that keep taking the address back would make it flap. */

@@ -16,7 +16,7 @@ import type { EngineCommand, EngineEvent, EngineSnapshot, QuietCommand } from '.
 import { EngineHandle, type EngineHandleOptions } from '../engine/supervise.ts';
 import type { LeaseMemory } from '../engine/lease-memory.ts';
 import type { Runtime } from '../runtime.ts';
-import { leaseOf } from './alone-needs.ts';
+import { leaseOf } from './lease-of.ts';
 import { reach, runChart } from './actors.ts';
 import { EVENT_OF } from './engine-events.ts';
 import { engineSetup, linkSecrets } from './engine-setup.ts';

@@ -1,9 +1,9 @@
 /** Follows a reload's plan in a node that runs: groups and resources one by one, each failure on its own. */
 import { describeError } from '../../model/errors.ts';
+import { aloneNeeds } from '../../model/without-peer.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
 import { SECRETS, type ReloadPlan, type ResourceChange } from '../reload-plan.ts';
 import type { Runtime } from '../runtime.ts';
-import { aloneNeeds } from './alone-needs.ts';
 import type { SharedAddresses } from './addresses.ts';
 import type { Group } from './group.ts';
 import type { Member } from './members.ts';

@@ -5,7 +5,8 @@
  */
 import type { PathName } from '../../model/roles.ts';
 import { PATHS } from '../../model/roles.ts';
-import type { AloneNeeds, LeasePort } from '../../replication/ports.ts';
+import type { AloneNeeds } from '../../model/without-peer.ts';
+import type { LeasePort } from '../../replication/ports.ts';
 
 const ALIVE_AT = PATHS.length;
 const PEER_EPOCH = ALIVE_AT + 1;

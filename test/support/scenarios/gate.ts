@@ -8,7 +8,7 @@ import type { Epoch, ResourceRecord } from '../../../src/model/record.ts';
 import { DEFAULT_TIMING } from '../../../src/model/timing.ts';
 import { AckGate } from '../../../src/replication/ack-gate.ts';
 import type { EngineCore } from '../../../src/replication/core.ts';
-import type { AloneNeeds } from '../../../src/replication/ports.ts';
+import type { AloneNeeds } from '../../../src/model/without-peer.ts';
 import { Standing } from '../../../src/replication/standing.ts';
 import { SimClock } from '../../../src/simulate/sim-clock.ts';
 import { SimLease } from '../../../src/simulate/sim-node.ts';

@@ -5,12 +5,13 @@ import { groupMachine, type GroupContext } from '../../../machines/group.ts';
 import { linkMachine } from '../../../machines/link.ts';
 import type { resourceMachine, ResourceMachineEvent } from '../../../machines/resource.ts';
 import { tellLost } from '../../../src/daemon/bind/lost-member.ts';
-import { cutOff } from '../../../src/daemon/bind/member-checks.ts';
+import { namesPeer } from '../../../src/daemon/bind/member-checks.ts';
 import type { Member } from '../../../src/daemon/bind/members.ts';
 import type { Evidence, MemberEvidence, PeerReport, Trigger } from '../../../src/model/evidence.ts';
 import type { Wishes } from '../../../src/model/intent.ts';
 import { NO_EPOCH } from '../../../src/model/record.ts';
 import type { PathName } from '../../../src/model/roles.ts';
+import { cutOff } from '../../../src/model/without-peer.ts';
 import { evidenceOf } from '../evidence.ts';
 import { pathOf } from '../expect-states.ts';
 import { bindGroup, bindResource } from './story-bindings.ts';
@@ -103,7 +104,9 @@ export class StoryNode {
     if (snapshot.matches('primary')) {
       const { configured, reached } = this.#facts.references;
       const lost = configured > 0 && reached * 2 <= configured;
-      const why = cutOff(this.evidence(), members, { lost, lostSince: () => lost });
+      const evidence = this.evidence();
+      const references = { lost, lostSince: () => lost };
+      const why = cutOff({ evidence, namesPeer: namesPeer(members, evidence.peer), references });
       if (why !== null) this.#group.send({ type: 'DEMOTE', reason: why, handoverTo: null });
       return;
     }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import {
+  type FailbackLook,
   type FailbackState,
   failbackWaitMs,
   lookAtFailback,
@@ -8,6 +9,10 @@ import {
 } from '../../../src/model/failback.ts';
 
 const SYNCED = { failback: 'when-synced', failbackDelayMs: 1000 } as const;
+const look = (now: number, possible: boolean): FailbackLook => ({
+  ...{ now, serving: possible, notReady: null },
+  peer: { healthy: true, candidate: true },
+});
 const AT_ONCE = { failback: 'auto', failbackDelayMs: 0 } as const;
 
 /** Looks at each time; true stands for possible. @returns times of moves */
@@ -17,7 +22,7 @@ function moves(
 ): number[] {
   let state: FailbackState = NO_FAILBACK;
   return looks.flatMap(([now, possible]) => {
-    const looked = lookAtFailback(settings, state, { now, possible });
+    const looked = lookAtFailback(settings, state, look(now, possible));
     ({ state } = looked);
     return looked.move ? [now] : [];
   });
@@ -65,24 +70,34 @@ describe('a group that is not where it is preferred', () => {
     for (let times = 0; times < 9; times++) {
       const since = now;
       for (let move = false; !move; now += 1000)
-        ({ state, move } = lookAtFailback(AT_ONCE, state, { now, possible: true }));
+        ({ state, move } = lookAtFailback(AT_ONCE, state, look(now, true)));
       waited.push(now - 1000 - since);
       now += 60_000;
     }
     expect(waited).toEqual([0, 60, 120, 240, 480, 960, 1920, 3600, 3600].map((s) => s * 1000));
   });
 
+  it.each([
+    ['does not serve', { serving: false }],
+    ['cannot be taken over without loss', { notReady: 'disk1: hasta is still resyncing' }],
+    ['has no word of the other node', { peer: null }],
+    ['would go to a node that is not well', { peer: { healthy: false, candidate: true } }],
+    ['would go to a node that refuses', { peer: { healthy: true, candidate: false } }],
+  ])('that %s stays', (_what, change) => {
+    expect(lookAtFailback(AT_ONCE, NO_FAILBACK, { ...look(0, true), ...change }).move).toBe(false);
+  });
+
   it('flickering readiness does not count as another return', () => {
     const bounced: FailbackState = { since: null, lastMoveAt: 0, returned: false, bounced: 0 };
-    const once = lookAtFailback(SYNCED, bounced, { now: 1000, possible: true }).state;
-    const gone = lookAtFailback(SYNCED, once, { now: 1100, possible: false }).state;
-    const again = lookAtFailback(SYNCED, gone, { now: 1200, possible: true }).state;
+    const once = lookAtFailback(SYNCED, bounced, look(1000, true)).state;
+    const gone = lookAtFailback(SYNCED, once, look(1100, false)).state;
+    const again = lookAtFailback(SYNCED, gone, look(1200, true)).state;
     expect([once.bounced, again.bounced]).toEqual([1, 1]);
   });
 
   it('is forgiven when it lasted', () => {
     const state: FailbackState = { since: null, lastMoveAt: 0, returned: false, bounced: 5 };
-    const looked = lookAtFailback(AT_ONCE, state, { now: 600_000, possible: true });
+    const looked = lookAtFailback(AT_ONCE, state, look(600_000, true));
     expect([looked.move, failbackWaitMs(AT_ONCE, looked.state)]).toEqual([true, 0]);
   });
 });
