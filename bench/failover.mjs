@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 import { ROOT } from '../scripts/sources.mjs';
 import { installPeers } from './peers.mjs';
-import { committed, machine, store } from './results.mjs';
+import { committed, conclude, machine } from './results.mjs';
 import { summary, worse } from './statistics.mjs';
 
 const RESULT = 'bench/results/failover.json';
@@ -144,12 +144,8 @@ async function main() {
   for (const measure of lane('fast')) if (!stopping.signal.aborted) await measureOne(measure);
   if (stopping.signal.aborted) return;
 
-  store(RESULT, result, options.measures.length === measures.length);
-  if (options.json) console.log(JSON.stringify(result));
-  if (before === null) say('There is no committed result to compare with.');
-  else if (regressions.length > 0)
-    say(`Worse than the committed result beyond noise: ${regressions.join(', ')}`);
-  else say('Nothing is worse than the committed result beyond noise.');
+  const all = options.measures.length === measures.length;
+  conclude({ file: RESULT, result, all, before, regressions, json: options.json, say });
 }
 
 try {

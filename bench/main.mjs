@@ -11,7 +11,7 @@ import { BENCH_PACKAGES } from '../scripts/debian-packages.mjs';
 import { MEASURES } from './measures.mjs';
 import { installPeers } from './peers.mjs';
 import { compile } from './process.mjs';
-import { committed, machine, store } from './results.mjs';
+import { committed, conclude, machine } from './results.mjs';
 import { meets, worse } from './statistics.mjs';
 
 /** Of a ratio that has no goal. */
@@ -92,12 +92,8 @@ async function main() {
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
-  store(RESULT, result, options.measures.length === MEASURES.length);
-  if (options.json) console.log(JSON.stringify(result));
-  if (before === null) say('There is no committed result to compare with.');
-  else if (regressions.length > 0)
-    say(`Worse than the committed result beyond noise: ${regressions.join(', ')}`);
-  else say('Nothing is worse than the committed result beyond noise.');
+  const all = options.measures.length === MEASURES.length;
+  conclude({ file: RESULT, result, all, before, regressions, json: options.json, say });
 }
 
 try {

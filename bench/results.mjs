@@ -21,10 +21,20 @@ export function committed(file) {
 }
 
 /** @param all whether everything was measured; else other measures stay as they are */
-export function store(file, result, all) {
+function store(file, result, all) {
   const measures = all ? result.measures : { ...stored(file)?.measures, ...result.measures };
   mkdirSync(dirname(join(ROOT, file)), { recursive: true });
   writeFileSync(join(ROOT, file), `${JSON.stringify({ ...result, measures }, null, 2)}\n`);
+}
+
+/** Keeps and tells what was measured. @param before what it is compared with, or null @param all see store() */
+export function conclude({ file, result, all, before, regressions, json, say }) {
+  store(file, result, all);
+  if (json) console.log(JSON.stringify(result));
+  if (before === null) say('There is no committed result to compare with.');
+  else if (regressions.length > 0)
+    say(`Worse than the committed result beyond noise: ${regressions.join(', ')}`);
+  else say('Nothing is worse than the committed result beyond noise.');
 }
 
 export function machine() {

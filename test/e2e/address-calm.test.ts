@@ -14,7 +14,8 @@ const PRIORITY = { a: 150, b: 100 } as const;
 /** Of the worse one: three adverts and its skew. */
 const DOWN_MS = 3 * ADVERT_MS + ((256 - PRIORITY.b) * ADVERT_MS) / 256;
 const WAIT_MS = 20_000;
-const SOAK_MS = 4000;
+/** Adverts of each address beside the loops. */
+const SOAK_ROUNDS = 40;
 
 describe.skipIf(needs('root', 'netns', 'ip', 'bridge', 'koffi', 'raw-socket'))(
   'a pair of ten addresses',
@@ -50,7 +51,9 @@ describe.skipIf(needs('root', 'netns', 'ip', 'bridge', 'koffi', 'raw-socket'))(
 
     const elections = (node: Talker): number =>
       node.lines.filter((text) => text.startsWith('{"state":')).length;
-    const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+    /** Since then the better one spoke so often for all its addresses. */
+    const spoken = (since: number, rounds: number): Promise<unknown> =>
+      line.until('spoken', () => line.spoken('a', since).length >= rounds * INSTANCES, WAIT_MS);
     /** Ids that b took over although the adverts of a went on. A master that got no processor is rightly replaced. */
     const wronglyTaken = (): number[] => {
       const ids = Array.from({ length: INSTANCES }, (_, index) => FIRST_ID + index);
@@ -66,13 +69,13 @@ describe.skipIf(needs('root', 'netns', 'ip', 'bridge', 'koffi', 'raw-socket'))(
         const seen = node.lines.length;
         node.write(`stall ${ms}\n`);
         await node.line((text) => text.startsWith('{"stalled"'), WAIT_MS, seen);
-        await pause(2 * ADVERT_MS);
+        await spoken(machineNow(), 2);
       }
     };
 
     it('fails nothing over beside eight busy loops while the master speaks', async () => {
-      const loops = new BusyLoops(8, 4 * SOAK_MS);
-      await pause(SOAK_MS).finally(() => loops.stop());
+      const loops = new BusyLoops(8, WAIT_MS);
+      await spoken(from, SOAK_ROUNDS).finally(() => loops.stop());
       expect(wronglyTaken()).toEqual([]);
     });
 
