@@ -106,8 +106,15 @@ function planSettings(
   });
   for (const { name } of after.groups)
     if (!before.groups.some((group) => group.name === name)) needsRestart.add(`groups.${name}`);
+  // Of a resource that is new it counts at once: its engine is made with it.
+  const resyncRates = { ...after.resyncRates, ...before.resyncRates };
+  if (Object.entries(after.resyncRates).some(([name, rate]) => resyncRates[name] !== rate))
+    needsRestart.add('resync-rate');
   const { references, fence, watchdog, log } = after;
-  return { settings: { ...before, references, fence, watchdog, log, groups }, groups: changed };
+  return {
+    settings: { ...before, resyncRates, references, fence, watchdog, log, groups },
+    groups: changed,
+  };
 }
 
 function planGroup(

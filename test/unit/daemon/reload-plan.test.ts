@@ -44,6 +44,19 @@ describe('a reload', () => {
     expect([other.secret, other.applied, other.needsRestart]).toEqual([before, [], ['secret-file']]);
   });
 
+  it('says that another resync-rate needs a restart, and gives a new resource its own at once', () => {
+    const rated = (rates: string): string => `${YAML}resync-rate: ${rates}\n`;
+    const disk3 =
+      '\nresource disk3 { on hasta { local /3 remote 10.0.0.2 } on hastb { local /3 remote 10.0.0.1 } }';
+    const before = files(CONF, rated('{ disk1: 1MB/s }'));
+    const faster = planReload(before, files(CONF, rated('{ disk1: 2MB/s }')));
+    expect(faster.needsRestart).toEqual(['resync-rate']);
+    expect(faster.settings.resyncRates['disk1']).toBe(before.settings.resyncRates['disk1']);
+    const more = planReload(before, files(CONF + disk3, rated('{ disk1: 1MB/s, disk3: 3MB/s }')));
+    expect(more.needsRestart).toEqual([]);
+    expect(more.settings.resyncRates['disk3']).toBeGreaterThan(2_900_000);
+  });
+
   it('of the same files does nothing', () => {
     const { plan } = change('disk1 {', 'disk1  {');
     expect(plan).toMatchObject({
