@@ -9,6 +9,7 @@ import { replaceDurably } from './engine/durable-file.ts';
 export class HoldStore {
   readonly #path: string;
   #holds: Holds = NO_HOLDS;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(stateDir: string) {
     this.#path = join(stateDir, 'holds.json');
@@ -40,14 +41,22 @@ export class HoldStore {
 
   /** @param reason null ends it. @throws HastateError `holds-not-kept`; then nothing changed */
   async setStandby(reason: string | null): Promise<void> {
-    await this.#keep({ ...this.#holds, standby: reason === null ? null : holdNow(reason) });
+    await this.#change((now) => ({ ...now, standby: reason === null ? null : holdNow(reason) }));
   }
 
   /** As setStandby(). */
   async setMaintenance(group: string, reason: string | null): Promise<void> {
-    const { [group]: _, ...others } = this.#holds.maintenance;
-    const maintenance = reason === null ? others : { ...others, [group]: holdNow(reason) };
-    await this.#keep({ ...this.#holds, maintenance });
+    await this.#change((now) => {
+      const { [group]: _, ...others } = now.maintenance;
+      return { ...now, maintenance: reason === null ? others : { ...others, [group]: holdNow(reason) } };
+    });
+  }
+
+  /** One after another: each is made of what the one before left. */
+  #change(change: (now: Holds) => Holds): Promise<void> {
+    const mine = this.#last.then(() => this.#keep(change(this.#holds)));
+    this.#last = mine.catch(() => undefined);
+    return mine;
   }
 
   async #keep(holds: Holds): Promise<void> {

@@ -9,11 +9,12 @@ export interface WatchedGroup {
 /** Since when each group that cannot get down tries to, by name. ms */
 export type Struggles = Readonly<Record<string, number>>;
 
+/** On the way down with something still in hand. Then only the other node's answer is waited for. */
+const HOLDS_ON = /^(demoting\.(?!handingOver|takingBack)|closing)/;
+
 /** A group that was stuck and tries again has not come any further. */
 export function noteStruggles(before: Struggles, groups: readonly WatchedGroup[], now: number): Struggles {
-  const struggling = groups.filter(
-    ({ role, state }) => role === 'stuck' || /^(demoting|closing)/.test(state),
-  );
+  const struggling = groups.filter(({ role, state }) => role === 'stuck' || HOLDS_ON.test(state));
   return Object.fromEntries(struggling.map(({ name }) => [name, before[name] ?? now]));
 }
 

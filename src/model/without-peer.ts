@@ -41,9 +41,14 @@ export function cutOff({ evidence, namesPeer, references }: PrimaryView): string
   return lost ? 'this node reaches neither its peer nor its references' : null;
 }
 
-/** F: why a primary has its peer fenced so that it may go on, or null: silence is not enough. */
+/**
+ * F: why a primary has its peer fenced so that it may go on, or null: silence is not enough. Not while it may itself be
+ * the one that is cut off (B8), and not in maintenance, when somebody works on the network or the other node.
+ */
 export function fenceToGoOn({ evidence, namesPeer }: Omit<PrimaryView, 'references'>): string | null {
   if (evidence.policy !== 'consistent' || evidence.peer === null || !namesPeer) return null;
+  const { configured, reached } = evidence.references;
+  if (evidence.hold?.code === 'maintenance' || (configured > 0 && reached * 2 <= configured)) return null;
   const presence = peerPresence(evidence);
   return presence === 'silent' || presence === 'dead' ? `${evidence.peer} is silent` : null;
 }

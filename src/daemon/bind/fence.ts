@@ -41,7 +41,7 @@ export class Fence {
   readonly #stopping = new AbortController();
   #at: number | null = null;
   #running: Promise<void> | null = null;
-  /** Ends the program that is just asked. */
+  /** Ends what a fencing waits for. */
   #asking: AbortController | null = null;
   #failed: { readonly text: string; readonly notBefore: number; readonly waitMs: number } | null = null;
 
@@ -99,19 +99,19 @@ export class Fence {
     return peer;
   }
 
-  async #fence({ why, delayMs }: FenceOrder): Promise<void> {
-    const { runtime, lastHeard } = this.#options;
+  async #fence(order: FenceOrder): Promise<void> {
+    const { runtime } = this.#options;
     const peer = this.#peer();
-    const { signal } = this.#stopping;
+    this.#asking = new AbortController();
+    const signal = AbortSignal.any([this.#stopping.signal, this.#asking.signal]);
     const began = runtime.clock.now();
-    if (delayMs > 0) {
-      await sleep(delayMs, undefined, { signal });
-      if ((lastHeard() ?? Number.NEGATIVE_INFINITY) > began)
-        throw new HastateError('peer-heard', `${peer} is heard again: it is not fenced`);
-    }
+    // Ended early when a person is faster, or the daemon stops.
+    await sleep(order.delayMs, undefined, { signal }).catch(() => undefined);
     try {
-      await this.#shoot(peer, why);
+      await this.#shoot(peer, order, began, signal);
     } catch (error) {
+      const heard = error instanceof HastateError && error.code === 'peer-heard';
+      if (heard || this.#stopping.signal.aborted) throw error;
       const text = describeError(error);
       const waitMs = Math.min(MAX_AGAIN_MS, 2 * (this.#failed?.waitMs ?? AGAIN_MS / 2));
       this.#failed = { text, waitMs, notBefore: runtime.clock.now() + waitMs };
@@ -124,18 +124,27 @@ export class Fence {
     }
   }
 
-  async #shoot(peer: string, why: string): Promise<void> {
+  /** Nobody is shot who is down already, or by an order of ours who is heard again. @throws HastateError */
+  #isNeeded(peer: string, { now = false }: FenceOrder, began: number): boolean {
+    this.#stopping.signal.throwIfAborted();
+    if (this.#down()) return false;
+    if (!now && (this.#options.lastHeard() ?? Number.NEGATIVE_INFINITY) > began)
+      throw new HastateError('peer-heard', `${peer} is heard again: it is not fenced`);
+    return true;
+  }
+
+  async #shoot(peer: string, order: FenceOrder, began: number, signal: AbortSignal): Promise<void> {
     const { runtime } = this.#options;
-    const steps = await this.#plan(peer, why);
+    if (!this.#isNeeded(peer, order, began)) return;
+    const steps = await this.#plan(peer, order.why);
     runtime.journal.add({
       kind: 'fence.started',
       level: 'warn',
-      message: `fencing ${peer} by ${steps.map(({ name }) => name).join(', ')}: ${why}`,
+      message: `fencing ${peer} by ${steps.map(({ name }) => name).join(', ')}: ${order.why}`,
     });
     const failures: string[] = [];
-    this.#asking = new AbortController();
-    const signal = AbortSignal.any([this.#stopping.signal, this.#asking.signal]);
     for (const step of steps) {
+      if (!this.#isNeeded(peer, order, began)) return;
       const outcome = await runHook(step, { signal, outputDir: hookOutputs(runtime), log: runtime.log });
       // A person was faster.
       if (this.#down()) return;

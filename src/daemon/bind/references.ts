@@ -75,6 +75,7 @@ export class References {
     const { references } = settings;
     this.#cancel?.();
     this.#look?.end.abort();
+    this.#look = null;
     if (references.length === 0) {
       // A reload took them away: who has none is never cut off.
       this.#reached = 0;

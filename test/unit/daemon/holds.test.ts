@@ -35,6 +35,18 @@ it('what an operator holds is held after a restart as well, until it is ended', 
   expect((await reopened()).all).toEqual({ standby: null, maintenance: {} });
 });
 
+it('two holds that are given at once both hold', async () => {
+  const store = await reopened();
+  await Promise.all([
+    store.setMaintenance('a', 'x'),
+    store.setMaintenance('b', 'x'),
+    store.setStandby('x'),
+    store.setMaintenance('a', null),
+  ]);
+  const { all } = await reopened();
+  expect([Object.keys(all.maintenance), all.standby?.reason]).toEqual([['b'], 'x']);
+});
+
 it('a file that is torn keeps the daemon from deciding what was forbidden, and says where it is', async () => {
   await writeFile(join(dir, 'holds.json'), '{"standby": {"since"');
   await expect(reopened()).rejects.toMatchObject({

@@ -22,3 +22,10 @@ it('a group that got down, or is on its way up, starts anew', () => {
   expect(struggles).toEqual({});
   expect(noteStruggles(struggles, at('promoting.startingHooks', 'changing'), 6000)).toEqual({});
 });
+
+it.each(['demoting.handingOver', 'demoting.takingBack'])(
+  '%s has let go: only the other node is slow',
+  (state) => {
+    expect(noteStruggles({}, at(state, 'changing'), 0)).toEqual({});
+  },
+);

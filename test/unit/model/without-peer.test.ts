@@ -47,6 +47,12 @@ describe('a primary under policy consistent', () => {
     expect(why(SILENT, false)).toBeNull();
     expect(why({ ...SILENT, policy: 'available' })).toBeNull();
   });
+
+  it('fences nobody while it may be cut off itself, or somebody works on the network', () => {
+    expect(why({ ...SILENT, references: { configured: 2, reached: 1 } })).toBeNull();
+    expect(why({ ...SILENT, references: { configured: 2, reached: 2 } })).not.toBeNull();
+    expect(why({ ...SILENT, hold: MAINTENANCE })).toBeNull();
+  });
 });
 
 it('what going on alone needs follows from policy and references', () => {
