@@ -19,7 +19,7 @@ import {
 import { encodeGreeting } from '../protocol/nbd-negotiation.ts';
 import { NbdHandshake, type ExportOffer } from './nbd-handshake.ts';
 import { refusalOf } from './nbd-refusal.ts';
-import { readInto, ReceiveSlab, type Holder, type Receiver } from './receive-slab.ts';
+import { readInto, ReceiveSlab, type Receiver } from './receive-slab.ts';
 import { ReplyBatch, type ReplyRoom } from './reply-batch.ts';
 import { readSplit, writeSplit } from './split-request.ts';
 import { startWithoutData } from './nbd-no-data.ts';
@@ -75,8 +75,6 @@ export class NbdConnection implements Receiver {
   readonly #tickets = new Tickets((ticket, error) => this.#settle(ticket, error));
   readonly #unparsed = new Unparsed();
   readonly #request = noRequest();
-  /** Of the memory that the unparsed bytes lie in. */
-  #holder: Holder | null = null;
   #incoming: IncomingWrite | null = null;
   #inFlight = 0;
   #readBytes = 0;
@@ -158,7 +156,6 @@ export class NbdConnection implements Receiver {
     // Who said goodbye has nothing more to say.
     if (this.#phase === 'leaving') return;
     this.#unparsed.add(chunk);
-    this.#holder = this.#slab.holderOf(this.#unparsed.rest);
     this.#parse();
   }
 
@@ -259,8 +256,11 @@ export class NbdConnection implements Receiver {
     if (refusal !== null) {
       this.#incoming = { request: { ...request }, data: null, refusal, filled: 0 };
     } else if (this.#unparsed.length >= length) {
-      this.#holder?.hold();
-      this.#startWrite(request, this.#unparsed.take(length), this.#holder?.release);
+      // Asked for each payload: the rest of a burst may have moved since the last one.
+      const data = this.#unparsed.take(length);
+      const holder = this.#slab.holderOf(data);
+      holder?.hold();
+      this.#startWrite(request, data, holder?.release);
     } else {
       const data = this.#payloads.take(length);
       this.#incoming = { request: { ...request }, data, refusal: null, filled: 0 };
