@@ -10,6 +10,8 @@ import type { ClockPort, DiskPort, IoResult } from './ports.ts';
 /** As an engine that does not move. ms */
 const STALLED_MS = 2000;
 const LOOK_MS = 250;
+/** So many times hast.conf's `timeout` may a flush take that nothing else waits for. */
+const FLUSH_FACTOR = 3;
 /** A disk that hangs is waited for no longer than this by who has to go on without it. ms */
 export const HANGING_MS = 200;
 
@@ -57,8 +59,14 @@ export class DiskWatch {
       this.#moves();
       return;
     }
+    const { timeoutMs } = this.#core.setup.resource;
+    // A flush alone may write gigabytes before it answers.
+    const [silentMs, hangsMs] =
+      progress.running === progress.flushing
+        ? [timeoutMs, FLUSH_FACTOR * timeoutMs]
+        : [STALLED_MS, timeoutMs];
     const ms = now - this.#movedAt;
-    if (ms >= STALLED_MS) this.#stalls(ms);
+    if (ms >= silentMs) this.#stalls(silentMs, ms >= hangsMs ? hangsMs : null);
   }
 
   #moves(): void {
@@ -71,14 +79,15 @@ export class DiskWatch {
     );
   }
 
-  #stalls(ms: number): void {
-    const { name, timeoutMs } = this.#core.setup.resource;
-    const hangs = ms >= timeoutMs;
+  /** @param hangsMs for so long it has been silent at least, null: not long enough to call it hanging */
+  #stalls(silentMs: number, hangsMs: number | null): void {
+    const { name } = this.#core.setup.resource;
+    const hangs = hangsMs !== null;
     const before = this.#core.stall;
     if (before !== null && before.hangs === hangs) return;
     const text = hangs
-      ? `the local disk has answered nothing for ${timeoutMs} ms: it hangs`
-      : `the local disk has answered nothing for ${STALLED_MS} ms`;
+      ? `the local disk has answered nothing for ${hangsMs} ms: it hangs`
+      : `the local disk has answered nothing for ${silentMs} ms`;
     this.#core.stall = { text, hangs };
     this.#core.report('disk-stalled', 'error', `${name}: ${text}`);
   }

@@ -78,6 +78,10 @@ class ResourceEngine implements Engine {
     const { clock, disk, sidecar, random } = this.#ports;
     const { resource, peerKind } = this.#setup;
     const metadata = boundDurableWrites(disk, clock, () => this.#patience(this.#core));
+    // Writes wait for them (A1), and so does the peer: what only takes long must not fail.
+    const bits = boundDurableWrites(disk, clock, () =>
+      this.#core?.stall?.hangs === true ? HANGING_MS : this.#setup.resource.timeoutMs,
+    );
     const store = await MetadataStore.open(metadata, sidecar, resource.name, random, (error) =>
       this.#report('metadata-copy', ...copyNews(resource.name, error)),
     );
@@ -86,7 +90,7 @@ class ResourceEngine implements Engine {
       keepdirty: store.meta.keepdirty,
       imageBytes: store.imageBytes,
       sectorBytes: disk.sectorBytes,
-      store: (offset, data, done) => metadata.writeDurable(METADATA_BYTES + offset, data, done),
+      store: (offset, data, done) => bits.writeDurable(METADATA_BYTES + offset, data, done),
     });
     map.load(store.image);
     if (store.canaryAt !== null) map.setTail(store.canaryAt, store.canary);

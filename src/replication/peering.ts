@@ -224,7 +224,7 @@ export class Peering {
     }
     if (dialled.virgin && this.#core.store.meta.localcnt === 0n)
       await this.#core.save(({ meta }) => ({ meta: { ...meta, localcnt: 1n } }));
-    if (map.staleCount > 0 && !(await this.#becameStale())) throw new Error('the record cannot be written');
+    if (map.staleCount > 0 && !(await this.becameStale())) throw new Error('the record cannot be written');
     if (!link.isUp()) return;
     this.primary.link = link;
     await commitMap(map);
@@ -336,7 +336,7 @@ export class Peering {
     this.primary.gate.poke();
   }
 
-  async #becameStale(): Promise<boolean> {
+  async becameStale(): Promise<boolean> {
     this.#joined = false;
     const { state } = this.#core.store.record;
     try {
@@ -389,7 +389,7 @@ export class Peering {
       },
       look: () => standing.look(),
       wantAlone: () => standing.wantAlone(),
-      becameStale: () => this.#becameStale(),
+      becameStale: () => this.becameStale(),
       idle: () => {
         this.#resync?.idle();
         this.#core.verify?.idle();

@@ -43,8 +43,16 @@ export interface DiskPort {
   /** fdatasync: everything written before the call is durable. */
   flush(done: (error: IoResult) => void): void;
   close(): Promise<void>;
-  /** Requests that were begun and not answered, and how many were answered so far. Absent: a hang is not noticed. */
-  progress?(): { readonly running: number; readonly finished: number };
+  /** Absent: a hang is not noticed. */
+  progress?(): DiskProgress;
+}
+
+export interface DiskProgress {
+  /** Requests that were begun and not answered, and how many of them are flushes. */
+  readonly running: number;
+  readonly flushing: number;
+  /** Requests that were answered so far. */
+  readonly finished: number;
 }
 
 /** The third copy of a resource's metadata, outside the disk. */

@@ -41,6 +41,8 @@ export interface VerifyHost {
   wrote(): void;
   /** Something became dirty. */
   dirtied(): void;
+  /** A local flush failed meanwhile: this disk lacks something that the peer has. */
+  becameStale(): void;
 }
 
 export class Verify implements VerifyRun {
@@ -218,8 +220,11 @@ export class Verify implements VerifyRun {
     const last = ranges.at(-1);
     const to = last === undefined ? from : last.offset + last.length;
     const [firstExtent, lastExtent] = extentsOf(this.#core, from, to - from);
+    const end = (outcome: 'clean' | 'dirty'): void => {
+      if (map.end(firstExtent, lastExtent, outcome)) this.#host.becameStale();
+    };
     const failed = (why: string): void => {
-      map.end(firstExtent, lastExtent, 'dirty');
+      end('dirty');
       this.#found(ranges, false, `: it is left to a resync (${why})`);
       this.#host.dirtied();
       done();
@@ -240,7 +245,7 @@ export class Verify implements VerifyRun {
             if (this.#link.words !== null) this.#link.close(`the peer failed to write: ${failure}`);
             return;
           }
-          map.end(firstExtent, lastExtent, 'clean');
+          end('clean');
           this.#host.wrote();
           compareRange(this.#core, this.#link, offset, local, (again) => {
             const ok = again.kind === 'equal';

@@ -1,5 +1,5 @@
 /** A disk with a volatile cache: what was not flushed may be lost, sector by sector, when power fails. */
-import type { DiskPort, IoResult } from '../replication/ports.ts';
+import type { DiskPort, DiskProgress, IoResult } from '../replication/ports.ts';
 import type { SimClock, SimRandom } from './sim-clock.ts';
 
 export interface DiskFaults {
@@ -39,6 +39,7 @@ export class SimDisk implements DiskPort {
   /** What it would have answered since it hangs. */
   #hanging: (() => void)[] | null = null;
   #running = 0;
+  #flushing = 0;
   #finished = 0;
   readonly #starting = new Set<Pending>();
   readonly #startingDurable = new Set<Pending>();
@@ -112,7 +113,9 @@ export class SimDisk implements DiskPort {
   flush(done: (error: IoResult) => void): void {
     this.onOperation('flush', 0, 0);
     const covered = this.#cached.length;
+    this.#flushing++;
     this.#later(() => {
+      this.#flushing--;
       const error = this.faults.flush?.() ?? null;
       const written = this.#cached.splice(0, covered);
       // As a page cache does: after a failed flush the pages count as clean, and are lost.
@@ -128,7 +131,7 @@ export class SimDisk implements DiskPort {
   /** Power fails: any sectors of what was not flushed may have reached the disk. Nobody is called back any more. */
   powerCut(): void {
     this.#life++;
-    this.#running = 0;
+    this.#running = this.#flushing = 0;
     for (const { offset, data } of [...this.#cached, ...this.#starting, ...this.#startingDurable]) {
       for (let at = 0; at < data.length; at += this.sectorBytes) {
         if (this.#random.chance(0.5)) data.copy(this.durable, offset + at, at, at + this.sectorBytes);
@@ -141,7 +144,7 @@ export class SimDisk implements DiskPort {
   /** The process dies, the machine stays up: the cache keeps what was written. */
   processDied(): void {
     this.#life++;
-    this.#running = 0;
+    this.#running = this.#flushing = 0;
     for (const { offset, data } of [...this.#starting, ...this.#startingDurable])
       if (this.#random.chance(0.5)) {
         data.copy(this.content, offset);
@@ -172,8 +175,8 @@ export class SimDisk implements DiskPort {
     this.#hanging = null;
     for (const run of waiting) run();
   }
-  progress(): { running: number; finished: number } {
-    return { running: this.#running, finished: this.#finished };
+  progress(): DiskProgress {
+    return { running: this.#running, flushing: this.#flushing, finished: this.#finished };
   }
 
   #later(run: () => void, factor = 1): void {

@@ -64,6 +64,34 @@ describe('a disk that hangs', () => {
     expect((await beta.start()).record.state).toBe('inconsistent');
   });
 
+  test.each(['alpha', 'beta'] as const)(
+    'for three seconds only makes writes wait, also those that need a bit of the map first (on %s)',
+    async (name) => {
+      const pair = await joined();
+      const { alpha, beta, clock } = pair;
+      pair[name].disk.hang();
+      const [hot, cold] = [alpha.submit(0, block(1)), alpha.submit(20 * 65_536, block(2), true)];
+      await clock.run(3000);
+      pair[name].disk.goOn();
+      expect(await clock.finish(Promise.all([hot, cold]))).toEqual([null, null]);
+      await clock.run(1000);
+      expect((await alpha.snapshot()).record.inSync).toEqual(['alpha', 'beta']);
+      expect((await beta.snapshot()).record.state).toBe('clean');
+    },
+  );
+
+  test('in a flush that nothing else waits for is only slow, for three times the timeout', async () => {
+    const { alpha, clock } = await joined();
+    alpha.disk.hang();
+    alpha.device?.flush(() => undefined);
+    await clock.run(TIMEOUT - 1000);
+    expect(alpha.kinds()).not.toContain('disk-stalled');
+    await clock.run(TIMEOUT);
+    expect((await alpha.snapshot()).diskHangs).toBe(false);
+    await clock.run(2 * TIMEOUT);
+    expect((await alpha.snapshot()).diskHangs).toBe(true);
+  });
+
   test('never lets a durable write that comes late go over a newer one', async () => {
     const clock = new SimClock();
     const disk = new SimDisk(clock, new SimRandom(1), 8192);

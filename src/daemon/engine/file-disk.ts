@@ -6,7 +6,7 @@ import { close, constants, fdatasync, open, read, write } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { DiskError } from '../../model/errors.ts';
-import type { DiskPort, IoResult } from '../../replication/ports.ts';
+import type { DiskPort, DiskProgress, IoResult } from '../../replication/ports.ts';
 import { directIo, errnoOf } from './direct-io.ts';
 import type { DirectIo } from './direct-io.ts';
 import { lockDisk } from './disk-lock.ts';
@@ -87,6 +87,7 @@ export class FileDisk implements DiskPort {
   readonly #writes = new LatencyGauge();
   readonly #share = new PoolShare();
   #running = 0;
+  #flushing = 0;
   #finished = 0;
   #closed = false;
   #whenIdle: (() => void) | null = null;
@@ -142,16 +143,18 @@ export class FileDisk implements DiskPort {
 
   flush(done: Done): void {
     if (!this.#begin(0, 0, done)) return;
+    this.#flushing += 1;
     this.#share.enter((leave) =>
       fdatasync(this.#fd, (error) => {
         leave();
+        this.#flushing -= 1;
         this.#finish(done, error === null ? null : errnoOf(error));
       }),
     );
   }
 
-  progress(): { readonly running: number; readonly finished: number } {
-    return { running: this.#running, finished: this.#finished };
+  progress(): DiskProgress {
+    return { running: this.#running, flushing: this.#flushing, finished: this.#finished };
   }
 
   #punch(punch: PunchHole, offset: number, length: number, done: Done): void {
