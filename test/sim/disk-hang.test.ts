@@ -69,9 +69,12 @@ describe('a disk that hangs', () => {
     async (name) => {
       const pair = await joined();
       const { alpha, beta, clock } = pair;
+      expect(await alpha.write(0, block(0))).toBeNull();
       pair[name].disk.hang();
-      const [hot, cold] = [alpha.submit(0, block(1)), alpha.submit(20 * 65_536, block(2), true)];
-      await clock.run(3000);
+      const hot = alpha.submit(0, block(1));
+      await clock.run(2500);
+      const cold = alpha.submit(20 * 65_536, block(2), true);
+      await clock.run(500);
       pair[name].disk.goOn();
       expect(await clock.finish(Promise.all([hot, cold]))).toEqual([null, null]);
       await clock.run(1000);
