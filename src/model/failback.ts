@@ -7,12 +7,12 @@ import type { GroupSettings } from './settings.ts';
 /** What the primary sees of the group and of the preferred node, which is the other one. */
 export interface FailbackLook {
   readonly now: number;
-  /** The group serves here, and no group is just moving. */
+  /** The group serves here. */
   readonly serving: boolean;
-  /** Why the other node could not take it over without loss now, or null. */
-  readonly notReady: string | null;
-  /** The other node's own words. */
-  readonly peer: { readonly healthy: boolean; readonly candidate: boolean } | null;
+  /** See staysBecause(). */
+  readonly stays: string | null;
+  /** Another group is just moving: this one waits for its turn. */
+  readonly busy: boolean;
 }
 
 export interface FailbackState {
@@ -34,21 +34,19 @@ const MAX_AGAIN_MS = 3_600_000;
 
 type FailbackSettings = Pick<GroupSettings, 'failback' | 'failbackDelayMs'>;
 
-function isPossible({ serving, notReady, peer }: FailbackLook): boolean {
-  return serving && notReady === null && peer !== null && peer.healthy && peer.candidate;
-}
-
 /** The state after this look, and whether the group is to move now. */
 export function lookAtFailback(
   settings: FailbackSettings,
   before: FailbackState,
   look: FailbackLook,
 ): { readonly state: FailbackState; readonly move: boolean } {
-  const { now } = look;
-  if (settings.failback === 'never' || !isPossible(look))
-    return { state: { ...before, since: null }, move: false };
-  const state = before.since === null ? { ...countReturn(before, now), since: now } : before;
-  const move = now - (state.since ?? now) >= failbackWaitMs(settings, state);
+  const { now, serving, stays, busy } = look;
+  // It came back, whether or not the other node did.
+  const counted = serving ? countReturn(before, now) : before;
+  if (settings.failback === 'never' || !serving || stays !== null)
+    return { state: { ...counted, since: null }, move: false };
+  const state = { ...counted, since: counted.since ?? now };
+  const move = !busy && now - state.since >= failbackWaitMs(settings, state);
   return move
     ? { state: { ...state, since: null, lastMoveAt: now, returned: false }, move }
     : { state, move };
@@ -56,9 +54,9 @@ export function lookAtFailback(
 
 function countReturn(state: FailbackState, now: number): FailbackState {
   const { lastMoveAt, returned, bounced } = state;
-  if (lastMoveAt === null) return state;
+  if (lastMoveAt === null || returned) return state;
   if (now - lastMoveAt >= LASTS_MS) return { ...state, lastMoveAt: null, bounced: 0 };
-  return returned ? state : { ...state, returned: true, bounced: bounced + 1 };
+  return { ...state, returned: true, bounced: bounced + 1 };
 }
 
 /** How long the preferred node has to be ready. ms */

@@ -23,9 +23,9 @@ export class Failback {
       const before = this.#states.get(settings.name) ?? NO_FAILBACK;
       const { state, move } = lookAtFailback(settings, before, {
         now: clock.now(),
-        serving: !this.#moving && group.state === 'primary.serving',
-        notReady: group.peerReady(),
-        peer: this.#runtime.peer.group(settings.name),
+        serving: group.state === 'primary.serving',
+        stays: group.staysBecause('failback'),
+        busy: this.#moving,
       });
       this.#states.set(settings.name, state);
       if (move) void this.#move(group, settings.prefer);

@@ -6,6 +6,7 @@ import { groupEpoch, mayPromote } from '../../model/decision.ts';
 import { HastateError } from '../../model/errors.ts';
 import type { Evidence, Trigger } from '../../model/evidence.ts';
 import type { Wishes } from '../../model/intent.ts';
+import { type LeaveCause, staysBecause } from '../../model/leaving.ts';
 import { peerPresence } from '../../model/presence.ts';
 import { cutOff, fenceToGoOn } from '../../model/without-peer.ts';
 import type { Epoch } from '../../model/record.ts';
@@ -308,6 +309,17 @@ export class Group {
     const theirs = peer.group(name)?.hold ?? null;
     const words = { standby: 'on standby', maintenance: 'in maintenance for it' };
     return theirs === null ? null : `${settings.peer?.name ?? 'the peer'} is ${words[theirs]}`;
+  }
+
+  /** Why it is not handed to the other node without an order, or null when it is. */
+  staysBecause(cause: LeaveCause): string | null {
+    const { peer, settings } = this.#runtime;
+    return staysBecause(cause, {
+      policy: this.settings.policy,
+      notReady: this.peerReady(),
+      peer: settings.peer?.name ?? 'the other node',
+      words: peer.group(this.settings.name),
+    });
   }
 
   get address(): AddressService | null {

@@ -9,12 +9,11 @@ export async function leaveUnfit(
   runtime: Runtime,
   groups: ReadonlyMap<string, Group>,
   unfit: readonly { readonly group: string; readonly why: string }[],
+  cause: 'standby' | 'unfit',
 ): Promise<void> {
   for (const { group: name, why } of unfit) {
     const group = groups.get(name);
-    if (group?.role !== 'primary' || group.peerReady() !== null) continue;
-    // Clients reach the other node no better: it would only hand the group back.
-    if (runtime.peer.report(name)?.healthy !== true) continue;
+    if (group?.role !== 'primary' || group.staysBecause(cause) !== null) continue;
     runtime.log('warn', `${name}: this node cannot lead (${why}): it hands over`);
     await switchToPeer(runtime, group).catch((error: unknown) => {
       runtime.log('warn', `${name}: ${describeError(error)}; it is tried again`);
@@ -31,14 +30,10 @@ const UNWELL_MS = 10 * 60_000;
  */
 export async function leaveFailed(runtime: Runtime, group: Group, why: string): Promise<void> {
   if (group.role !== 'primary') return;
-  const { name, policy } = group.settings;
-  const stays = (text: string): HastateError => new HastateError('stays', text);
-  if (policy === 'manual')
-    throw stays(`policy manual leaves it to a person; mend the service, or run: hastate switchover ${name}`);
-  const notReady = group.peerReady();
-  if (notReady !== null) throw stays(notReady);
-  if (runtime.peer.group(name)?.healthy === false)
-    throw stays(`${runtime.settings.peer?.name ?? 'the other node'} is not well for it either`);
+  const { name } = group.settings;
+  const stays = group.staysBecause('service');
+  if (stays !== null)
+    throw new HastateError('stays', `${stays}; mend the service, or run: hastate switchover ${name}`);
   runtime.log('warn', `${name}: ${why}: this node hands over`);
   group.unwellUntil = runtime.clock.now() + UNWELL_MS;
   await switchToPeer(runtime, group).catch((error: unknown) => {

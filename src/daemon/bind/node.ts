@@ -361,7 +361,7 @@ export class HastateNode {
       why: `an operator put it on standby: ${standby?.reason ?? ''}`,
     });
     const unfit = standby === null ? this.#addresses.unfit() : [...this.#groups.byName.keys()].map(drained);
-    void leaveUnfit(this.#runtime, this.#groups.byName, unfit);
+    void leaveUnfit(this.#runtime, this.#groups.byName, unfit, standby === null ? 'unfit' : 'standby');
   }
 
   #needLink(): Link {

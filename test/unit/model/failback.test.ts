@@ -10,8 +10,8 @@ import {
 
 const SYNCED = { failback: 'when-synced', failbackDelayMs: 1000 } as const;
 const look = (now: number, possible: boolean): FailbackLook => ({
-  ...{ now, serving: possible, notReady: null },
-  peer: { healthy: true, candidate: true },
+  ...{ now, serving: true, busy: false },
+  stays: possible ? null : 'disk1: hasta is still resyncing',
 });
 const AT_ONCE = { failback: 'auto', failbackDelayMs: 0 } as const;
 
@@ -77,14 +77,24 @@ describe('a group that is not where it is preferred', () => {
     expect(waited).toEqual([0, 60, 120, 240, 480, 960, 1920, 3600, 3600].map((s) => s * 1000));
   });
 
-  it.each([
-    ['does not serve', { serving: false }],
-    ['cannot be taken over without loss', { notReady: 'disk1: hasta is still resyncing' }],
-    ['has no word of the other node', { peer: null }],
-    ['would go to a node that is not well', { peer: { healthy: false, candidate: true } }],
-    ['would go to a node that refuses', { peer: { healthy: true, candidate: false } }],
-  ])('that %s stays', (_what, change) => {
-    expect(lookAtFailback(AT_ONCE, NO_FAILBACK, { ...look(0, true), ...change }).move).toBe(false);
+  it('that does not serve here, or whose node may not have it, stays', () => {
+    for (const change of [{ serving: false }, { stays: 'policy manual leaves it to a person' }])
+      expect(lookAtFailback(AT_ONCE, NO_FAILBACK, { ...look(0, true), ...change }).move).toBe(false);
+  });
+
+  it('waits for its turn without losing the time that it has waited', () => {
+    const { state } = lookAtFailback(SYNCED, NO_FAILBACK, look(0, true));
+    const busy = lookAtFailback(SYNCED, state, { ...look(5000, true), busy: true });
+    expect(busy.move).toBe(false);
+    expect(lookAtFailback(SYNCED, busy.state, look(5001, true)).move).toBe(true);
+  });
+
+  it('counts a return as soon as it serves here again, long before the other node is ready', () => {
+    const moved = lookAtFailback(AT_ONCE, NO_FAILBACK, look(0, true));
+    expect(moved.move).toBe(true);
+    const back = lookAtFailback(AT_ONCE, moved.state, look(120_000, false)).state;
+    expect(back.bounced).toBe(1);
+    expect(lookAtFailback(AT_ONCE, back, look(1_200_000, true)).move).toBe(false);
   });
 
   it('flickering readiness does not count as another return', () => {
