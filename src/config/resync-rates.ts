@@ -27,7 +27,8 @@ export function resyncRates(
     const one = written === undefined ? 0 : rateAt(source, ['resync-rate'], written);
     return Object.fromEntries(names.map((name) => [name, one]));
   }
-  const rates = Object.entries(written).map(([name, value]) => {
+  const rates = new Map(names.map((name) => [name, 0]));
+  for (const [name, value] of Object.entries(written)) {
     const path = ['resync-rate', name];
     if (!names.includes(name)) {
       source.diagnostics.error(
@@ -36,8 +37,8 @@ export function resyncRates(
         names.length === 0 ? 'remove it' : `it has ${names.join(', ')}`,
       );
     }
-    return [name, rateAt(source, path, value)] as const;
-  });
+    rates.set(name, rateAt(source, path, value));
+  }
   return Object.fromEntries(rates);
 }
 

@@ -3,7 +3,12 @@
  * that keeps its copy carries it out. What is decided stands in both journals.
  * @see SAFETY D5, src/model/after-split.ts
  */
-import { type AfterSplitVerdict, judgeAfterSplit, type MemberCopies } from '../model/after-split.ts';
+import {
+  type AfterSplitNow,
+  type AfterSplitVerdict,
+  judgeAfterSplit,
+  type MemberCopies,
+} from '../model/after-split.ts';
 import { describeError } from '../model/errors.ts';
 import { splitBetween } from '../model/resolve.ts';
 import type { GroupSettings } from '../model/settings.ts';
@@ -31,16 +36,17 @@ export class AfterSplitDesk {
     }
   }
 
-  async #lookAt({ settings, role }: Group): Promise<void> {
+  async #lookAt(group: Group): Promise<void> {
+    const { settings } = group;
     if (settings.afterSplit === 'disconnect' || settings.peerKind !== 'hastate') return;
     if (!this.#isSplit(settings)) {
       this.#said.delete(settings.name);
       return;
     }
     const { peer } = this.#ports.runtime.settings;
-    if (peer === null || role === 'changing' || role === 'stuck') return;
+    if (peer === null) return;
     try {
-      await this.#decide(settings, peer.name);
+      await this.#decide(group, peer.name);
     } catch (error) {
       this.#say(
         settings,
@@ -60,9 +66,11 @@ export class AfterSplitDesk {
     });
   }
 
-  async #decide(settings: GroupSettings, peer: string): Promise<void> {
+  async #decide(group: Group, peer: string): Promise<void> {
     const { node } = this.#ports.runtime;
-    const verdict = judgeAfterSplit(settings.afterSplit, await this.#facts(settings, peer));
+    const { settings } = group;
+    const facts = await this.#facts(settings, peer);
+    const verdict = judgeAfterSplit(settings.afterSplit, facts, this.#now(group, peer));
     if (verdict.answer === 'none') return;
     if (verdict.answer === 'disconnect') {
       const [first] = settings.resources;
@@ -76,6 +84,16 @@ export class AfterSplitDesk {
     this.#say(settings, 'warn', `${verdict.discard} is discarded and ${verdict.keep} kept: ${verdict.why}`);
     // The other node comes to the same answer and carries it out.
     if (verdict.keep === node) await this.#carryOut(settings, verdict);
+  }
+
+  #now({ settings: { name }, role }: Group, peer: string): AfterSplitNow {
+    const { node, holds, peer: words } = this.#ports.runtime;
+    const theirs = words.group(name);
+    const held = { [node]: holds.of(name)?.code, [peer]: theirs?.hold };
+    return {
+      roleUnsure: role === 'changing' || role === 'stuck' || theirs?.changing === true,
+      maintenance: [node, peer].filter((one) => held[one] === 'maintenance').sort(),
+    };
   }
 
   async #facts({ resources }: GroupSettings, peer: string): Promise<MemberCopies[]> {

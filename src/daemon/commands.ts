@@ -13,7 +13,7 @@ import type { HastctlPorts } from './hastctl-bridge.ts';
 import { resolveSplit } from './resolve.ts';
 import type { Runtime } from './runtime.ts';
 import { verifyResource } from './verify.ts';
-import { readSwitchOrder, switchWhenReady } from './switchover.ts';
+import { readSwitchOrder, switchWhenReady, takeWhenReady } from './switchover.ts';
 
 const CHANGE_MS = 60_000;
 
@@ -93,8 +93,7 @@ const handlers: Record<ControlRequest['command'], Handler> = {
           'not-primary',
           `${group.settings.name} is not primary here; ask on ${to}'s peer or name --to ${context.runtime.node}`,
         );
-      const params = { group: group.settings.name, ...order };
-      return (await context.askPeer('switchover', params, order.waitMs + CHANGE_MS)) as SwitchoverResult;
+      return takeWhenReady(context.runtime, group, order, context.askPeer.bind(context), signal);
     }
     if (to === context.runtime.node)
       throw new HastateError('already-primary', `${group.settings.name} is primary on ${to} already`);

@@ -1,12 +1,14 @@
 /** The planned way from one node to the other. */
 import { HastateError } from '../model/errors.ts';
 import type { SwitchoverResult } from '../protocol/control.ts';
+import type { PeerMethod } from '../protocol/peer-message.ts';
 import type { Group } from './bind/group.ts';
 import type { Runtime } from './runtime.ts';
 
 const CHANGE_MS = 60_000;
 const PEER_POLL_MS = 10;
 const READY_POLL_MS = 50;
+const ASK_MS = 5000;
 const MAX_WAIT_MS = 24 * 3_600_000;
 
 export interface SwitchOrder {
@@ -32,20 +34,54 @@ export async function switchWhenReady(
   { dryRun, waitMs }: SwitchOrder,
   signal?: AbortSignal,
 ): Promise<SwitchoverResult> {
-  const { clock, settings } = runtime;
+  const peer = runtime.settings.peer?.name ?? '';
+  const isReady = (): boolean => group.role !== 'primary' || group.peerReady() === null;
+  if (!dryRun) await untilReady(runtime, group, waitMs, isReady, signal);
+  return switchAway(runtime, group, peer, peer, dryRun);
+}
+
+/**
+ * The other node is primary and lets this one take over, which may first have to become ready. The waiting is done
+ * here, where it is known whether whoever asked is still there.
+ * @throws NetError as askPeer; HastateError `given-up`
+ */
+export async function takeWhenReady(
+  runtime: Runtime,
+  group: Group,
+  { dryRun, waitMs }: SwitchOrder,
+  askPeer: (method: PeerMethod, params: Record<string, unknown>, timeoutMs: number) => Promise<unknown>,
+  signal?: AbortSignal,
+): Promise<SwitchoverResult> {
+  const ask = async (look: boolean, timeoutMs: number): Promise<SwitchoverResult> =>
+    (await askPeer(
+      'switchover',
+      { group: group.settings.name, dryRun: look },
+      timeoutMs,
+    )) as SwitchoverResult;
+  const isReady = async (): Promise<boolean> => (await ask(true, ASK_MS)).verdict.answer === 'promote';
+  if (!dryRun) await untilReady(runtime, group, waitMs, isReady, signal);
+  return ask(dryRun, CHANGE_MS);
+}
+
+/** Until it is ready or the time is over. @throws HastateError `given-up` */
+async function untilReady(
+  { clock }: Runtime,
+  group: Group,
+  waitMs: number,
+  isReady: () => boolean | Promise<boolean>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const deadline = clock.now() + waitMs;
-  while (!dryRun && group.role === 'primary' && group.peerReady() !== null && clock.now() < deadline) {
+  while (clock.now() < deadline && !(await isReady())) {
+    await new Promise<void>((resolve) => {
+      clock.after(READY_POLL_MS, resolve);
+    });
     if (signal?.aborted === true)
       throw new HastateError(
         'given-up',
         `whoever asked for the switchover of ${group.settings.name} is gone`,
       );
-    await new Promise<void>((resolve) => {
-      clock.after(READY_POLL_MS, resolve);
-    });
   }
-  const peer = settings.peer?.name ?? '';
-  return switchAway(runtime, group, peer, peer, dryRun);
 }
 
 /** This node is primary and lets the other take over. Also called for the peer's own request. */
@@ -87,10 +123,14 @@ export async function switchAway(
   return { ...base, tookMs: Math.round(runtime.clock.now() - started) };
 }
 
-/** To the other node, there is only one. */
-export async function switchToPeer(runtime: Runtime, group: Group): Promise<SwitchoverResult> {
+/** To the other node, there is only one. Also for the peer's own request. */
+export async function switchToPeer(
+  runtime: Runtime,
+  group: Group,
+  dryRun = false,
+): Promise<SwitchoverResult> {
   const peer = runtime.settings.peer?.name ?? '';
-  return switchAway(runtime, group, peer, peer, false);
+  return switchAway(runtime, group, peer, peer, dryRun);
 }
 
 /** @throws HastateError `switchover-incomplete` when the other node took the epoch and does not serve */

@@ -17,7 +17,7 @@ export interface MemberCopies {
 }
 
 export type AfterSplitVerdict =
-  /** Nothing is split. */
+  /** Nothing is split, or nothing is decided yet. */
   | { readonly answer: 'none' }
   /** Both copies are kept until a person decides. */
   | { readonly answer: 'disconnect'; readonly why: string }
@@ -30,6 +30,14 @@ export type AfterSplitVerdict =
       readonly why: string;
     };
 
+/** What holds any decision off for now. */
+export interface AfterSplitNow {
+  /** A takeover or a handover runs on a node, or could not be ended: the roles say nothing for certain. */
+  readonly roleUnsure: boolean;
+  /** Where an operator holds the group still. */
+  readonly maintenance: readonly NodeName[];
+}
+
 interface Side {
   readonly node: NodeName;
   readonly primary: boolean;
@@ -38,11 +46,16 @@ interface Side {
 }
 
 /** A group moves as one (C1): what is decided holds for every member that is split. */
-export function judgeAfterSplit(policy: AfterSplit, members: readonly MemberCopies[]): AfterSplitVerdict {
+export function judgeAfterSplit(
+  policy: AfterSplit,
+  members: readonly MemberCopies[],
+  { roleUnsure, maintenance }: AfterSplitNow,
+): AfterSplitVerdict {
   const disconnect = (why: string): AfterSplitVerdict => ({ answer: 'disconnect', why });
   const ordered = members.map(({ resource, copies }) => ({ resource, copies: byName(copies) }));
   const split = ordered.filter(({ copies }) => isSplit(copies));
-  if (split.length === 0) return { answer: 'none' };
+  if (split.length === 0 || roleUnsure) return { answer: 'none' };
+  if (maintenance.length > 0) return disconnect(`it is in maintenance on ${maintenance.join(' and ')}`);
   if (policy === 'disconnect') return disconnect('no policy was chosen');
   for (const { resource, copies } of ordered) {
     const why = unsure(resource, copies);

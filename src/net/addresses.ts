@@ -125,7 +125,9 @@ function commandDriver(
       }),
     remove: (cidr, iface) =>
       inOrder(async () => {
-        if (direct !== null && (await direct.remove(cidr, iface))) return;
+        const isGone = (): boolean => !interfaceAddresses(iface).includes(canonical(addressOf(cidr)));
+        // With another prefix it stays, and nothing is said about it.
+        if (direct !== null && (await direct.remove(cidr, iface)) && isGone()) return;
         const argv = commands.remove(cidr, iface);
         const result = await run(argv);
         if (result.exitCode === 0 || !(await isThere(cidr, iface))) return;

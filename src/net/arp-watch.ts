@@ -26,10 +26,15 @@ export interface ArpWatch {
 const held = new Set<ArpWatch>();
 
 /**
- * @param onClaim somebody who is not this machine says that it has this IPv4 address, whatever address it is
+ * @param ours IPv4 addresses to listen for
+ * @param onClaim somebody who is not this machine says that it has one of them
  * @throws NetError `libc-missing`, `interface-missing`
  */
-export function watchArp(iface: string, onClaim: (address4: string, mac: string) => void): ArpWatch | null {
+export function watchArp(
+  iface: string,
+  ours: ReadonlySet<string>,
+  onClaim: (address4: string, mac: string) => void,
+): ArpWatch | null {
   const libc = loadLibc();
   const place = Buffer.alloc(SOCKADDR_LL_BYTES);
   place.writeUInt16LE(AF_PACKET, 0);
@@ -49,7 +54,8 @@ export function watchArp(iface: string, onClaim: (address4: string, mac: string)
       const length = libc.recv(fd, frame, frame.length, 0);
       if (length <= 0) return;
       const sender = senderOfArp(frame.subarray(0, length));
-      if (sender !== null && !ownHardwareAddresses().has(sender.mac)) onClaim(sender.address4, sender.mac);
+      if (sender === null || !ours.has(sender.address4)) continue;
+      if (!ownHardwareAddresses().has(sender.mac)) onClaim(sender.address4, sender.mac);
     }
   };
   const poll = libc.poll(fd, read);

@@ -119,6 +119,13 @@ describe.skipIf(needs('root', 'netns', 'ip', 'koffi', 'raw-socket', 'arping'))('
     await move({ remove: true });
   });
 
+  it('that is there with another prefix is not taken for gone', async () => {
+    await lab.ip('a', 'address', 'add', '10.77.0.100/32', 'dev', 'lan0');
+    node.tell({ move: [V4], remove: true });
+    await node.line((line) => line.includes('address 10.77.0.100/24 does not come off lan0'), 5000);
+    await lab.ip('a', 'address', 'del', '10.77.0.100/32', 'dev', 'lan0');
+  });
+
   it('that a killed predecessor left is removed at start, of both families', async () => {
     await move();
     await node.kill('SIGKILL');

@@ -17,7 +17,7 @@ export interface DuplicateOptions {
 export class DuplicateAddresses {
   readonly #options: DuplicateOptions;
   readonly #toldAt = new Map<string, number>();
-  #watches: readonly ArpWatch[] = [];
+  readonly #watches = new Map<string, ArpWatch>();
   #found = 0;
   #complained = false;
 
@@ -34,19 +34,23 @@ export class DuplicateAddresses {
   look(addressesOn: ReadonlyMap<string, readonly string[]>): void {
     const all = [...addressesOn].map(([iface, cidrs]) => [iface, splitFamilies(cidrs).addresses4] as const);
     try {
-      if (this.#watches.length === 0)
-        this.#watches = all.flatMap(([iface, ours]) => {
-          const claimed = (address: string, mac: string): void => {
-            if (ours.includes(address)) this.#claimed(address, mac);
-          };
-          return watchArp(iface, claimed) ?? [];
-        });
-      for (const [iface, ours] of all) probeArp(iface, ours);
+      for (const [iface, ours] of all) {
+        this.#watch(iface, ours);
+        probeArp(iface, ours);
+      }
     } catch (error) {
       const message = `duplicate addresses are not seen: ${describeError(error)}`;
       if (!this.#complained) this.#options.log('debug', message);
       this.#complained = true;
     }
+  }
+
+  #watch(iface: string, ours: readonly string[]): void {
+    if (this.#watches.has(iface)) return;
+    const watch = watchArp(iface, new Set(ours), (address, mac) => {
+      this.#claimed(address, mac);
+    });
+    if (watch !== null) this.#watches.set(iface, watch);
   }
 
   #claimed(address: string, mac: string): void {
@@ -60,7 +64,7 @@ export class DuplicateAddresses {
   }
 
   stop(): void {
-    for (const watch of this.#watches) watch.close();
-    this.#watches = [];
+    for (const watch of this.#watches.values()) watch.close();
+    this.#watches.clear();
   }
 }

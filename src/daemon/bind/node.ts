@@ -22,7 +22,7 @@ import { answerVerify } from '../verify.ts';
 import { RoleDesk } from '../roles.ts';
 import type { Runtime } from '../runtime.ts';
 import { nodeStatus, type StatusSources } from '../status.ts';
-import { readSwitchOrder, switchWhenReady } from '../switchover.ts';
+import { switchToPeer } from '../switchover.ts';
 import { reach, runChart, step } from './actors.ts';
 import { SharedAddresses } from './addresses.ts';
 import { Devices } from './devices.ts';
@@ -311,7 +311,7 @@ export class HastateNode {
       peerRecovered: () => {
         this.#leaveUnfit();
       },
-      switchAway: (group, params) => switchWhenReady(runtime, group, readSwitchOrder(params)),
+      switchAway: (group, params) => switchToPeer(runtime, group, params['dryRun'] === true),
       resolve: (params) => answerResolve(this.#commands, params),
       verify: (params) => answerVerify(this.#commands, params),
       composeStatus: () => this.status(),

@@ -192,8 +192,8 @@ groups:
 
   it.each([
     ['resync-rate: 50MB/s', { disk1: 50e6, disk2: 50e6, disk3: 50e6 }],
-    ['resync-rate: { disk2: 1.5GiB/s }', { disk2: 1.5 * 1024 ** 3 }],
-    ['resync-rate: { disk1: 64KiB/s, disk3: 0 }', { disk1: 65536, disk3: 0 }],
+    ['resync-rate: { disk2: 1.5GiB/s }', { disk1: 0, disk2: 1.5 * 1024 ** 3, disk3: 0 }],
+    ['resync-rate: { disk1: 64KiB/s, disk3: 0 }', { disk1: 65536, disk2: 0, disk3: 0 }],
     ['resync-rate: 0', { disk1: 0, disk2: 0, disk3: 0 }],
   ])('limits the rate of a resync: %s', (line, rates) => {
     expect(settings(`insecure: true\n${line}`).resyncRates).toEqual(rates);

@@ -17,15 +17,20 @@ interface Side {
   role: HastRole;
   bytes: number;
   policy: AfterSplit;
+  changing: boolean;
+  maintenance: boolean;
 }
+
+const QUIET = { policy: 'discard-least-changes', changing: false, maintenance: false } as const;
+const heldFor = ({ maintenance }: Side): string | null => (maintenance ? 'maintenance' : null);
 
 /** hastb wrote less than hasta. */
 class Pair {
   readonly discarded: Name[] = [];
   readonly said: Record<Name, string[]> = { hasta: [], hastb: [] };
   readonly sides: Record<Name, Side> = {
-    hasta: { role: 'primary', bytes: 131_072, policy: 'discard-least-changes' },
-    hastb: { role: 'secondary', bytes: 65_536, policy: 'discard-least-changes' },
+    hasta: { role: 'primary', bytes: 131_072, ...QUIET },
+    hastb: { role: 'secondary', bytes: 65_536, ...QUIET },
   };
   readonly desks: Record<Name, AfterSplitDesk>;
   reachable = true;
@@ -51,6 +56,7 @@ class Pair {
 
   #portsOf(name: Name): ResolvePorts {
     const side = this.sides[name];
+    const theirs = this.sides[other(name)];
     const record = (): ResourceRecord => this.#record(name);
     const member = {
       ...{ settings: { name: 'disk1' }, error: null, doubt: null, keptUntil: Number.NEGATIVE_INFINITY },
@@ -65,7 +71,9 @@ class Pair {
       },
     } as unknown as Member;
     const group = {
-      role: 'secondary',
+      get role() {
+        return side.changing ? 'changing' : 'secondary';
+      },
       get settings() {
         return { name: 'storage', resources: ['disk1'], peerKind: 'hastate', afterSplit: side.policy };
       },
@@ -74,7 +82,11 @@ class Pair {
     const runtime = {
       ...{ node: name, clock: { now: () => 1000 }, journal: { add } },
       settings: { peer: { name: other(name) } },
-      peer: { resource: () => ({ record: this.#record(other(name)) }) },
+      holds: { of: () => ({ code: heldFor(side) }) },
+      peer: {
+        resource: () => ({ record: this.#record(other(name)) }),
+        group: () => ({ changing: theirs.changing, hold: heldFor(theirs) }),
+      },
     } as unknown as ResolvePorts['runtime'];
     const groups = new Map([['storage', group]]) as unknown as ResolvePorts['sources']['groups'];
     return {
@@ -131,6 +143,19 @@ describe('a policy after a split-brain', () => {
     }
     expect([...chosen.said.hasta, ...whole.said.hasta]).toEqual([]);
     expect(cut.said.hasta.join()).toMatch(/both copies are kept: hastb cannot be asked/);
+  });
+
+  it('waits for the end of a maintenance and of a takeover, on either node', async () => {
+    for (const name of NODES)
+      for (const what of ['maintenance', 'changing'] as const) {
+        const pair = new Pair();
+        pair.sides[name][what] = true;
+        await pair.look();
+        expect(pair.discarded).toEqual([]);
+        pair.sides[name][what] = false;
+        await pair.look();
+        expect(pair.discarded).toEqual(['hastb']);
+      }
   });
 
   it('is not carried out against another one on the other node', async () => {

@@ -52,6 +52,7 @@ describe('a reload', () => {
     const faster = planReload(before, files(CONF, rated('{ disk1: 2MB/s }')));
     expect(faster.needsRestart).toEqual(['resync-rate']);
     expect(faster.settings.resyncRates['disk1']).toBe(before.settings.resyncRates['disk1']);
+    expect(planReload(before, files(CONF, rated('{ disk2: 0 }'))).needsRestart).toEqual(['resync-rate']);
     const more = planReload(before, files(CONF + disk3, rated('{ disk1: 1MB/s, disk3: 3MB/s }')));
     expect(more.needsRestart).toEqual([]);
     expect(more.settings.resyncRates['disk3']).toBeGreaterThan(2_900_000);

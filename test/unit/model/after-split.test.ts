@@ -24,14 +24,16 @@ const member = (a: CopyFacts, b: CopyFacts, resource = 'disk1'): MemberCopies =>
   copies: [a, b],
 });
 
+const NOW = { roleUnsure: false, maintenance: [] };
+
 /** Both nodes ask, each with its own copy first. */
 function judge(policy: AfterSplit, ...members: MemberCopies[]) {
-  const verdict = judgeAfterSplit(policy, members);
+  const verdict = judgeAfterSplit(policy, members, NOW);
   const mirrored = members.map(({ resource, copies: [one, other] }) => ({
     resource,
     copies: [other, one] as const,
   }));
-  expect(judgeAfterSplit(policy, mirrored)).toEqual(verdict);
+  expect(judgeAfterSplit(policy, mirrored, NOW)).toEqual(verdict);
   return verdict;
 }
 
@@ -90,6 +92,17 @@ describe('after a split-brain', () => {
     const same = record('a', '1', '9');
     const pair = member({ ...copy('a', 0), record: same }, { ...copy('b', 2), record: same });
     for (const policy of POLICIES) expect(judge(policy, pair)).toEqual({ answer: 'none' });
+  });
+
+  it('nothing is done while a role changes, nor while an operator holds the group still on either node', () => {
+    const members = [member(copy('a', 2), copy('b', 0))];
+    const policy = 'discard-zero-changes';
+    expect(judgeAfterSplit(policy, members, { ...NOW, roleUnsure: true })).toEqual({ answer: 'none' });
+    for (const node of ['a', 'b'])
+      expect(judgeAfterSplit(policy, members, { ...NOW, maintenance: [node] })).toEqual({
+        answer: 'disconnect',
+        why: `it is in maintenance on ${node}`,
+      });
   });
 
   it('a group is given up as a whole, by what was written to all of it', () => {
