@@ -77,13 +77,19 @@ describe.skipIf(needs('root', 'setpriv') || postgresBin() === null)('the Postgre
   it('starts, recovers after kill -9 with every commit, ignores what the other node left, and stops', async () => {
     const cluster = await postgresCluster(join(dir, 'pg'), await freeTcpPort(HOST));
     undo.push(() => cluster.kill());
-    const params = cluster.params;
+    // The state directory is root's alone: the default place of the socket must be one that the server's user reaches.
+    const sockets = '/var/run/hastate-postgresql-storage';
+    undo.push(() => rm(sockets, { recursive: true, force: true }));
+    const params = Object.fromEntries(
+      Object.entries(cluster.params).filter(([name]) => name !== 'socket-dir'),
+    );
     const run = (verb: 'start' | 'stop' | 'status') => hooks.run('60-postgresql', verb, params);
 
     expect(await run('status')).toMatchObject({ exitCode: 3 });
     expect(await run('start')).toMatchObject(GOOD);
     expect(await run('start')).toMatchObject(GOOD);
     expect(await run('status')).toMatchObject(GOOD);
+    expect((await stat(join(sockets, `.s.PGSQL.${cluster.params.port}`))).isSocket()).toBe(true);
     await cluster.sql('create table kept (n int); insert into kept select generate_series(1, 1000)');
 
     await cluster.kill();
