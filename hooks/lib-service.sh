@@ -29,7 +29,9 @@ system_service() {
 # `one`: whether it is enabled in rc.conf is no matter here.
 rc_service() {
     case $1 in
-    start | stop | reload) service "$2" "one$1" ;;
+    start | reload) service "$2" "one$1" ;;
+    # It refuses to stop what does not run.
+    stop) service "$2" onestop || rc_stopped "$2" ;;
     status)
         service "$2" onestatus && return 0
         return 3
@@ -41,9 +43,30 @@ rc_service() {
     esac
 }
 
+# rc_stopped NAME: only its own word counts, or the exit code that pg_ctl and LSB have for it: a status that fails for
+# another reason tells nothing.
+rc_stopped() {
+    code=0
+    answer=$(service "$1" onestatus 2>&1) || code=$?
+    say "$answer"
+    case $code$answer in 3*) return 0 ;; 0*) return 1 ;; *'not running'*) return 0 ;; esac
+    return 1
+}
+
 systemd_service() {
     case $1 in
-    start | stop | reload) systemctl "$1" -- "$2" ;;
+    start | reload) systemctl "$1" -- "$2" ;;
+    stop)
+        systemctl stop -- "$2" || return
+        [ "$(systemctl is-active -- "$2")" = failed ] || return 0
+        # So are a unit that crashed, which would never be found stopped, and one that SIGKILL could not end.
+        pids=$(unit_processes "$2")
+        if [ -n "$pids" ]; then
+            say "systemd gave up on $2, and its processes are there: $pids"
+            return 1
+        fi
+        systemctl reset-failed -- "$2" || true
+        ;;
     status)
         state=$(systemctl is-active -- "$2") || true
         case $state in
@@ -64,6 +87,12 @@ systemd_service() {
         say "would run: systemctl start $2"
         ;;
     esac
+}
+
+# unit_processes NAME: pids in its control group, wherever that is: systemd may have forgotten it.
+unit_processes() {
+    case $1 in *.service) unit=$1 ;; *) unit=$1.service ;; esac
+    find /sys/fs/cgroup -path "*/$unit/*" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -nu | tr '\n' ' '
 }
 
 # LSB: status exits with 0 running, 1..3 not running, 4 unknown.

@@ -1,4 +1,6 @@
 /** The hooks of services with the real ones: nginx, PostgreSQL, tgt. Each listens on loopback, in a directory of its own. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -9,6 +11,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freeTcpPort } from '../support/free-ports.ts';
 import { needs } from '../support/needs.ts';
 import { postgresBin, postgresCluster } from '../support/postgres.ts';
+import { eventually } from '../support/stamped-clients.ts';
 import { type Shipped, shippedHooks } from '../unit/hooks/shipped.ts';
 
 const HOST = '127.0.0.1';
@@ -77,13 +80,19 @@ describe.skipIf(needs('root', 'setpriv') || postgresBin() === null)('the Postgre
   it('starts, recovers after kill -9 with every commit, ignores what the other node left, and stops', async () => {
     const cluster = await postgresCluster(join(dir, 'pg'), await freeTcpPort(HOST));
     undo.push(() => cluster.kill());
-    const params = cluster.params;
+    // The state directory is root's alone: the default place of the socket must be one that the server's user reaches.
+    const sockets = '/var/run/hastate-postgresql-storage';
+    undo.push(() => rm(sockets, { recursive: true, force: true }));
+    const params = Object.fromEntries(
+      Object.entries(cluster.params).filter(([name]) => name !== 'socket-dir'),
+    );
     const run = (verb: 'start' | 'stop' | 'status') => hooks.run('60-postgresql', verb, params);
 
     expect(await run('status')).toMatchObject({ exitCode: 3 });
     expect(await run('start')).toMatchObject(GOOD);
     expect(await run('start')).toMatchObject(GOOD);
     expect(await run('status')).toMatchObject(GOOD);
+    expect((await stat(join(sockets, `.s.PGSQL.${cluster.params.port}`))).isSocket()).toBe(true);
     await cluster.sql('create table kept (n int); insert into kept select generate_series(1, 1000)');
 
     await cluster.kill();
@@ -111,7 +120,7 @@ describe.skipIf(needs('root', 'setpriv') || postgresBin() === null)('the Postgre
   });
 });
 
-describe.skipIf(needs('root', 'tgtd', 'tgtadm'))('the tgt hook', () => {
+describe.skipIf(needs('root', 'netns', 'tgtd', 'tgtadm'))('the tgt hook', () => {
   it('offers a disk, keeps to it, and takes it away with its sessions', async () => {
     const disk = join(dir, 'disk');
     await execa('truncate', ['-s', '16M', disk]);
@@ -138,6 +147,88 @@ describe.skipIf(needs('root', 'tgtd', 'tgtadm'))('the tgt hook', () => {
     const { stdout: holders } = await execa('fuser', [disk], { reject: false });
     expect(holders).toBe('');
     expect(await run('stop')).toMatchObject(GOOD);
+  });
+
+  describe('beside a tgtd of the system', () => {
+    const target = 'iqn.2024-01.org.example:test';
+    let disk = '';
+    let port = '';
+    const run = (verb: 'start' | 'stop' | 'status') =>
+      hooks.run('60-iscsi-tgt', verb, { target, 'control-port': port }, { devices: { disk1: disk } });
+    const tgtadm = (...words: readonly string[]) => execa('tgtadm', ['-C', port, '--lld', 'iscsi', ...words]);
+
+    beforeEach(async () => {
+      disk = join(dir, 'disk');
+      port = String(10_000 + (process.pid % 20_000));
+      await execa('truncate', ['-s', '16M', disk, join(dir, 'other')]);
+      const portal = `portal=${HOST}:${await freeTcpPort(HOST)}`;
+      const tgtd = spawn('tgtd', ['-f', '-C', port, '--iscsi', portal], { stdio: 'ignore' });
+      const gone = once(tgtd, 'exit');
+      undo.push(async () => {
+        tgtd.kill('SIGKILL');
+        await gone;
+      });
+      await eventually(
+        'tgtd',
+        () =>
+          tgtadm('--mode', 'sys', '--op', 'show').then(
+            () => true,
+            () => false,
+          ),
+        10_000,
+      );
+    });
+
+    it('does not take a tgtd that cannot be asked for one that offers nothing', async () => {
+      expect(await run('status')).toMatchObject({ exitCode: 3 });
+      expect(await run('start')).toMatchObject(GOOD);
+      await rm(`/var/run/tgtd/socket.${port}`);
+      expect(await run('status')).toMatchObject({ exitCode: 1 });
+      expect((await run('stop')).failure).toContain('tgtadm cannot ask it');
+      // One of another control port or network is not the one that was asked.
+      const params = { target, 'control-port': port };
+      const beside = { ...params, 'control-port': String(Number(port) + 1) };
+      expect(await hooks.run('60-iscsi-tgt', 'status', beside)).toMatchObject({ exitCode: 3 });
+      const elsewhere = await shippedHooks({ enter: ['unshare', '--net'] });
+      expect(await elsewhere.run('60-iscsi-tgt', 'status', params)).toMatchObject({ exitCode: 3 });
+    });
+
+    it('does not take the LUN of another disk for its own', async () => {
+      const other = join(dir, 'other');
+      await tgtadm('--mode', 'target', '--op', 'new', '--tid', '1', '--targetname', target);
+      await tgtadm(
+        '--mode',
+        'logicalunit',
+        '--op',
+        'new',
+        '--tid',
+        '1',
+        '--lun',
+        '1',
+        '--backing-store',
+        other,
+      );
+      expect((await run('start')).failure).toContain(`${disk} could not be offered`);
+      expect(await run('stop')).toMatchObject(GOOD);
+      expect(await run('start')).toMatchObject(GOOD);
+      expect((await tgtadm('--mode', 'target', '--op', 'show')).stdout).toContain(`path: ${disk}\n`);
+      expect(await run('stop')).toMatchObject(GOOD);
+    });
+  });
+
+  it('ends its own tgtd that cannot be asked', async () => {
+    const port = String(10_000 + (process.pid % 20_000));
+    const more = { 'start-tgtd': 'yes', portal: `${HOST}:${await freeTcpPort(HOST)}` };
+    const params = { target: 'iqn.2024-01.org.example:test', 'control-port': port, ...more };
+    const run = (verb: 'start' | 'stop' | 'status') =>
+      hooks.run('60-iscsi-tgt', verb, params, { devices: { disk1: join(dir, 'disk') } });
+    await execa('truncate', ['-s', '16M', join(dir, 'disk')]);
+    undo.push(() => execa('sh', ['-c', `kill -9 $(cat ${hooks.dir}/tgtd-storage.pid)`], { reject: false }));
+    expect(await run('start')).toMatchObject(GOOD);
+    await rm(`/var/run/tgtd/socket.${port}`);
+    expect(await run('status')).toMatchObject({ exitCode: 1 });
+    expect(await run('stop')).toMatchObject(GOOD);
+    expect(await run('status')).toMatchObject({ exitCode: 3 });
   });
 
   it('says that tgtd does not run where it may not start it', async () => {

@@ -54,7 +54,7 @@ export async function postgresCluster(data: string, port: number): Promise<Postg
       options: '-c shared_buffers=16MB -c max_connections=20',
     },
     sql: async (text) => {
-      const args = ['-U', 'postgres', '-h', sockets, '-p', String(port), '-Atq', '-c', text, 'postgres'];
+      const args = ['-U', 'postgres', '-h', '127.0.0.1', '-p', String(port), '-Atq', '-c', text, 'postgres'];
       return (await execa(join(bin, 'psql'), args)).stdout;
     },
     kill: async () => {

@@ -85,14 +85,68 @@ describe('20-ssh-poweroff', () => {
     await state('takes');
     await state('lives', '2');
     expect(await fence('20-ssh-poweroff', { host: '10.0.0.2' })).toMatchObject({ exitCode: 0 });
-    expect((await calls()).filter((line) => line.endsWith(' true'))).toHaveLength(5);
+    const questions = (await calls()).filter((line) => line.endsWith(' true'));
+    expect(questions).toHaveLength(5);
+    // Of several the first one counts.
+    for (const line of questions) expect(line.match(/ConnectTimeout=\d+/g)).toEqual(['ConnectTimeout=1']);
+  });
+
+  it('asks for another word each time, in whatever shell the user has there', async () => {
+    await state('takes');
+    for (let times = 0; times < 2; times += 1) {
+      expect(await fence('20-ssh-poweroff', { host: '10.0.0.2' })).toMatchObject({ exitCode: 0 });
+    }
+    const orders = (await calls()).flatMap((line) => /root@10\.0\.0\.2 (sh -c '.*')$/.exec(line)?.[1] ?? []);
+    expect(orders).toHaveLength(2);
+    expect(new Set(orders).size).toBe(2);
   });
 
   it('an order that did not arrive is no fence: the node may live', async () => {
     const outcome = await fence('20-ssh-poweroff', { host: '10.0.0.2' });
     expect(outcome).toMatchObject({ exitCode: 1 });
-    expect(outcome.failure).toContain('b did not take the order, so it may live: ssh: connect to host');
+    expect(outcome.failure).toContain('b did not take the order from root, so it may live');
+    expect(outcome.output).toContain('ssh: connect to host 10.0.0.2 port 22: Connection timed out');
   });
+
+  it.each([
+    ['hastate-fence@10.0.0.2: Permission denied (publickey).'],
+    ['Warning: Identity file /root/.ssh/hastate-fence-1 not accessible: No such file or directory.'],
+  ])('a message with the name of its user or key is no answer to the order: %s', async (text) => {
+    await state('says', text);
+    const outcome = await fence('20-ssh-poweroff', { host: '10.0.0.2', user: 'hastate-fence' });
+    expect(outcome.failure).toContain('did not take the order from hastate-fence');
+    expect(outcome.output).toContain(text);
+  });
+
+  it('a user who may not power off has not taken the order', async () => {
+    await state('takes');
+    await state('unprivileged');
+    const outcome = await fence('20-ssh-poweroff', { host: '10.0.0.2', user: 'operator' });
+    expect(outcome.failure).toContain('did not take the order from operator');
+  });
+
+  it.each([
+    ['root@10.0.0.2: Permission denied (publickey).'],
+    ['ssh: connect to host 10.0.0.2 port 22: Connection refused'],
+    ['ssh: connect to host 10.0.0.2 port 22: Network is unreachable'],
+    ['Connection timed out during banner exchange'],
+    ['kex_exchange_identification: read: Connection reset by peer'],
+    ['ssh: Could not resolve hostname b: Temporary failure in name resolution'],
+  ])('a node is not down while ssh says: %s', async (text) => {
+    await state('takes');
+    await state('says', text);
+    const outcome = await fence('20-ssh-poweroff', { host: '10.0.0.2' });
+    expect(outcome.failure).toContain(`b took the order and still answers: ${text}`);
+  });
+
+  it.each([['Operation timed out'], ['No route to host'], ['Host is down']])(
+    'a connection that ends with "%s" is silence',
+    async (text) => {
+      await state('takes');
+      await state('says', `ssh: connect to host 10.0.0.2 port 22: ${text}`);
+      expect(await fence('20-ssh-poweroff', { host: '10.0.0.2' })).toMatchObject({ exitCode: 0 });
+    },
+  );
 
   it('a node that goes on answering is not down', async () => {
     await state('takes');

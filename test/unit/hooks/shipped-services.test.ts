@@ -1,9 +1,10 @@
 /** The hooks of services whose real ones cannot run here: stand-ins for their commands say what they were called with. */
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import type { HookVerb } from '../../../src/model/hook.ts';
+import { needs } from '../../support/needs.ts';
 import { script } from './hook-dir.ts';
 import { type Shipped, shippedHooks } from './shipped.ts';
 
@@ -70,6 +71,52 @@ describe('the generic service hook', () => {
     const params = { service: 'nginx', init: 'systemd' };
     expect(await hooks.run('50-service', 'status', params)).toMatchObject({ exitCode });
   });
+
+  it('stops a unit that crashed, so that it can be started again', async () => {
+    const hooks = await shippedHooks({ fakes: 'linux' });
+    await hooks.state('unit.nginx.state', 'failed\n');
+    await story(hooks, '50-service', { service: 'nginx', init: 'systemd', wait: '1' }, [
+      ['status', 1],
+      ['stop', 0],
+      ['status', 3],
+      ['start', 0],
+      ['status', 0],
+    ]);
+  });
+
+  it.skipIf(needs('root', 'netns'))('has not stopped a unit whose processes outlived SIGKILL', async () => {
+    const group = '/sys/fs/cgroup/system.slice/nginx.service/worker';
+    const hooks = await shippedHooks({
+      fakes: 'linux',
+      enter: [
+        ...['unshare', '--mount', 'sh', '-c'],
+        `'mount -t tmpfs none /sys/fs/cgroup && mkdir -p ${group} && echo 4242 >${group}/cgroup.procs && exec "$0" "$@"'`,
+      ],
+    });
+    await hooks.state('unit.nginx.state', 'failed\n');
+    const params = { service: 'nginx', init: 'systemd', wait: '1' };
+    const outcome = await hooks.run('50-service', 'stop', params);
+    expect(outcome.failure).toContain('it could not be stopped');
+    expect(outcome.output).toContain('its processes are there: 4242');
+    expect(await hooks.run('50-service', 'status', params)).toMatchObject({ exitCode: 1 });
+  });
+
+  it('stops an rc.d service that is dead and tells it by the exit code of its status', async () => {
+    const hooks = await shippedHooks({ fakes: 'freebsd' });
+    await hooks.state('rc.postgresql.code');
+    await story(hooks, '50-service', { service: 'postgresql', wait: '1' }, [['stop', 0]]);
+  });
+
+  it.each([['stuck'], ['mute']])(
+    'has not stopped an rc.d service that refuses to stop: %s',
+    async (state) => {
+      const hooks = await shippedHooks({ fakes: 'freebsd' });
+      if (state === 'stuck') await hooks.state('rc.nginx');
+      await hooks.state(`rc.nginx.${state}`);
+      const outcome = await hooks.run('50-service', 'stop', { service: 'nginx', wait: '1' });
+      expect(outcome.failure).toContain('it could not be stopped');
+    },
+  );
 
   it('says that a unit cannot be started, with what systemd says', async () => {
     const hooks = await shippedHooks({ fakes: 'linux' });
@@ -149,6 +196,42 @@ describe('the NFS hook', () => {
     ]);
     expect(await readFile(exports, 'utf8')).toBe('');
     expect((await hooks.calls()).filter((call) => call === 'service mountd onereload')).toHaveLength(2);
+  });
+
+  it('does not take an exportfs that fails for "not exported"', async () => {
+    const hooks = await shippedHooks({ fakes: 'linux' });
+    const params = { directory: hooks.dir, init: 'systemd' };
+    await hooks.run('60-nfs', 'start', params);
+    await hooks.state('exportfs.broken');
+    await story(hooks, '60-nfs', params, [
+      ['status', 1],
+      ['stop', 1],
+    ]);
+    expect((await hooks.run('60-nfs', 'stop', params)).failure).toContain('cannot tell what is exported');
+  });
+
+  it('has not stopped while mountd did not read its empty file, however often it is asked (FreeBSD)', async () => {
+    const hooks = await shippedHooks({ fakes: 'freebsd' });
+    const params = { directory: hooks.dir, exports: join(hooks.dir, 'etc/exports.hastate') };
+    await hooks.run('60-nfs', 'start', params);
+    await hooks.state('rc.mountd.stuck');
+    await story(hooks, '60-nfs', params, [
+      ['stop', 1],
+      ['stop', 1],
+    ]);
+    expect((await hooks.run('60-nfs', 'stop', params)).failure).toContain('may still be exported');
+    await rm(join(hooks.dir, 'fake/rc.mountd.stuck'));
+    await story(hooks, '60-nfs', params, [['stop', 0]]);
+  });
+
+  it.each([
+    ['does not run', [], 0],
+    ['cannot be asked', ['rc.mountd.mute'], 1],
+  ] as const)('when mountd %s, stop with the states %j exits with %i', async (_, states, exitCode) => {
+    const hooks = await shippedHooks({ fakes: 'freebsd' });
+    for (const name of states) await hooks.state(name);
+    const params = { directory: hooks.dir, exports: join(hooks.dir, 'etc/exports.hastate') };
+    await story(hooks, '60-nfs', params, [['stop', exitCode]]);
   });
 
   it.each<[Record<string, string>, string]>([
