@@ -34,7 +34,7 @@ export interface Kind {
   readonly advertMs: number;
   /** What a worse one waits for after the last advert, as the protocol has it. ms */
   readonly downMs: number;
-  /** What it waits after a good-bye. ms */
+  /** What it waits when the better one ends in good order, with a good-bye where the protocol's peers say one. ms */
   readonly successionMs: number;
   /** Whether the protocol knows a password. */
   readonly password: boolean;
@@ -77,7 +77,11 @@ function carp(name: string, what: string, peer: StartParty | null): Kind {
       election: { protocol: 'carp', advbase: 1, advskew: ADVSKEW[standing], tieBreak: 'ucarp' },
     });
   const down = 3000 + (ADVSKEW.worse * 1000) / 256;
-  const times = { address: '10.78.0.100', advertMs: 1000, downMs: down, successionMs: 0 };
+  const times = {
+    ...{ address: '10.78.0.100', advertMs: 1000, downMs: down },
+    // ucarp and FreeBSD say no good-bye.
+    successionMs: peer === null ? 0 : down,
+  };
   return { name, what, ...times, password: true, ours, peer: peer ?? ours };
 }
 
