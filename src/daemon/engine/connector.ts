@@ -10,12 +10,13 @@ import { DataConnection } from './data-connection.ts';
 import { parseHastAddress, plainIp } from './hast-address.ts';
 import { dialTls, LinkRefused, secured } from './secure-link.ts';
 
-/** A node that just stops ends a handshake once; who does it again and again means it. */
-const SILENT_ENDS = 3;
+/** A node that just stops or starts ends handshakes for a moment; who goes on with it means it. */
+const SILENT_MS = 3000;
 
 /**
  * @param source address to connect from, or null
  * @param tls keys: the link is encrypted; null: it is plain
+ * @param now monotonic, ms
  * @throws NetError `address-invalid`; connect() rejects with `connect-timeout`, `connect-aborted`, `connect-failed`,
  *   and with TLS also with `tls-ended` and `peer-refused`
  */
@@ -23,6 +24,7 @@ export function dataConnector(
   remote: string,
   source: string | null,
   tls: LinkTls | null = null,
+  now: () => number = () => performance.now(),
 ): ConnectorPort {
   const target = parseHastAddress(remote);
   const from = source === null ? null : parseHastAddress(source, 0);
@@ -34,7 +36,7 @@ export function dataConnector(
       ? {}
       : { localAddress: from.host, ...(from.port === 0 ? {} : { localPort: from.port }) }),
   };
-  let silentEnds = 0;
+  let silentSince: number | null = null;
   return {
     async connect(timeoutMs, signal) {
       const reader = new SocketReader();
@@ -43,12 +45,13 @@ export function dataConnector(
       try {
         await established(socket, remote, timeoutMs, signal);
         if (socket instanceof TLSSocket) await secured(socket, timeoutMs, signal);
-        silentEnds = 0;
+        silentSince = null;
       } catch (error) {
         socket.destroy();
         const silent = error instanceof NetError && error.code === 'tls-ended';
-        silentEnds = silent ? silentEnds + 1 : 0;
-        if (silent && silentEnds >= SILENT_ENDS) throw new LinkRefused(error.message, error);
+        silentSince = silent ? (silentSince ?? now()) : null;
+        if (silent && now() - (silentSince ?? now()) >= SILENT_MS)
+          throw new LinkRefused(error.message, error);
         throw error;
       }
       return new DataConnection(socket, plainIp(socket.remoteAddress ?? target.host), { reader });
