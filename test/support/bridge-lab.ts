@@ -1,7 +1,6 @@
 /**
  * Two nodes in network namespaces of their own whose links `lan0` (adverts, addresses) and `data0` end at bridges in
  * a third one. There a client asks who answers at the shared address, a tap sees every advert, and links are cut.
- * Needs root, netns, koffi, raw-socket.
  */
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -19,6 +18,7 @@ import type { Talker } from './talker.ts';
 import { Timeline } from './timeline.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export const BRIDGE_NEEDS = ['root', 'netns', 'ip', 'bridge', 'koffi', 'raw-socket'] as const;
 export const SIDES = ['a', 'b'] as const;
 export type Side = (typeof SIDES)[number];
 export type BridgeLink = 'lan0' | 'data0';
