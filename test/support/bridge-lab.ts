@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 
 import type { CarpNodeOptions } from '../fixtures/carp-node.ts';
+import { built } from './built.ts';
 import type { LabNet } from './lab.ts';
 import { bundleFixture } from './segment-lab.ts';
 import { talk } from './talker.ts';
@@ -55,13 +56,7 @@ export class BridgeLab {
   /** Each side has 10.78.0.1/24 or .2/24, fd78::1 or ::2 and fe80::1 or ::2 on `lan0`, 10.79.1.1/24 or .2/24 on `data0`. */
   static async make(): Promise<BridgeLab> {
     const lab = new BridgeLab(await mkdtemp(join(tmpdir(), 'hastate-bridge-')));
-    try {
-      await lab.#build();
-    } catch (error) {
-      await lab.close();
-      throw error;
-    }
-    return lab;
+    return built(lab, () => lab.#build());
   }
 
   async #build(): Promise<void> {
