@@ -1,6 +1,5 @@
 /** `policy: consistent`: nobody goes on, and nobody takes over, before the other node is certainly down. */
-import { writeFile } from 'node:fs/promises';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -39,6 +38,8 @@ describe('under policy consistent', () => {
     await clients.more('hasta');
     return pair;
   };
+  const confirmDown = (reason: string) =>
+    lab.hastate('hastb', 'fence', 'hasta', '--confirm-down', '--reason', reason);
   const makeLab = (net?: Namespaces['net']): Promise<Lab> =>
     Lab.make({
       groups: [{ name: 'storage', resources: ['disk1'], more: ['policy: consistent'] }],
@@ -63,6 +64,10 @@ describe('under policy consistent', () => {
     await hastb.untilPrimary('storage');
     expect((await hasta.ended).signal).toBe('SIGKILL');
     await clients?.more('hastb');
+    const story = (await journalOf(hastb)).flatMap(({ kind, message }) =>
+      [kind, message].flatMap((text) => /^fence\.done$|promoting\.recording/.exec(text)?.[0] ?? []),
+    );
+    expect(story.slice(0, 2)).toEqual(['fence.done', 'promoting.recording']);
     expect(await said(hastb, 'fence.done')).toHaveLength(1);
     expect((await said(hastb, 'fence.started')).join()).toContain(
       'fencing hasta by 10-off: storage: the peer is gone',
@@ -83,17 +88,7 @@ describe('under policy consistent', () => {
     );
     expect(await codesOf(hastb)).toEqual(['policy-consistent']);
     expect(groupOf(await hastb.status(), 'storage').role).toBe('secondary');
-    const ran = await lab.hastate(
-      'hastb',
-      '--control',
-      hastb.files.control,
-      'fence',
-      'hasta',
-      '--confirm-down',
-      '--reason',
-      'its plug is out',
-    );
-    expect(ran).toMatchObject({ code: 0, stdout: 'hasta is fenced\n' });
+    expect(await confirmDown('its plug is out')).toMatchObject({ code: 0, stdout: 'hasta is fenced\n' });
     await hastb.untilPrimary('storage');
     expect((await said(hastb, 'fence.confirmed')).join()).toContain('its plug is out');
     await clients?.more('hastb');
@@ -102,17 +97,8 @@ describe('under policy consistent', () => {
   });
 
   it('a node that is heard cannot be said to be down', async () => {
-    const { hastb } = await start(KILL);
-    const ran = await lab.hastate(
-      'hastb',
-      '--control',
-      hastb.files.control,
-      'fence',
-      'hasta',
-      '--confirm-down',
-      '--reason',
-      'wrong',
-    );
+    await start(KILL);
+    const ran = await confirmDown('wrong');
     expect(ran.code).not.toBe(0);
     expect(ran.stderr).toMatch(/hasta was heard \d+ ms ago, so it is not down/);
   });
@@ -122,9 +108,18 @@ describe('under policy consistent', () => {
     await hastb.kill();
     await eventually('tried', async () => (await said(hasta, 'fence.failed')).length > 0);
     await eventually('held', async () => resourceOf(await hasta.status(), 'disk1').held !== null);
+    const heldAt = performance.now();
+    const again = { node: 'hastb', reason: 'try again now' };
+    await expect(hasta.request('fence', again, 20_000)).rejects.toThrow(/10-off exited with 1/);
+    // Longer than the silence that is enough under another policy.
+    await untilGone(hasta, 'hastb');
     expect(resourceOf(await hasta.status(), 'disk1').record?.inSync).toEqual(['hasta', 'hastb']);
+    const letGoAt = performance.now();
+    expect(clients?.answers.filter(({ submittedAt, at }) => submittedAt > heldAt && at < letGoAt)).toEqual(
+      [],
+    );
     await writeFile(join(lab.directory, 'pids', 'go'), '');
-    await hasta.request('fence', { node: 'hastb', reason: 'try again now' }, 20_000);
+    await hasta.request('fence', again, 20_000);
     await hasta.until('alone', (s) => resourceOf(s, 'disk1').record?.inSync.length === 1);
     await clients?.more('hasta');
     expect(await clients?.lostOn(hasta)).toEqual([]);

@@ -22,8 +22,7 @@ describe('a group of two nodes', () => {
     await clients.more('hasta');
     return pair;
   };
-  const hastate = (daemon: LabDaemon, ...args: readonly string[]) =>
-    lab.hastate(daemon.node, '--control', daemon.files.control, ...args);
+  const hastate = (daemon: LabDaemon, ...args: readonly string[]) => lab.hastate(daemon.node, ...args);
 
   afterEach(async () => {
     await clients?.stop();

@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { freeTcpPort } from '../support/free-ports.ts';
 import { needs } from '../support/needs.ts';
-import { postgresBin, postgresCluster } from '../support/postgres.ts';
+import { postgresCluster } from '../support/postgres.ts';
 import { eventually } from '../support/stamped-clients.ts';
 import { type Shipped, shippedHooks } from '../unit/hooks/shipped.ts';
 
@@ -76,7 +76,7 @@ http { access_log off; client_body_temp_path ${dir}/body;
   });
 });
 
-describe.skipIf(needs('root', 'setpriv') || postgresBin() === null)('the PostgreSQL hook', () => {
+describe.skipIf(needs('root', 'setpriv', 'postgres'))('the PostgreSQL hook', () => {
   it('starts, recovers after kill -9 with every commit, ignores what the other node left, and stops', async () => {
     const cluster = await postgresCluster(join(dir, 'pg'), await freeTcpPort(HOST));
     undo.push(() => cluster.kill());

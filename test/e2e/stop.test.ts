@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { groupOf, hastated, type LabDaemon } from '../support/daemon.ts';
 import { Lab } from '../support/lab.ts';
 import { needs } from '../support/needs.ts';
+import { eventually } from '../support/stamped-clients.ts';
 
 const ENDS_MS = 10_000;
 
@@ -30,11 +31,7 @@ function alive(pids: readonly number[]): number[] {
 }
 
 async function untilGone(pids: readonly number[]): Promise<void> {
-  const deadline = performance.now() + ENDS_MS;
-  while (alive(pids).length > 0 && performance.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  expect(alive(pids)).toEqual([]);
+  await eventually(`${pids.join(', ')} are gone`, () => alive(pids).length === 0, ENDS_MS);
 }
 
 describe.skipIf(process.platform !== 'linux' || needs('sh'))('a daemon', () => {

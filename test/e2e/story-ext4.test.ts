@@ -5,15 +5,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { StampWriter } from '../../src/cli/demo/writer.ts';
 import { MKFS } from '../support/device-lab.ts';
 import { needs } from '../support/needs.ts';
-import { otherOf, moreOf, StoryPair } from '../support/story-pair.ts';
+import { otherOf, moreOf, STORY_NEEDS, StoryPair } from '../support/story-pair.ts';
 import { LONG, median, note, STORY_MS } from '../support/story-table.ts';
 
 const ROUNDS = LONG ? 5 : 1;
 const STORY = 'ext4';
 
-describe.skipIf(
-  needs('root', 'netns', 'ip', 'bridge', 'koffi', 'raw-socket', 'fuse', 'nbdfuse', 'losetup', 'mkfs.ext4'),
-)('an ext4 file system on two machines', () => {
+describe.skipIf(needs(...STORY_NEEDS, 'mkfs.ext4'))('an ext4 file system on two machines', () => {
   let pair: StoryPair;
   let writer: StampWriter;
 

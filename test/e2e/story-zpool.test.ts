@@ -11,7 +11,7 @@ import type { StampWriter } from '../../src/cli/demo/writer.ts';
 import type { LabNode } from '../support/daemon.ts';
 import { journalOf } from '../support/failover.ts';
 import { needs } from '../support/needs.ts';
-import { moreOf, SHARED_ADDRESS, SIDE_OF, StoryPair } from '../support/story-pair.ts';
+import { moreOf, SHARED_ADDRESS, SIDE_OF, STORY_NEEDS, StoryPair } from '../support/story-pair.ts';
 import { LONG, median, note, STORY_MS } from '../support/story-table.ts';
 import { machineNow } from '../support/timeline.ts';
 
@@ -22,21 +22,7 @@ const MAX_FILE_BYTES = 32 * 1024;
 const ROUNDS = LONG ? 3 : 1;
 const BLOG = 'by script: 37 s';
 
-describe.skipIf(
-  needs(
-    'root',
-    'netns',
-    'ip',
-    'bridge',
-    'koffi',
-    'raw-socket',
-    'fuse',
-    'nbdfuse',
-    'losetup',
-    'zfs-fuse',
-    'zpool',
-  ),
-)('the pool zhast on two machines', () => {
+describe.skipIf(needs(...STORY_NEEDS, 'zfs-fuse', 'zpool'))('the pool zhast on two machines', () => {
   let pair: StoryPair;
   let writer: StampWriter;
   let mount = '';

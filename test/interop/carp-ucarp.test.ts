@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { BRIDGE_NEEDS } from '../support/bridge-lab.ts';
 import { openCarpLab } from '../support/carp-lab.ts';
 import type { CarpLab } from '../support/carp-lab.ts';
 import { needs } from '../support/needs.ts';
@@ -14,7 +15,7 @@ const ours = (advskew: number, change: { password?: string } = {}) => ({
 });
 const says = (part: string) => (line: string) => line.includes(part);
 
-describe.skipIf(needs('root', 'netns', 'ip', 'ucarp', 'raw-socket', 'koffi'))('beside a real ucarp', () => {
+describe.skipIf(needs(...BRIDGE_NEEDS, 'ucarp'))('beside a real ucarp', () => {
   let lab: CarpLab;
   beforeAll(async () => {
     lab = await openCarpLab();

@@ -1,7 +1,6 @@
 /**
  * Two nodes in network namespaces of their own whose links `lan0` (adverts, addresses) and `data0` end at bridges in
  * a third one. There a client asks who answers at the shared address, a tap sees every advert, and links are cut.
- * Needs root, netns, koffi, raw-socket.
  */
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -12,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 
 import type { CarpNodeOptions } from '../fixtures/carp-node.ts';
+import { built } from './built.ts';
 import type { LabNet } from './lab.ts';
 import { bundleFixture } from './segment-lab.ts';
 import { talk } from './talker.ts';
@@ -19,6 +19,7 @@ import type { Talker } from './talker.ts';
 import { Timeline } from './timeline.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export const BRIDGE_NEEDS = ['root', 'netns', 'ip', 'bridge', 'koffi', 'raw-socket'] as const;
 export const SIDES = ['a', 'b'] as const;
 export type Side = (typeof SIDES)[number];
 export type BridgeLink = 'lan0' | 'data0';
@@ -55,13 +56,7 @@ export class BridgeLab {
   /** Each side has 10.78.0.1/24 or .2/24, fd78::1 or ::2 and fe80::1 or ::2 on `lan0`, 10.79.1.1/24 or .2/24 on `data0`. */
   static async make(): Promise<BridgeLab> {
     const lab = new BridgeLab(await mkdtemp(join(tmpdir(), 'hastate-bridge-')));
-    try {
-      await lab.#build();
-    } catch (error) {
-      await lab.close();
-      throw error;
-    }
-    return lab;
+    return built(lab, () => lab.#build());
   }
 
   async #build(): Promise<void> {

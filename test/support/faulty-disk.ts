@@ -5,8 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { runCommand } from '../../src/device/run-command.ts';
+import { built } from './built.ts';
+import { eventually } from './stamped-clients.ts';
 
 export const FAULTY_DISK_NEEDS = ['root', 'fuse', 'nbdkit', 'nbdfuse', 'fusermount'] as const;
+const THERE_MS = 10_000;
 
 /** A file in memory behind nbdkit behind nbdfuse. */
 export class FaultyDisk {
@@ -27,20 +30,21 @@ export class FaultyDisk {
     parameters: (trigger: string) => string[] = () => [],
   ): Promise<FaultyDisk> {
     const disk = new FaultyDisk(await mkdtemp(join(tmpdir(), 'hastate-disk-')));
-    const socket = join(disk.directory, 'nbd.sock');
-    await mkdir(disk.#mount);
+    return built(disk, () => disk.#build(filters, parameters(disk.trigger)));
+  }
+
+  async #build(filters: readonly string[], parameters: readonly string[]): Promise<void> {
+    const socket = join(this.directory, 'nbd.sock');
+    await mkdir(this.#mount);
     const words = filters.map((filter) => `--filter=${filter}`);
     const memory = ['memory', `size=${8 * 1024 * 1024}`];
-    disk.#server = spawn('nbdkit', ['-f', '-U', socket, ...words, ...memory, ...parameters(disk.trigger)], {
+    this.#server = spawn('nbdkit', ['-f', '-U', socket, ...words, ...memory, ...parameters], {
       stdio: 'ignore',
     });
-    await exists(socket);
-    const pidfile = join(disk.directory, 'pid');
-    disk.#fuse = spawn('nbdfuse', ['-P', pidfile, join(disk.#mount, 'disk'), '--unix', socket], {
-      stdio: 'ignore',
-    });
-    await exists(join(disk.#mount, 'disk'));
-    return disk;
+    await untilThere(socket);
+    const pidfile = join(this.directory, 'pid');
+    this.#fuse = spawn('nbdfuse', ['-P', pidfile, this.path, '--unix', socket], { stdio: 'ignore' });
+    await untilThere(this.path);
   }
 
   get path(): string {
@@ -70,15 +74,11 @@ export class FaultyDisk {
   }
 }
 
-async function exists(path: string): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (
-      await stat(path)
-        .then(() => true)
-        .catch(() => false)
-    )
-      return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`${path} did not appear`);
+function untilThere(path: string): Promise<void> {
+  const isThere = (): Promise<boolean> =>
+    stat(path).then(
+      () => true,
+      () => false,
+    );
+  return eventually(`${path} is there`, isThere, THERE_MS);
 }

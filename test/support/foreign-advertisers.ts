@@ -1,4 +1,4 @@
-/** ucarp and keepalived as a lab starts them: by the words of a namespace, on `lan0`. */
+/** ucarp and keepalived as a lab starts them: by the words of a namespace, on `lan0` or another interface. */
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -15,11 +15,13 @@ export interface ForeignAdvertiser extends Talker {
 export interface UcarpOptions {
   readonly vhid: number;
   readonly password: string;
-  /** Its own on `lan0`. */
+  /** Default `lan0`. */
+  readonly interface?: string;
+  /** Its own there. */
   readonly source: string;
   readonly address: string;
   readonly advskew: number;
-  /** Puts the address on `lan0` as MASTER and takes it off as BACKUP; else it only elects. */
+  /** Puts the address there as MASTER and takes it off as BACKUP; else it only elects. */
   readonly moves?: boolean;
   readonly preempt?: boolean;
 }
@@ -31,7 +33,8 @@ export async function startUcarp(
   directory: string,
   options: UcarpOptions,
 ): Promise<ForeignAdvertiser> {
-  const { vhid, password, source, address, advskew, moves = false, preempt = false } = options;
+  const { interface: iface = 'lan0', moves = false, preempt = false } = options;
+  const { vhid, password, source, address, advskew } = options;
   const script = async (name: string, command: string): Promise<string> => {
     const path = join(directory, name);
     await writeFile(path, `#!/bin/sh\n${moves ? command : 'exit 0'}\n`);
@@ -42,7 +45,7 @@ export async function startUcarp(
   const down = await script('ucarp-down.sh', 'ip address del "$2/24" dev "$1"; exit 0');
   const talker = start(
     'ucarp',
-    ...['--interface=lan0', `--srcip=${source}`, `--vhid=${vhid}`, `--pass=${password}`],
+    ...[`--interface=${iface}`, `--srcip=${source}`, `--vhid=${vhid}`, `--pass=${password}`],
     ...[`--addr=${address}`, `--advskew=${advskew}`, '--advbase=1'],
     ...[`--upscript=${up}`, `--downscript=${down}`],
     ...(moves ? ['--shutdown'] : ['--neutral', '--ignoreifstate']),
@@ -67,12 +70,13 @@ export async function startKeepalived(
   start: Start,
   directory: string,
   instance: string,
+  iface = 'lan0',
 ): Promise<ForeignAdvertiser> {
   started += 1;
   const file = (kind: string): string => join(directory, `keepalived-${started}.${kind}`);
   const config = `global_defs { router_id lab }
 vrrp_instance V1 {
-  interface lan0
+  interface ${iface}
   state BACKUP
 ${instance}
 }

@@ -8,6 +8,8 @@ import { createRequire } from 'node:module';
 import { delimiter, join, relative } from 'node:path';
 import { expect } from 'vitest';
 
+import { postgresBin } from './postgres-bin.ts';
+
 const require = createRequire(import.meta.url);
 const known = new Map<string, boolean>();
 
@@ -19,6 +21,8 @@ function isThere(word: string): boolean {
       return spawnSync('unshare', ['--net', 'true'], { stdio: 'ignore' }).status === 0;
     case 'fuse':
       return canOpen('/dev/fuse');
+    case 'postgres':
+      return postgresBin() !== null;
     case 'raw-socket':
     case 'koffi':
     case '@ronomon/direct-io':
@@ -70,7 +74,7 @@ function has(word: string): boolean {
 
 /**
  * For `describe.skipIf(needs('root', 'nbdfuse'))(...)`.
- * @param words `root`, `netns`, `fuse`, `raw-socket`, `koffi`, or the name of any executable
+ * @param words `root`, `netns`, `fuse`, `raw-socket`, `koffi`, `postgres`, or the name of any executable
  * @returns true (skip) when one of them is missing; the skip is recorded under the test file's name
  */
 export function needs(...words: string[]): boolean {

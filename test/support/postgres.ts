@@ -1,10 +1,9 @@
 /** A real PostgreSQL cluster for tests, made by its own `initdb`, with the parameters that our hook takes. */
-import { readdirSync } from 'node:fs';
 import { chmod, mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 
-const PACKAGES = '/usr/lib/postgresql';
+import { postgresBin } from './postgres-bin.ts';
 
 export interface PostgresCluster {
   readonly data: string;
@@ -16,16 +15,6 @@ export interface PostgresCluster {
   sql(text: string): Promise<string>;
   /** kill -9 of the server and all its processes, as a crash; it may be down already. */
   kill(): Promise<void>;
-}
-
-/** Directory of the newest version's programs, or null when it is not installed. */
-export function postgresBin(): string | null {
-  try {
-    const [newest] = readdirSync(PACKAGES).sort((a, b) => Number(b) - Number(a));
-    return newest === undefined ? null : join(PACKAGES, newest, 'bin');
-  } catch {
-    return null;
-  }
 }
 
 /** @param data directory to be made; the user `postgres` must be able to reach it */

@@ -13,6 +13,7 @@ import { execa } from 'execa';
 
 import type { AdvertNodeCommand } from '../fixtures/advert-node.ts';
 import type { WireTapCommand } from '../fixtures/wire-tap.ts';
+import { built } from './built.ts';
 import { talk } from './talker.ts';
 import type { Talker } from './talker.ts';
 
@@ -46,13 +47,7 @@ export class SegmentLab {
   /** Each side has 10.77.0.1/24 or .2/24 and fd77::1/64 or ::2/64 on `lan0`. */
   static async make(): Promise<SegmentLab> {
     const lab = new SegmentLab(await mkdtemp(join(tmpdir(), 'hastate-segment-')));
-    try {
-      await lab.#build();
-    } catch (error) {
-      await lab.close();
-      throw error;
-    }
-    return lab;
+    return built(lab, () => lab.#build());
   }
 
   async #build(): Promise<void> {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { openFileTarget, StampWriter } from '../../src/cli/demo/writer.ts';
-import { BridgeLab, CLIENT, type Side } from './bridge-lab.ts';
+import { BRIDGE_NEEDS, BridgeLab, CLIENT, type Side } from './bridge-lab.ts';
 import { type LabDaemon, type LabNode, NODES } from './daemon.ts';
 import { addHooks } from './device-lab.ts';
 import { serves } from './failover.ts';
@@ -16,6 +16,7 @@ import { eventually } from './stamped-clients.ts';
 import { StoryNode } from './story-node.ts';
 import { machineNow, type Timeline } from './timeline.ts';
 
+export const STORY_NEEDS = [...BRIDGE_NEEDS, 'fuse', 'nbdfuse', 'losetup'] as const;
 export const SHARED_ADDRESS = '10.78.0.100';
 export const SIDE_OF: Readonly<Record<LabNode, Side>> = { hasta: 'a', hastb: 'b' };
 const SHIPPED = fileURLToPath(new URL('../../hooks/', import.meta.url));

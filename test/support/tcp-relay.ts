@@ -5,18 +5,20 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 export interface RelayTarget {
   readonly host: string;
   readonly port: number;
-  /** Where the relay connects from. */
-  readonly from: string;
+  /** Where the relay connects from; any address by default. */
+  readonly from?: string;
 }
 
 export class TcpRelay {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #passed: Buffer[] = [];
+  readonly #asked: Buffer[] = [];
 
   private constructor(target: RelayTarget) {
     this.#server = createServer((near) => {
       const far = connect({ host: target.host, port: target.port, localAddress: target.from });
+      near.on('data', (chunk: Buffer) => this.#asked.push(chunk));
       for (const [one, other] of [
         [near, far],
         [far, near],
@@ -48,6 +50,11 @@ export class TcpRelay {
   /** All that passed, in both directions. */
   get passed(): Buffer {
     return Buffer.concat(this.#passed);
+  }
+
+  /** What came from those who connected. */
+  get asked(): Buffer {
+    return Buffer.concat(this.#asked);
   }
 
   /** Ends every connection; new ones are carried. */

@@ -29,6 +29,7 @@ describe('a secret file', () => {
     ['more than eight', Array.from({ length: 9 }, (_, n) => `${OLD} ${n}`).join('\n'), /has 9 secrets/],
   ])('with %s is refused without telling it', (_what, content, message) => {
     expect(() => split(content)).toThrow(message);
-    expect(() => split(content)).not.toThrow(/short\b.*short|the secret from before/);
+    for (const secret of content.split('\n').filter(Boolean))
+      expect(() => split(content)).not.toThrow(secret);
   });
 });
