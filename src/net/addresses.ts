@@ -1,7 +1,7 @@
 /** Puts a group's addresses on an interface and takes them off again. One driver per system. */
 import { NetError } from '../model/errors.ts';
 import type { AddressDriver as DriverChoice, AddressOptions } from '../model/settings.ts';
-import { addressOf } from '../protocol/ip-address.ts';
+import { addressOf, canonicalAddress } from '../protocol/ip-address.ts';
 import { ifconfigCommands } from './ifconfig-addresses.ts';
 import { ipCommands } from './ip-addresses.ts';
 import { missingCapability } from './capabilities.ts';
@@ -66,7 +66,7 @@ export async function removeLeftovers(
   cidrs: readonly string[],
   iface: string,
 ): Promise<string[]> {
-  const ours = new Set(cidrs.map((cidr) => canonical(addressOf(cidr))));
+  const ours = new Set(cidrs.map((cidr) => canonicalAddress(addressOf(cidr))));
   // With the prefix that they have: earlier settings may have had another.
   const left = (await driver.present(iface)).filter((cidr) => ours.has(addressOf(cidr)));
   for (const cidr of left) await driver.remove(cidr, iface);
@@ -104,8 +104,8 @@ function commandDriver(
   };
   // Asking the system ourselves spares a process while clients wait; it does not tell of links that are down.
   const isThere = async (cidr: string, iface: string): Promise<boolean> =>
-    interfaceAddresses(iface).includes(canonical(addressOf(cidr))) ||
-    (await present(iface)).some((other) => addressOf(other) === canonical(addressOf(cidr)));
+    interfaceAddresses(iface).includes(canonicalAddress(addressOf(cidr))) ||
+    (await present(iface)).some((other) => addressOf(other) === canonicalAddress(addressOf(cidr)));
 
   return {
     kind: commands.kind,
@@ -125,7 +125,7 @@ function commandDriver(
       }),
     remove: (cidr, iface) =>
       inOrder(async () => {
-        const isGone = (): boolean => !interfaceAddresses(iface).includes(canonical(addressOf(cidr)));
+        const isGone = (): boolean => !interfaceAddresses(iface).includes(canonicalAddress(addressOf(cidr)));
         // With another prefix it stays, and nothing is said about it.
         if (direct !== null && (await direct.remove(cidr, iface)) && isGone()) return;
         const argv = commands.remove(cidr, iface);
@@ -161,11 +161,6 @@ function simulatedDriver(log: NetLog): AddressDriver {
     carrier: (_, iface) => iface,
     cleanupActions: () => [],
   };
-}
-
-/** IPv6 addresses may be written in many ways; systems list the short one. */
-function canonical(address: string): string {
-  return address.includes(':') ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address;
 }
 
 function failed(code: string, what: string, argv: readonly string[], result: CommandResult): NetError {

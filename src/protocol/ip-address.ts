@@ -33,6 +33,11 @@ export function unpackAddress(bytes: Buffer): string {
   return `${words.slice(0, zeros.from).join(':')}::${words.slice(zeros.from + zeros.length).join(':')}`;
 }
 
+/** IPv6 addresses may be written in many ways; systems list the short one. @throws WireError `ip-address` */
+export function canonicalAddress(text: string): string {
+  return unpackAddress(text.includes(':') ? packIPv6(text) : packIPv4(text));
+}
+
 /** The first of the longest runs of at least two zero words. */
 function longestZeros(words: readonly string[]): { from: number; length: number } | null {
   let best: { from: number; length: number } | null = null;

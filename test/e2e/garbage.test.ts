@@ -155,6 +155,7 @@ describe.skipIf(process.platform !== 'linux')('garbage', () => {
     );
     try {
       await pair.hastb.stop();
+      await pair.hasta.until('alone', (status) => resourceOf(status, 'disk1').status !== 'complete');
       pair.hastb.start();
       await pair.hasta.until('in sync again', (status) => {
         const { status: link, record, sync } = resourceOf(status, 'disk1');

@@ -9,6 +9,8 @@ import type { Speaker } from '../support/segment-lab.ts';
 const V4 = '10.77.0.100/24';
 const V6 = 'fd77::100/64';
 const BOTH = [V4, V6];
+const byAddress = (one: unknown, other: unknown): number =>
+  JSON.stringify(one) < JSON.stringify(other) ? -1 : 1;
 
 describe.skipIf(needs('root', 'netns', 'ip', 'koffi', 'raw-socket', 'arping'))('a moved address', () => {
   let lab: SegmentLab;
@@ -102,20 +104,24 @@ describe.skipIf(needs('root', 'netns', 'ip', 'koffi', 'raw-socket', 'arping'))('
     await move({ remove: true });
   });
 
-  it('that another machine has as well is told once, with its MAC, and counted', async () => {
+  it('that another machine has as well is told once, with its MAC, and counted, of either family', async () => {
     const other = (await lab.in('b', 'cat', '/sys/class/net/lan0/address')).trim();
-    await lab.ip('b', 'address', 'add', '10.77.0.100/32', 'dev', 'lan0');
+    const theirs = ['10.77.0.100/32', 'fd77::100/128'];
+    for (const cidr of theirs) await lab.ip('b', 'address', 'add', cidr, 'dev', 'lan0', 'nodad');
     await move();
-    for (let n = 0; n < 3; n += 1) node.tell({ watchDuplicates: BOTH });
-    expect(await node.says('duplicate')).toEqual({ duplicate: '10.77.0.100', mac: other });
+    for (let n = 0; n < 3; n += 1) node.tell({ watchDuplicates: ['10.77.0.100/24', 'FD77:0::100/64'] });
     const found = async (): Promise<unknown> => {
       const from = node.lines.length;
       node.tell({ duplicates: true });
       return (await node.says('found', 5000, from))['found'];
     };
-    while ((await found()) !== 3);
-    expect(node.lines.filter((line) => line.startsWith('{"duplicate":'))).toHaveLength(1);
-    await lab.ip('b', 'address', 'del', '10.77.0.100/32', 'dev', 'lan0');
+    while ((await found()) !== 6);
+    const told = node.lines.filter((line) => line.startsWith('{"duplicate":'));
+    expect(told.map((line) => JSON.parse(line) as unknown).sort(byAddress)).toEqual([
+      { duplicate: '10.77.0.100', mac: other },
+      { duplicate: 'fd77::100', mac: other },
+    ]);
+    for (const cidr of theirs) await lab.ip('b', 'address', 'del', cidr, 'dev', 'lan0');
     await move({ remove: true });
   });
 

@@ -1,8 +1,8 @@
 /** Tells, once for each of them, who else has an address that is up here. */
 import { describeError } from '../../model/errors.ts';
-import { type ArpWatch, probeArp, watchArp } from '../../net/arp-watch.ts';
+import { type ClaimWatch, probeClaims, watchClaims } from '../../net/claim-watch.ts';
 import type { NetLog } from '../../net/log.ts';
-import { splitFamilies } from '../../protocol/ip-address.ts';
+import { addressOf, canonicalAddress } from '../../protocol/ip-address.ts';
 
 /** Who was told is told again only after this time. ms */
 const SAY_AGAIN_MS = 60_000;
@@ -17,7 +17,7 @@ export interface DuplicateOptions {
 export class DuplicateAddresses {
   readonly #options: DuplicateOptions;
   readonly #toldAt = new Map<string, number>();
-  readonly #watches = new Map<string, ArpWatch>();
+  readonly #watches = new Map<string, ClaimWatch>();
   #found = 0;
   #complained = false;
 
@@ -32,11 +32,11 @@ export class DuplicateAddresses {
 
   /** Asks now, and hears from now on until `stop`. @param addressesOn see Announcer */
   look(addressesOn: ReadonlyMap<string, readonly string[]>): void {
-    const all = [...addressesOn].map(([iface, cidrs]) => [iface, splitFamilies(cidrs).addresses4] as const);
     try {
-      for (const [iface, ours] of all) {
+      for (const [iface, cidrs] of addressesOn) {
+        const ours = cidrs.map((cidr) => canonicalAddress(addressOf(cidr)));
         this.#watch(iface, ours);
-        probeArp(iface, ours);
+        probeClaims(iface, ours);
       }
     } catch (error) {
       const message = `duplicate addresses are not seen: ${describeError(error)}`;
@@ -47,7 +47,7 @@ export class DuplicateAddresses {
 
   #watch(iface: string, ours: readonly string[]): void {
     if (this.#watches.has(iface)) return;
-    const watch = watchArp(iface, new Set(ours), (address, mac) => {
+    const watch = watchClaims(iface, ours, ({ address, mac }) => {
       this.#claimed(address, mac);
     });
     if (watch !== null) this.#watches.set(iface, watch);

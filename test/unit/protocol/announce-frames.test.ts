@@ -1,11 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import {
-  encodeArpProbe,
-  encodeGratuitousArp,
-  encodeNeighbourAdvert,
-  senderOfArp,
-} from '../../../src/protocol/announce-frames.ts';
+import { encodeGratuitousArp, encodeNeighbourAdvert } from '../../../src/protocol/announce-frames.ts';
 import { internetChecksum } from '../../../src/protocol/ipv4.ts';
 
 const mac = Buffer.from('020000000001', 'hex');
@@ -21,43 +16,6 @@ describe('a gratuitous ARP', () => {
         .join('')
         .replaceAll(' ', ''),
     );
-  });
-});
-
-describe('an ARP probe', () => {
-  const probe = encodeArpProbe(mac, '10.0.0.100');
-
-  it('asks everybody from nobody', () => {
-    expect(probe.toString('hex')).toBe(
-      [
-        'ffffffffffff 020000000001 0806',
-        '0001 0800 06 04 0001',
-        '020000000001 00000000 000000000000 0a000064',
-      ]
-        .join('')
-        .replaceAll(' ', ''),
-    );
-  });
-
-  it('says of nobody that it has an address, and an answer says of whom', () => {
-    expect(senderOfArp(probe)).toBeNull();
-    const answer = encodeGratuitousArp(mac, '10.0.0.100');
-    answer.writeUInt16BE(2, 20);
-    const padded = Buffer.concat([answer, Buffer.alloc(18)]);
-    const sender = { mac: '02:00:00:00:00:01', address4: '10.0.0.100' };
-    expect([senderOfArp(answer), senderOfArp(padded)]).toEqual([sender, sender]);
-  });
-
-  it('is told from every other frame', () => {
-    const answer = encodeGratuitousArp(mac, '10.0.0.100');
-    for (let length = 0; length < answer.length; length += 1)
-      expect(senderOfArp(answer.subarray(0, length))).toBeNull();
-    for (let at = 12; at < 20; at += 1) {
-      const other = Buffer.from(answer);
-      other.writeUInt8((other[at] ?? 0) ^ 0xff, at);
-      expect(senderOfArp(other)).toBeNull();
-    }
-    expect(senderOfArp(encodeNeighbourAdvert(mac, 'fd00::100'))).toBeNull();
   });
 });
 
