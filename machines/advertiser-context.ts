@@ -59,6 +59,8 @@ export interface AdvertiserContext {
   readonly eligible: boolean;
   /** The group is primary and its services run: the address belongs here. */
   readonly holdsGroup: boolean;
+  /** While the group went down another node was primary, or may have been. */
+  readonly rival: boolean;
   /** An address command was started and nothing proved the address gone. */
   readonly addressMayBeUp: boolean;
   readonly serving: boolean;
@@ -108,8 +110,11 @@ export type AdvertiserEvent =
   | ({ readonly type: 'RX' } & HeardAdvert)
   /** The group is primary with its services up: the address may go up. */
   | { readonly type: 'GROUP.PROMOTED' }
-  /** The group begins to go down: the address goes first, adverts go on so that nobody else starts yet. */
-  | { readonly type: 'GROUP.DEMOTING' }
+  /**
+   * The group begins to go down: the address goes first, adverts go on so that nobody else starts yet. With a rival,
+   * which is primary or may be, they end with the address and this node leads no more until GROUP.ELIGIBLE.
+   */
+  | { readonly type: 'GROUP.DEMOTING'; readonly rival: boolean }
   /** The group let go in an orderly way: another node may take over now. */
   | { readonly type: 'GROUP.RELEASED' }
   /** The group could not become or stay primary: bow out and hold off with growing delay. */
@@ -188,6 +193,7 @@ export function initialContext(input: AdvertiserInput): AdvertiserContext {
     faults: [],
     eligible: input.eligible,
     holdsGroup: false,
+    rival: false,
     addressMayBeUp: false,
     serving: false,
     demotion: input.eligible ? {} : { storage: 240 },

@@ -38,6 +38,8 @@ export const advertiserGuards = {
   mayRunAsOwner: ({ context }: Asked) => mayRun(context) && mayLead(context) && owns(context),
   mayLeadAsOwner: ({ context }: Asked) => owns(context),
   mayLead: ({ context }: Asked) => mayLead(context),
+  namesRival: ({ event }: Asked) => event.type === 'GROUP.DEMOTING' && event.rival,
+  hasRival: ({ context }: Asked) => context.rival,
   holdsGroup: ({ context }: Asked) => context.holdsGroup,
   heldByNobody: ({ context }: Asked) => !context.holdsGroup,
   serving: ({ context }: Asked) => context.serving,

@@ -33,6 +33,11 @@ const doubled = (baseMs: number, times: number, most: number): number =>
 const flapHold = ({ settings, flapHolds }: AdvertiserContext): number =>
   doubled(settings.flapHoldMs, flapHolds, MAX_FLAP_HOLD_MS);
 
+const withheld = ({ demotion }: AdvertiserContext): Pick<AdvertiserContext, 'eligible' | 'demotion'> => ({
+  eligible: false,
+  demotion: withDemotion(demotion, 'storage', STORAGE_DEMOTION),
+});
+
 export const advertiserSetup = setup({
   types: { context: {} as AdvertiserContext, input: {} as AdvertiserInput, events: {} as AdvertiserEvent },
   actors: {
@@ -121,6 +126,10 @@ export const advertiserSetup = setup({
     ),
     notePromoted: assign({ holdsGroup: true, reclaim: true }),
     noteNotPrimary: assign({ holdsGroup: false, reclaim: false }),
+    noteDemoting: assign(({ context, event }) => {
+      const rival = event.type === 'GROUP.DEMOTING' && event.rival;
+      return { holdsGroup: false, reclaim: false, rival, ...(rival ? withheld(context) : {}) };
+    }),
     noteRefusal: assign(({ context, event }) => ({
       holdsGroup: false,
       reclaim: false,
@@ -128,10 +137,7 @@ export const advertiserSetup = setup({
       refusals: context.refusals + 1,
       reason: event.type === 'GROUP.DEMOTED' ? event.reason : context.reason,
     })),
-    withhold: assign(({ context }) => ({
-      eligible: false,
-      demotion: withDemotion(context.demotion, 'storage', STORAGE_DEMOTION),
-    })),
+    withhold: assign(({ context }) => withheld(context)),
     qualify: assign(({ context }) => ({
       eligible: true,
       demotion: withDemotion(context.demotion, 'storage', 0),

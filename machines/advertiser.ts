@@ -51,7 +51,7 @@ export const advertiserMachine = advertiserCharts.createMachine({
     SETTLED: { actions: 'noteSettled' },
     RX: { actions: 'noteHeard' },
     'GROUP.PROMOTED': { actions: 'notePromoted' },
-    'GROUP.DEMOTING': { actions: 'noteNotPrimary' },
+    'GROUP.DEMOTING': { actions: 'noteDemoting' },
     'GROUP.RELEASED': { actions: 'noteNotPrimary' },
     'GROUP.DEMOTED': { actions: 'noteRefusal' },
     'GROUP.HOLD': { actions: 'withhold' },
@@ -213,6 +213,14 @@ export const advertiserMachine = advertiserCharts.createMachine({
           target: 'LEAVING',
           actions: ['noteNotPrimary', leaving('group released', true)],
         },
+        'GROUP.DEMOTING': [
+          {
+            guard: 'namesRival',
+            target: 'LEAVING',
+            actions: ['noteDemoting', leaving('another node may lead', true)],
+          },
+          { actions: 'noteDemoting' },
+        ],
         'GROUP.DEMOTED': {
           target: 'LEAVING',
           actions: [leaving('group demoted', true), 'noteRefusal'],
@@ -275,14 +283,14 @@ export const advertiserMachine = advertiserCharts.createMachine({
                 onError: { target: 'notRaised', actions: addressFailed('add-failed') },
               },
               on: {
-                'GROUP.DEMOTING': { target: 'lowering', actions: 'noteNotPrimary' },
+                'GROUP.DEMOTING': { target: 'lowering', actions: 'noteDemoting' },
                 ADDRESSES: { target: 'raising', reenter: true },
               },
             },
             notRaised: {
               after: { retry: 'raising' },
               on: {
-                'GROUP.DEMOTING': { target: 'lowering', actions: 'noteNotPrimary' },
+                'GROUP.DEMOTING': { target: 'lowering', actions: 'noteDemoting' },
                 ADDRESSES: 'raising',
               },
             },
@@ -291,7 +299,7 @@ export const advertiserMachine = advertiserCharts.createMachine({
               exit: 'noteNotServing',
               after: { announceAgain: { actions: 'announceAddresses' } },
               on: {
-                'GROUP.DEMOTING': { target: 'lowering', actions: 'noteNotPrimary' },
+                'GROUP.DEMOTING': { target: 'lowering', actions: 'noteDemoting' },
                 ADDRESSES: 'raising',
                 RX: {
                   guard: 'slowerUnanswered',
@@ -303,14 +311,27 @@ export const advertiserMachine = advertiserCharts.createMachine({
               invoke: {
                 id: 'lowerAddresses',
                 src: 'removeAddresses',
-                onDone: { target: 'yielding', actions: ['noteAddressGone', addressIs('down')] },
+                onDone: [
+                  {
+                    guard: 'hasRival',
+                    target: '#advertiser.LEAVING',
+                    actions: ['noteAddressGone', addressIs('down'), leaving('another node may lead', true)],
+                  },
+                  { target: 'yielding', actions: ['noteAddressGone', addressIs('down')] },
+                ],
                 onError: { target: 'notLowered', actions: addressFailed('remove-failed') },
               },
-              on: { 'GROUP.HOLD': { actions: 'withhold' } },
+              on: {
+                'GROUP.HOLD': { actions: 'withhold' },
+                'GROUP.DEMOTING': { actions: 'noteDemoting' },
+              },
             },
             notLowered: {
               after: { retry: 'lowering' },
-              on: { 'GROUP.HOLD': { actions: 'withhold' } },
+              on: {
+                'GROUP.HOLD': { actions: 'withhold' },
+                'GROUP.DEMOTING': { actions: 'noteDemoting' },
+              },
             },
             yielding: {
               always: { guard: 'holdsGroup', target: 'raising' },

@@ -14,6 +14,8 @@ export interface GroupContext {
   readonly epoch: Epoch | null;
   readonly handover: boolean;
   readonly handoverTo: NodeName | null;
+  /** Another node is primary, or may be: nothing is kept from it while this one goes down. */
+  readonly rival: boolean;
   /** Why the other node did not take over, or null. */
   readonly handoverError: string | null;
   readonly evidence: Evidence | null;
@@ -38,23 +40,29 @@ export interface GroupInput {
 
 export type GroupEvent =
   | { readonly type: 'EVALUATE'; readonly evidence: Evidence; readonly wishes: Wishes }
-  | { readonly type: 'DEMOTE'; readonly reason: string; readonly handoverTo: NodeName | null }
+  | {
+      readonly type: 'DEMOTE';
+      readonly reason: string;
+      readonly handoverTo: NodeName | null;
+      /** Another node is primary already, or may be without our knowing. */
+      readonly rival?: boolean;
+    }
   | { readonly type: 'SECONDARY' }
   | { readonly type: 'RETRY' }
   /** The engine of a member that was settled is gone. */
   | { readonly type: 'MEMBER.LOST'; readonly reason: string }
   | { readonly type: 'STOP'; readonly handoverTo: NodeName | null };
 
+export interface Scope {
+  readonly group: string;
+  readonly reason: string;
+}
+
 /** What a run of hooks came to. */
 export interface HooksResult {
   readonly ok: boolean;
   readonly stuck: boolean;
   readonly summary: string;
-}
-
-export interface Scope {
-  readonly group: string;
-  readonly reason: string;
 }
 
 /** Before anything happened. */
@@ -66,6 +74,7 @@ export function initialContext(input: GroupInput): GroupContext {
     epoch: null,
     handover: false,
     handoverTo: null,
+    rival: false,
     handoverError: null,
     evidence: null,
     failures: 0,

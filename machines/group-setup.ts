@@ -29,7 +29,7 @@ export const groupSetup = setup({
     attachDevices: port<undefined, Scope>('attach-devices'),
     startHooks: port<HooksResult, Scope>('start-hooks'),
     raiseAddress: port<undefined, Scope>('raise-address'),
-    lowerAddress: port<undefined, Scope>('lower-address'),
+    lowerAddress: port<undefined, Scope & { rival: boolean }>('lower-address'),
     stopHooks: port<HooksResult, Scope>('stop-hooks'),
     detachDevices: port<undefined, Scope>('detach-devices'),
     releaseMembers: port<undefined, Scope & { handover: boolean }>('release-members'),
@@ -85,6 +85,7 @@ export const groupSetup = setup({
       handoverTo: ({ event }) => (event.type === 'DEMOTE' || event.type === 'STOP' ? event.handoverTo : null),
       handover: ({ event }) =>
         (event.type === 'DEMOTE' || event.type === 'STOP') && event.handoverTo !== null,
+      rival: ({ event }) => event.type === 'DEMOTE' && event.rival === true,
       stopping: ({ event, context }) => context.stopping || event.type === 'STOP',
       error: null,
       handoverError: null,

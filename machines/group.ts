@@ -239,7 +239,7 @@ export const groupMachine = groupSetup.createMachine({
           invoke: {
             id: 'lowerAddress',
             src: 'lowerAddress',
-            input: scope,
+            input: ({ context }) => ({ ...scope({ context }), rival: context.rival }),
             onDone: 'stoppingHooks',
             onError: {
               target: 'stoppingHooks',

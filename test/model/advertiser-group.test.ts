@@ -70,7 +70,7 @@ describe('a MASTER and its group', () => {
 
   it('lowers the address first and bows out only when the group has let go', async () => {
     const { lan, node } = await serving();
-    node.send({ type: 'GROUP.DEMOTING' });
+    node.send({ type: 'GROUP.DEMOTING', rival: false });
     await lan.pass(1500);
     expect(node.addressUp).toBe(false);
     expect(node.where()).toBe('MASTER.adverts.sending+address.yielding');
@@ -83,10 +83,27 @@ describe('a MASTER and its group', () => {
     expect(node.effects).toEqual(['bow-out', 'bow-out', 'MASTER -> BACKUP: group released']);
   });
 
+  it('speaks no more once the address is gone when another node may lead, until the group may lead again', async () => {
+    const { lan, node } = await serving();
+    node.send({ type: 'GROUP.DEMOTING', rival: true });
+    await lan.pass(40);
+    expect(node.addressUp).toBe(false);
+    const left = ['bow-out', 'bow-out', 'MASTER -> BACKUP: another node may lead'];
+    expect(node.effects.splice(0)).toEqual(['remove...', 'address down', ...left]);
+    // Nobody is heard for long, and the services here take their time.
+    await lan.pass(60_000);
+    node.send({ type: 'GROUP.RELEASED' });
+    await lan.pass(60_000);
+    expect(node.effects).toEqual([]);
+    node.send({ type: 'GROUP.ELIGIBLE' });
+    await lan.pass(10);
+    expect(node.where()).toBe(AT.wanted);
+  });
+
   it('keeps lowering until the address is gone', async () => {
     const { lan, node } = await serving();
     node.next.remove = refusing('busy');
-    node.send({ type: 'GROUP.DEMOTING' });
+    node.send({ type: 'GROUP.DEMOTING', rival: false });
     await lan.settle();
     expect(node.effects).toEqual(['remove...', 'address remove-failed: busy']);
     await lan.pass(1000);

@@ -325,9 +325,10 @@ export class Advertiser implements AddressService {
     );
   }
 
-  /** The address is gone when this resolves; adverts go on until `released`. */
-  async lower(): Promise<void> {
-    this.#actor.send({ type: 'GROUP.DEMOTING' });
+  /** The address is gone when this resolves; adverts go on until `released`, unless there is a rival. */
+  async lower(rival: boolean): Promise<void> {
+    if (rival) this.#eligible = false;
+    this.#actor.send({ type: 'GROUP.DEMOTING', rival });
     await reach(
       this.#actor,
       `${this.#options.group}'s address going down`,

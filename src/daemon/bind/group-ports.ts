@@ -79,9 +79,9 @@ export class GroupPorts {
           if (!signal.aborted) services.watchServices(this.#upAs, members, this.#about(input.reason));
           return undefined;
         }),
-        lowerAddress: fromPromise(async () => {
+        lowerAddress: fromPromise(async ({ input }) => {
           services.unwatchServices(this.#upAs);
-          await services.address?.lower();
+          await services.address?.lower(input.rival);
           return undefined;
         }),
         stopHooks: fromPromise(({ input }) =>

@@ -46,7 +46,8 @@ export interface AddressService {
   readonly unfit: string | null;
   status(): AddressStatus;
   raise(): Promise<void>;
-  lower(): Promise<void>;
+  /** @param rival another node is primary, or may be: it is not kept from the address until the group is released */
+  lower(rival: boolean): Promise<void>;
   /** Primary and serving: takes the address back that a stranger's advert cost us. */
   reassert(): void;
   /** The group is down: another node may lead; `failed` says why it could not stay up. */

@@ -100,7 +100,7 @@ export class Group {
     const snapshot = this.actor.getSnapshot();
     const address = this.#services.address;
     if (this.role === 'primary' || this.role === 'changing') {
-      address?.eligible(true);
+      address?.eligible(!(snapshot.matches('demoting') && snapshot.context.rival));
       if (snapshot.matches('primary')) this.#judgePrimary(address);
       return;
     }
@@ -123,10 +123,12 @@ export class Group {
       namesPeer: namesPeer(members, evidence.peer),
       references: this.#services.references,
     };
-    const broken = this.#cleanedByKeeper ?? brokenMember(members, this.peerReady() === null) ?? cutOff(view);
+    const cut = cutOff(view);
+    const broken = this.#cleanedByKeeper ?? brokenMember(members, this.peerReady() === null) ?? cut;
     if (broken !== null) {
       this.#cleanedByKeeper = null;
-      this.actor.send({ type: 'DEMOTE', reason: broken, handoverTo: null });
+      const rival = cut !== null || hasRival(evidence);
+      this.actor.send({ type: 'DEMOTE', reason: broken, handoverTo: null, rival });
       return;
     }
     const why = fenceToGoOn(view);

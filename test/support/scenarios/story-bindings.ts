@@ -64,7 +64,7 @@ export function bindGroup(machine: typeof groupMachine, node: StoryNode): typeof
       attachDevices: said('attachDevices'),
       startHooks: hooks('startHooks'),
       raiseAddress: said('raiseAddress'),
-      lowerAddress: said('lowerAddress'),
+      lowerAddress: step(() => ports.call('lowerAddress')),
       stopHooks: hooks('stopHooks'),
       detachDevices: said('detachDevices'),
       releaseMembers: fromPromise(async ({ input }) => {
