@@ -85,6 +85,8 @@ describe.skipIf(needs(...BRIDGE_NEEDS))('the address of a pair of nodes', () => 
       'stepped down',
       (status) => !serves(status) && !groupOf(status, 'storage').address?.up,
     );
+    // The watch over its link may be behind its own words.
+    await pair.line.until('seen to be off', () => !pair.line.holds(old), WAIT_MS);
     const healedAt = machineNow();
     await pair.bridge.heal(old, 'lan0', 'data0');
     await settled(pair, at);
