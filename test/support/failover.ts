@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { JournalEvent, NodeStatus, WhyNotResult } from '../../src/protocol/control.ts';
 import { layout } from '../../src/protocol/hast-layout.ts';
 import { groupOf, type LabDaemon, resourceOf } from './daemon.ts';
+import { eventually } from './stamped-clients.ts';
 
 const EXTENT_BYTES = 2 * 1024 * 1024;
 const SECTOR_BYTES = 512;
@@ -27,6 +28,18 @@ export async function untilPaired(
   };
   await primary.until(`in sync with ${standby.node}`, named, ms);
   await standby.until('in sync', (s) => resourceOf(s, 'disk1').freshness.kind === 'inSync', ms);
+}
+
+/** As untilPaired(), and the standby has confirmed it: before that a primary that has just been handed the epoch cannot hand it on. */
+export async function untilHandsOver(pair: {
+  readonly primary: LabDaemon;
+  readonly standby: LabDaemon;
+}): Promise<void> {
+  await untilPaired(pair);
+  await eventually(`${pair.primary.node} has the word of ${pair.standby.node}`, async () => {
+    const log = await pair.primary.log();
+    return log.lastIndexOf('Nodes are in sync') > log.lastIndexOf('role init -> primary');
+  });
 }
 
 export async function whyNot(daemon: LabDaemon, group = 'storage'): Promise<WhyNotResult> {
