@@ -2,7 +2,6 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { execa } from 'execa';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 
 import type { JournalEvent } from '../../src/protocol/control.ts';
@@ -11,6 +10,7 @@ import {
   MKFS,
   addHooks,
   isMounted,
+  killWithKeeper,
   labWithDevice,
   loopsOf,
   removeRest,
@@ -157,13 +157,7 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'blkid', 'mkfs.ext4'
       { timeout: 60_000 },
       async () => {
         const { hasta, hastb } = await pair('umount "$mnt"');
-        const { stdout } = await execa('ps', ['-o', 'pid=,args=', '--ppid', String(hasta.pid)]);
-        const keepers = stdout.split('\n').filter((line) => line.includes('keeper'));
-        expect(keepers).toHaveLength(1);
-        const keeper = Number.parseInt(keepers[0] ?? '', 10);
-        process.kill(keeper, 'SIGSTOP');
-        await hasta.kill();
-        process.kill(keeper, 'SIGKILL');
+        await killWithKeeper(hasta);
         expect(await isMounted(mountpoint('hasta'))).toBe(true);
         await hastb.untilPrimary('storage');
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { execa } from 'execa';
 
-import { NODES } from './daemon.ts';
+import { type LabDaemon, NODES } from './daemon.ts';
 import { Lab, type LabOptions } from './lab.ts';
 
 const SHIPPED = fileURLToPath(new URL('../../hooks/', import.meta.url));
@@ -55,6 +55,17 @@ export async function removeRest(mountpoint: string, stateDir: string): Promise<
   const pid = Number(await readFile(join(device, 'nbdfuse.pid'), 'utf8').catch(() => '0'));
   const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
   if (command.includes(device)) process.kill(pid, 'SIGKILL');
+}
+
+/** Ends a daemon and its keeper, so that nobody cleans up behind them. */
+export async function killWithKeeper(daemon: LabDaemon): Promise<void> {
+  const { stdout } = await execa('ps', ['-o', 'pid=,args=', '--ppid', String(daemon.pid)]);
+  const keepers = stdout.split('\n').filter((line) => line.includes('keeper'));
+  if (keepers.length !== 1) throw new Error(`${keepers.length} keepers of ${daemon.node}: ${stdout}`);
+  const keeper = Number.parseInt(keepers[0] ?? '', 10);
+  process.kill(keeper, 'SIGSTOP');
+  await daemon.kill();
+  process.kill(keeper, 'SIGKILL');
 }
 
 export async function writeDurably(path: string, text: string): Promise<void> {
