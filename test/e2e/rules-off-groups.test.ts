@@ -28,7 +28,8 @@ async function writingPair(without: string | null): Promise<{ lines: RelayedPair
   lab = await Lab.make();
   const lines = (pair = await RelayedPair.make(lab));
   await withoutRule(without, () => lines.start());
-  const writers = (clients = new StampedClients([lines.hasta, lines.hastb]).start());
+  const both = [lines.hasta, lines.hastb];
+  const writers = (clients = new StampedClients(both, 'disk1', { restMs: 1 }).start());
   await writers.more('hasta');
   return { lines, writers };
 }

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { execa } from 'execa';
 
+import { removeDeviceName } from '../../src/device/device-name.ts';
 import { type LabDaemon, NODES } from './daemon.ts';
 import { Lab, type LabOptions } from './lab.ts';
 
@@ -52,6 +53,7 @@ export async function removeRest(mountpoint: string, stateDir: string): Promise<
   for (const line of await loopsOf(stateDir))
     await execa('losetup', ['-d', line.split(' ', 1)[0] ?? ''], { reject: false });
   await execa('umount', ['-l', join(device, 'mnt')], { reject: false });
+  await removeDeviceName(join(device, 'name.json'));
   const pid = Number(await readFile(join(device, 'nbdfuse.pid'), 'utf8').catch(() => '0'));
   const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
   if (command.includes(device)) process.kill(pid, 'SIGKILL');
