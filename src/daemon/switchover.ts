@@ -119,7 +119,7 @@ export async function switchAway(
     );
   const started = runtime.clock.now();
   await group.demote(`switchover to ${to}`, to, CHANGE_MS);
-  await untilPeerServes(runtime, group.settings.name, to);
+  await untilPeerServes(runtime, group, to);
   return { ...base, tookMs: Math.round(runtime.clock.now() - started) };
 }
 
@@ -134,15 +134,22 @@ export async function switchToPeer(
 }
 
 /** @throws HastateError `switchover-incomplete` when the other node took the epoch and does not serve */
-async function untilPeerServes({ clock, peer: words }: Runtime, group: string, peer: string): Promise<void> {
+async function untilPeerServes({ clock, peer: words }: Runtime, group: Group, peer: string): Promise<void> {
   const deadline = clock.now() + CHANGE_MS;
+  const { name } = group.settings;
   for (;;) {
-    const report = words.group(group);
+    const report = words.group(name);
     if (report?.primary === true && !report.changing) return;
+    if (group.role === 'primary') {
+      throw new HastateError(
+        'switchover-incomplete',
+        `${name}: ${peer} took over, could not serve and gave it back; look at 'hastate groups' and the log there`,
+      );
+    }
     if (clock.now() > deadline) {
       throw new HastateError(
         'switchover-incomplete',
-        `${group}: ${peer} took over and does not serve yet; look at 'hastate groups' and the log there`,
+        `${name}: ${peer} took over and does not serve yet; look at 'hastate groups' and the log there`,
       );
     }
     await new Promise<void>((resolve) => {

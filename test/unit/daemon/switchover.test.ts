@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { Group } from '../../../src/daemon/bind/group.ts';
 import type { Runtime } from '../../../src/daemon/runtime.ts';
-import { takeWhenReady } from '../../../src/daemon/switchover.ts';
+import { switchAway, takeWhenReady } from '../../../src/daemon/switchover.ts';
 import { NetError } from '../../../src/model/errors.ts';
 
 const GROUP = { settings: { name: 'storage' } } as unknown as Group;
@@ -61,5 +61,40 @@ describe('a switchover that is asked on the standby', () => {
     const primary = new Primary(3);
     expect(await primary.take(10_000, undefined, true)).toMatchObject({ verdict: { answer: 'refuse' } });
     expect(primary.asked).toEqual([true]);
+  });
+});
+
+describe('a switchover whose other node took over', () => {
+  /** This node's role when it has waited so long. */
+  const moved = (
+    roleAfter: (ms: number) => Group['role'],
+  ): { order: Promise<unknown>; now: () => number } => {
+    let now = 0;
+    const after = (ms: number, then: () => void): void => {
+      now += ms;
+      queueMicrotask(then);
+    };
+    const peer = { group: () => ({ primary: false, changing: true }) };
+    const runtime = { node: 'hasta', clock: { now: () => now, after }, peer } as unknown as Runtime;
+    const group = {
+      settings: { name: 'storage', hooks: {}, address: null, resources: [] },
+      peerReady: () => null,
+      demote: () => Promise.resolve(),
+      get role() {
+        return roleAfter(now);
+      },
+    } as unknown as Group;
+    return { order: switchAway(runtime, group, 'hastb', 'hastb', false), now: () => now };
+  };
+
+  it('has failed as soon as the group is back here', async () => {
+    const { order, now } = moved((ms) => (ms < 500 ? 'secondary' : 'primary'));
+    await expect(order).rejects.toThrow(/hastb took over, could not serve and gave it back/);
+    expect(now()).toBe(500);
+  });
+
+  it('has failed when it serves nowhere for a minute', async () => {
+    const { order } = moved(() => 'secondary');
+    await expect(order).rejects.toThrow(/hastb took over and does not serve yet/);
   });
 });
