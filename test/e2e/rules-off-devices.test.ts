@@ -22,6 +22,7 @@ import { eventually } from '../support/stamped-clients.ts';
 
 describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'blkid', 'mkfs.ext4', 'mountpoint', 'ps'))(
   'a shop on a file system',
+  { timeout: 60_000 },
   () => {
     let lab: Lab;
     const at = (node: LabNode, ...rest: string[]): string => join(lab.directory, node, 'mnt', ...rest);
