@@ -2,9 +2,10 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * Suites that use network namespaces, ports, devices and whole processes: one file at a time, after the others.
- * Replayed and broken data links (`hast-*`) and refused configurations (`bad-input-*`) need nothing that others have.
+ * Replayed and broken data links (`hast-*`), refused configurations (`bad-input-*`) and what is lost without a rule
+ * (`rules-off-data`) need nothing that others have.
  */
-const oneAtATime = ['test/interop/!(hast-)*.test.ts', 'test/e2e/!(bad-input-)*.test.ts'];
+const oneAtATime = ['test/interop/!(hast-)*.test.ts', 'test/e2e/!(bad-input-*|rules-off-data).test.ts'];
 
 export default defineConfig({
   test: {
