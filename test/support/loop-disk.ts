@@ -9,6 +9,7 @@ import { join } from 'node:path';
 
 import { execa } from 'execa';
 
+import { built } from './built.ts';
 import type { LabDaemon } from './daemon.ts';
 import { makeDisk } from './lab.ts';
 import { eventually } from './stamped-clients.ts';
@@ -29,9 +30,10 @@ export class LoopDisk {
     // In memory where that is possible: the medium's own flushes cost time and prove nothing.
     const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
     const disk = new LoopDisk(path, await mkdtemp(join(memory, 'hastate-loop-')));
-    await makeDisk(disk.#medium, mib);
-    await disk.switchOn();
-    return disk;
+    return built(disk, async () => {
+      await makeDisk(disk.#medium, mib);
+      await disk.switchOn();
+    });
   }
 
   async switchOn(): Promise<void> {
