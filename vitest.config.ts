@@ -2,10 +2,13 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * Suites that use network namespaces, ports, devices and whole processes: one file at a time, after the others.
- * Replayed and broken data links (`hast-*`), refused configurations (`bad-input-*`) and the stories without a rule of the
- * groups need nothing that others have, and no time of theirs is measured.
+ * Replayed and broken data links (`hast-*`), refused configurations (`bad-input-*`) and most of what is lost without a
+ * rule (`rules-off-*`) need nothing that others have, and no time of theirs is measured.
  */
-const oneAtATime = ['test/interop/!(hast-)*.test.ts', 'test/e2e/!(bad-input-|rules-off-groups)*.test.ts'];
+const oneAtATime = [
+  'test/interop/!(hast-)*.test.ts',
+  'test/e2e/!(bad-input-*|rules-off-data|rules-off-groups).test.ts',
+];
 
 export default defineConfig({
   test: {

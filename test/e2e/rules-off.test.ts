@@ -3,23 +3,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { LabDaemon } from '../support/daemon.ts';
 import { codesOf, untilGone } from '../support/failover.ts';
 import { Lab } from '../support/lab.ts';
+import { withoutRule } from '../support/rules-off.ts';
 import { StampedClients } from '../support/stamped-clients.ts';
-
-const PRELOAD = new URL('../fixtures/rules-off.mjs', import.meta.url);
-
-/** Starts it without this rule of the safety rules. */
-function startWithout(rule: string, daemon: LabDaemon): void {
-  const { NODE_OPTIONS } = process.env;
-  process.env['NODE_OPTIONS'] = `${NODE_OPTIONS ?? ''} --import ${PRELOAD.href}`;
-  process.env['RULE_OFF'] = rule;
-  try {
-    daemon.start();
-  } finally {
-    delete process.env['RULE_OFF'];
-    if (NODE_OPTIONS === undefined) delete process.env['NODE_OPTIONS'];
-    else process.env['NODE_OPTIONS'] = NODE_OPTIONS;
-  }
-}
 
 describe('a standby that was away while its primary went on, and comes back alone (B4)', () => {
   let lab: Lab;
@@ -52,7 +37,7 @@ describe('a standby that was away while its primary went on, and comes back alon
 
   it('would serve without the rule, and lack what was acknowledged', async () => {
     const hastb = await leaveBehind();
-    startWithout('B4', hastb);
+    withoutRule('B4', () => hastb.start());
     await hastb.untilPrimary('storage');
     await clients.stop();
     expect((await clients.lostOn(hastb)).length).toBeGreaterThan(0);
