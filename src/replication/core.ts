@@ -123,15 +123,16 @@ export function reportDiskError(core: EngineCore, what: string, error: string): 
 }
 
 /** @param peerServes the peer has everything durably; else nothing can be served any more */
-export function reportGivenUp(core: EngineCore, peerServes: boolean): void {
+export function reportGivenUp(core: EngineCore, cause: string, peerServes: boolean): void {
   const { name } = core.setup.resource;
   const peer = core.namedPeer ?? 'the peer';
   const what = peerServes
     ? `${peer} has everything and answers for it. Hand the group over ('hastate switchover')`
-    : `${peer} went away before it had flushed everything, so nothing is acknowledged any more. Bring ${peer} back`;
-  const cause = core.diskError ?? core.stall?.text ?? 'it cannot be written';
-  core.diskError = `${cause}; local disk given up: every extent may differ; ${what}, then mend the disk, or replace it and run 'hastate create ${name}'`;
-  core.report('disk-error', 'error', `${name}: ${core.diskError}`, { what: 'given up' });
+    : `${peer} went away before it had flushed everything, so nothing is acknowledged any more. Restart hastated here to let ${peer} take over`;
+  const text = `${cause}; local disk given up: every extent may differ; ${what}, then mend the disk, or replace it and run 'hastate create ${name}'`;
+  if (core.diskError === text) return;
+  core.diskError = text;
+  core.report('disk-error', 'error', `${name}: ${text}`, { what: 'given up' });
 }
 
 /** @returns what `work` resolves with, or null when that takes longer. ms */

@@ -13,11 +13,14 @@ import { recordGivenUp } from './disk-truth.ts';
 import type { PeerFlushed } from './peer-flush.ts';
 
 export interface GiveUpHost {
+  /** The life of the peer that the link is to, or null. */
+  peerBoot(): string | null;
   flushPeer(): Promise<PeerFlushed>;
   /** The peer records durably what our record says of both. @returns false when the link died first */
   tellPeer(): Promise<boolean>;
   /** As PrimaryHost. */
   becameStale(): Promise<boolean>;
+  dropLink(reason: string): void;
   /** Nothing works on the local disk from here on. */
   leftDisk(): void;
 }
@@ -30,6 +33,11 @@ export class GiveUp {
   /** Everything that was acknowledged before it was given up is durable at the peer. */
   #serves = false;
   #running: Promise<boolean> | null = null;
+  /** The peer has recorded that it alone is in sync. */
+  #told = false;
+  /** In which life the peer had everything when the disk was given up, and why that was. */
+  #boot: string | null = null;
+  #cause: string | null = null;
 
   constructor(core: EngineCore, host: GiveUpHost) {
     this.#core = core;
@@ -43,12 +51,17 @@ export class GiveUp {
 
   /** Whoever comes next may have lost what it had not flushed. */
   linkDied(): void {
-    this.#whole = false;
+    this.#whole = this.#told = false;
   }
 
   /** While the disk is given up: the peer has everything, durably. */
   get serves(): boolean {
     return this.#serves && this.#whole && this.#core.store.givenUp;
+  }
+
+  /** As `serves`, and the peer may take over. */
+  get handsOver(): boolean {
+    return this.serves && this.#told;
   }
 
   /** Records it unless it is. Resolves false when the peer cannot stand in for the disk. */
@@ -72,11 +85,20 @@ export class GiveUp {
   /** Before a new link is used. @returns why it cannot be, or null */
   meet({ words, source, virgin }: Dialled): string | null {
     if (!this.#core.store.givenUp) return null;
-    if (!this.#serves) return 'the local disk was given up before the peer had flushed everything';
+    // In the same life it has everything still, flushed or not.
+    if (!this.#serves && words?.boot !== this.#boot)
+      return 'the local disk was given up before the peer had flushed everything';
     if (words === null || source !== 'secondary' || virgin)
       return 'the local disk was given up and this peer does not have what it held';
     this.#whole = true;
     return null;
+  }
+
+  /** The link is used. */
+  async met(): Promise<void> {
+    await this.#running;
+    this.#running = this.#settle().finally(() => (this.#running = null));
+    await this.#running;
   }
 
   #hasAll(): boolean {
@@ -84,14 +106,26 @@ export class GiveUp {
   }
 
   async #record(): Promise<boolean> {
-    const { map, store } = this.#core;
-    if (!(await recordGivenUp(this.#core, () => this.#hasAll()))) return store.givenUp && this.serves;
+    const { map } = this.#core;
+    const hasAll = (): boolean => {
+      this.#boot = this.#host.peerBoot();
+      return this.#hasAll();
+    };
+    if (!(await recordGivenUp(this.#core, hasAll))) return false;
+    this.#cause = this.#core.diskError ?? this.#core.stall?.text ?? 'it cannot be written';
     map.abandon();
     this.#host.leftDisk();
-    const [flushed, told] = await Promise.all([this.#host.flushPeer(), this.#host.tellPeer()]);
-    // Over another link it may have come after a power cut.
-    this.#serves = flushed === 'flushed' && told && this.#whole;
-    reportGivenUp(this.#core, this.#serves);
+    // One that was made meanwhile was not met.
+    if (!this.#whole) this.#host.dropLink('the local disk was given up');
+    return this.#settle();
+  }
+
+  /** What was acknowledged before becomes durable at the peer. */
+  async #settle(): Promise<boolean> {
+    const telling = this.#host.tellPeer();
+    if ((await this.#host.flushPeer()) === 'flushed') this.#serves = true;
+    this.#told = (await telling) && this.#whole;
+    reportGivenUp(this.#core, this.#cause ?? '', this.#serves);
     return this.serves;
   }
 }

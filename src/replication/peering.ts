@@ -80,9 +80,11 @@ export class Peering {
       aloneConfirmed,
     );
     this.#giveUp = new GiveUp(core, {
+      peerBoot: () => this.#link?.words?.boot ?? null,
       flushPeer: () => this.primary.flusher.flushPeer(),
       tellPeer: async () => this.#link !== null && (await this.#words.say(this.#link, 'joined')),
       becameStale: () => this.becameStale(),
+      dropLink: (reason) => this.#link?.close(reason),
       leftDisk: () => {
         this.#joined = false;
         this.#resync?.stop();
@@ -104,7 +106,7 @@ export class Peering {
   /** The peer has everything that was acknowledged, and this node's record says so. */
   get complete(): boolean {
     if (!namesPeer(this.#core)) return false;
-    return this.#giveUp.serves || (this.#joined && this.#core.map.dirtyCount === 0);
+    return this.#giveUp.handsOver || (this.#joined && this.#core.map.dirtyCount === 0);
   }
   sync(): SyncProgress | null {
     return this.#resync?.progress(this.#core.ports.clock.now()) ?? null;
@@ -249,7 +251,7 @@ export class Peering {
     this.#unequal.began(this.#core.ports.clock.now());
     this.#core.report('connected', 'info', 'Connected to the secondary.');
     if (this.#core.store.givenUp) {
-      await this.#words.say(link, 'joined');
+      await this.#giveUp.met();
       return;
     }
     const resync = new Resync(this.#core, link, {
@@ -285,8 +287,8 @@ export class Peering {
     try {
       flushed = await this.primary.flusher.flushBoth();
       if (!flushed || !clean()) return;
-      await this.#core.save(({ record, meta }) => {
-        if (!clean()) return null;
+      await this.#core.save(({ record, meta, givenUp }) => {
+        if (!clean() || givenUp) return null;
         const { self, namedPeer } = this.#core;
         this.standing.rejoined();
         const whole = { ...joined(record, self), state: 'clean' as const };

@@ -1,5 +1,6 @@
 /** A primary whose whole disk is dead, map and metadata too: the peer answers for it, and that disk never counts again. */
 import { describe, expect, test } from 'vitest';
+import { METADATA_BYTES } from '../../src/protocol/hast-metadata.ts';
 import { SimRandom } from '../../src/simulate/sim-clock.ts';
 import { SimPair } from '../../src/simulate/sim-node.ts';
 import type { SimNode, SimOptions } from '../../src/simulate/sim-node.ts';
@@ -145,13 +146,14 @@ describe('a primary whose whole disk is dead', () => {
   });
 
   test('serves nothing more when the peer lost its power before it had flushed', async () => {
-    const { alpha, beta, clock } = await joined();
+    const { alpha, beta, clock } = await joined({ replication: 'fullsync' });
     expect(await alpha.write(0, block(7))).toBeNull();
-    die(alpha);
+    // Data can be written to it still, which counts for nothing once it is given up.
+    alpha.disk.faults = { writeDurable: () => 'EIO' };
     beta.disk.onOperation = (kind) => {
       if (kind === 'flush') beta.crash('power');
     };
-    const asked = [watch(alpha.submit(20 * EXTENT, block(9)))];
+    const asked = [20 * EXTENT, 0].map((at) => watch(alpha.submit(at, block(9))));
     await clock.run(2000);
     beta.disk.onOperation = () => undefined;
     await beta.start();
@@ -163,12 +165,63 @@ describe('a primary whose whole disk is dead', () => {
     expect(alpha.seen?.diskError).toContain('nothing is acknowledged any more');
   });
 
+  test('serves on when only its link broke before the peer had flushed', async () => {
+    const pair = await joined();
+    const { alpha, beta, clock } = pair;
+    die(alpha);
+    let flushes = 0;
+    beta.disk.onOperation = (kind) => {
+      if (kind === 'flush' && flushes++ === 0) pair.net.resetAll();
+    };
+    const asked = watch(alpha.submit(20 * EXTENT, block(9)));
+    await clock.run(5000);
+    expect(asked.answer).toBe('EIO');
+    expect(await alpha.write(20 * EXTENT, block(9))).toBeNull();
+    expect(await alpha.flush()).toBeNull();
+    expect(durableAt(beta, 20 * EXTENT)).toBe(9);
+    expect(alpha.seen?.diskError).toContain('beta has everything');
+    const released = await alpha.run({ type: 'release', handover: true });
+    expect(released.record).toMatchObject({ released: true, inSync: ['beta'] });
+  });
+
+  test('serves nothing through a peer that lost its power and came back while that was being recorded', async () => {
+    const pair = await joined();
+    const { alpha, beta, clock } = pair;
+    expect(await alpha.write(EXTENT, block(7))).toBeNull();
+    await alpha.flush();
+    expect(await alpha.write(0, block(7))).toBeNull();
+    // The map can still be written, as what a new link needs.
+    const isBlock = (offset: number): boolean => offset < METADATA_BYTES;
+    alpha.disk.faults = { write: () => 'EIO', writeDurable: (offset) => (isBlock(offset) ? 'EIO' : null) };
+    alpha.sidecarMs = 600;
+    void alpha.submit(EXTENT, block(9));
+    // The first of two words is written, the second is being written.
+    await clock.run(700);
+    // Told at once, as by the peer's kernel when it is back.
+    beta.crash('process');
+    beta.disk.powerCut();
+    await clock.run(20);
+    await beta.start();
+    await beta.run({ type: 'become-secondary' });
+    await clock.run(4000);
+    pair.net.resetAll();
+    await clock.run(4000);
+    expect(await alpha.snapshot()).toMatchObject({ diskGivenUp: true, record: { inSync: ['beta'] } });
+    const asked = [alpha.submit(21 * EXTENT, block(9)), flushing(alpha)].map(watch);
+    await clock.run(30_000);
+    for (const { answer } of asked) expect([undefined, 'EIO']).toContain(answer);
+    expect((await beta.snapshot()).record.state).toBe('clean');
+  });
+
   test('hands over, and the other one does not call that disk in sync', async () => {
     const pair = await joined();
     const { alpha, beta } = pair;
     die(alpha);
     expect(await alpha.write(20 * EXTENT, block(3))).toBeNull();
+    const asked: string[] = [];
+    alpha.disk.onOperation = (kind) => asked.push(kind);
     const released = await alpha.run({ type: 'release', handover: true });
+    expect(asked).toEqual([]);
     expect(released.record).toMatchObject({ released: true, inSync: ['beta'] });
     await pair.promote(beta, ['alpha', 'beta']);
     const { record } = await beta.snapshot();
@@ -199,6 +252,17 @@ describe('a dead disk is not given up, and writes to cold extents fail,', () => 
 
   test('when the peer is asynchronous', async () => {
     await failsCold(await joined({ replication: 'async' }));
+  });
+
+  test('when the peer has just gone and may still take over', async () => {
+    const { alpha, beta, clock } = await joined();
+    beta.crash('process');
+    await clock.run(5);
+    die(alpha);
+    const asked = watch(alpha.submit(20 * EXTENT, block(3)));
+    await clock.run(10_000);
+    expect([undefined, 'EIO']).toContain(asked.answer);
+    expect(await alpha.snapshot()).toMatchObject({ diskGivenUp: false });
   });
 
   test('when the peer is away', async () => {
