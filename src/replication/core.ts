@@ -128,7 +128,7 @@ export function reportGivenUp(core: EngineCore, cause: string, peerServes: boole
   const peer = core.namedPeer ?? 'the peer';
   const what = peerServes
     ? `${peer} has everything and answers for it. Hand the group over ('hastate switchover')`
-    : `${peer} went away before it had flushed everything, so nothing is acknowledged any more. Restart hastated here to let ${peer} take over`;
+    : `${peer} went away before it had flushed everything, so nothing is acknowledged any more. Restart hastated here, and decide with 'hastate promote --force' there when ${peer} does not take over then`;
   const text = `${cause}; local disk given up: every extent may differ; ${what}, then mend the disk, or replace it and run 'hastate create ${name}'`;
   if (core.diskError === text) return;
   core.diskError = text;
