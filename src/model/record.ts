@@ -100,7 +100,8 @@ export function promoted(
   inSync: readonly NodeName[],
 ): ResourceRecord {
   const alone = inSync.length === 1;
-  const wasShared = record.state === 'virgin' || record.inSync.some((name) => name !== self);
+  const wasShared =
+    record.state === 'virgin' || record.primary !== self || record.inSync.some((name) => name !== self);
   return {
     epoch,
     generations:
@@ -122,6 +123,11 @@ export function promoted(
 export function wentAlone(record: ResourceRecord, self: NodeName, generation: string): ResourceRecord {
   if (record.inSync.every((name) => name === self)) return record;
   return { ...record, generations: forked(record.generations, generation), inSync: [self] };
+}
+
+/** The primary's record when its own disk lacks what only the peer has. */
+export function lost(record: ResourceRecord, self: NodeName): ResourceRecord {
+  return { ...record, state: 'inconsistent', inSync: record.inSync.filter((name) => name !== self) };
 }
 
 /** The primary's record when the peer has everything again. */

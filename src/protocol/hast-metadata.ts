@@ -40,6 +40,8 @@ export interface OwnMetadata {
   readonly sequence: bigint;
   /** SAFETY E2: 16 hex digits that are mirrored in the map region's slack; absent where there is no slack. */
   readonly canary?: string;
+  /** The map on the disk says nothing: every extent may differ. */
+  readonly givenUp?: true;
 }
 
 export interface DecodedMetadata {
@@ -197,7 +199,7 @@ function readHastdFields(nv: NvMap): HastMetadata {
   };
 }
 
-function ownFields({ record, sequence, canary }: OwnMetadata): NvField[] {
+function ownFields({ record, sequence, canary, givenUp }: OwnMetadata): NvField[] {
   const fields: NvField[] = [
     { name: 'hastate_sequence', type: 'uint64', value: sequence },
     { name: 'hastate_epoch', type: 'uint64', value: record.epoch.number },
@@ -212,6 +214,7 @@ function ownFields({ record, sequence, canary }: OwnMetadata): NvField[] {
   if (record.primary !== null)
     fields.push({ name: 'hastate_primary', type: 'string', value: record.primary });
   if (canary !== undefined) fields.push({ name: 'hastate_canary', type: 'string', value: canary });
+  if (givenUp === true) fields.push({ name: 'hastate_givenup', type: 'uint8', value: 1 });
   return fields;
 }
 
@@ -240,7 +243,12 @@ function readOwn(nv: NvMap, meta: HastMetadata): OwnMetadata {
     released: need(nv.number('hastate_released', 'uint8'), 'hastate_released') !== 0,
   };
   const sequence = need(nv.big('hastate_sequence', 'uint64'), 'hastate_sequence');
-  const own: OwnMetadata = canary === undefined ? { record, sequence } : { record, sequence, canary };
+  const own: OwnMetadata = {
+    record,
+    sequence,
+    ...(canary === undefined ? {} : { canary }),
+    ...(nv.has('hastate_givenup') ? { givenUp: true } : {}),
+  };
   const expected = crc(encodeNv([...hastdFields(meta), ...ownFields(own)]));
   if (nv.number('hastate_crc', 'uint32') !== expected) {
     throw new WireError('metadata-crc', 0, 'hastate_crc', 'hastate fields of the metadata are damaged');

@@ -53,6 +53,7 @@ export class ActiveMap {
   #waiting: ((error: IoResult) => void)[] = [];
   #writing = false;
   #kicked = false;
+  #abandoned = false;
   /** Extents that became dirty while something copies them. */
   readonly #watched = new Map<number, boolean>();
 
@@ -108,7 +109,7 @@ export class ActiveMap {
       this.#refresh(e);
       durable &&= bit(this.#durable, e);
     }
-    return durable;
+    return durable || this.#abandoned;
   }
 
   /**
@@ -165,7 +166,7 @@ export class ActiveMap {
   copied(e: number, complete: boolean): boolean {
     const again = this.#watched.get(e) === true;
     this.#watched.delete(e);
-    if (!complete || again) return false;
+    if (!complete || again || this.#abandoned) return false;
     this.#clearDirty(e);
     this.#setUnflushed(e);
     return true;
@@ -173,6 +174,7 @@ export class ActiveMap {
 
   /** The other side took over what is dirty here and keeps it in its own map. */
   forgetDirty(which: (e: number) => boolean = () => true): void {
+    if (this.#abandoned) return;
     for (let e = 0; e < this.extents; e++) if (this.isDirty(e) && which(e)) this.#clearDirty(e);
     this.#kick();
   }
@@ -240,6 +242,16 @@ export class ActiveMap {
     return bits;
   }
 
+  /**
+   * Another durable word says that every extent differs and only the other side's copy is good: the disk is not written
+   * any more, and no bit is cleared.
+   */
+  abandon(): void {
+    this.#abandoned = true;
+    for (let e = 0; e < this.extents; e++) this.markStale(e);
+    this.#kick();
+  }
+
   /** Calls back when every bit that is set now is durable. */
   commit(done: (error: IoResult) => void): void {
     this.#waiting.push(done);
@@ -259,7 +271,7 @@ export class ActiveMap {
     if (this.#writing) return;
     const batch = this.#waiting;
     this.#waiting = [];
-    if (this.#changedTo < 0) {
+    if (this.#changedTo < 0 || this.#abandoned) {
       for (const done of batch) done(null);
       return;
     }

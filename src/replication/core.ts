@@ -1,13 +1,12 @@
 /** What the parts of one resource's engine share. Made by engine.ts, which owns it. */
-import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
+import type { Epoch, Freshness } from '../model/record.ts';
 import type { HastRole, NodeName, ReplicationMode } from '../model/roles.ts';
 import type { Timing } from '../model/timing.ts';
 import type { ResourceCounters, ResourceQueues, VerifyProgress } from '../protocol/control.ts';
-import type { HastMetadata } from '../protocol/hast-metadata.ts';
 import type { ActiveMap } from './activemap.ts';
 import type { DiskStall } from './disk-watch.ts';
 import type { EngineEvent, EngineSetup } from './messages.ts';
-import type { MetadataStore, StoredState } from './metadata-store.ts';
+import type { MetadataStore, StateChange } from './metadata-store.ts';
 import type { ClockPort, EnginePorts } from './ports.ts';
 import type { RangeLock } from './rangelock.ts';
 
@@ -50,9 +49,7 @@ export interface EngineCore {
   readonly counters: MutableCounters;
   readonly report: Report;
   /** Durable metadata update; the canary's place in the map is durable before. Rejects with DiskError. */
-  save(
-    change: (state: StoredState) => { meta?: HastMetadata; record?: ResourceRecord } | null,
-  ): Promise<void>;
+  save(change: StateChange): Promise<void>;
   freshness: Freshness;
   diskError: string | null;
   /** The local disk answers nothing. */
@@ -117,10 +114,25 @@ export function describeEpoch(epoch: Epoch): string {
 
 /** Local write or read failed: said once per kind of failure, shown in the snapshot until the engine is opened again. */
 export function reportDiskError(core: EngineCore, what: string, error: string): void {
+  // What was under way when it was given up is no news.
+  if (core.store.givenUp) return;
   const text = `local ${what} failed: ${error}`;
   const first = core.diskError !== text;
   core.diskError = text;
   if (first) core.report('disk-error', 'error', `${core.setup.resource.name}: ${text}`, { what, error });
+}
+
+/** @param peerServes the peer has everything durably; else nothing can be served any more */
+export function reportGivenUp(core: EngineCore, cause: string, peerServes: boolean): void {
+  const { name } = core.setup.resource;
+  const peer = core.namedPeer ?? 'the peer';
+  const what = peerServes
+    ? `${peer} has everything and answers for it. Hand the group over ('hastate switchover')`
+    : `${peer} went away before it had flushed everything, so nothing is acknowledged any more. Restart hastated here, and decide with 'hastate promote --force' there when ${peer} does not take over then`;
+  const text = `${cause}; local disk given up: every extent may differ; ${what}, then mend the disk, or replace it and run 'hastate create ${name}'`;
+  if (core.diskError === text) return;
+  core.diskError = text;
+  core.report('disk-error', 'error', `${name}: ${text}`, { what: 'given up' });
 }
 
 /** @returns what `work` resolves with, or null when that takes longer. ms */

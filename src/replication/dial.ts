@@ -4,6 +4,7 @@
  */
 import { Buffer } from 'node:buffer';
 import { describeError, NetError, WireError } from '../model/errors.ts';
+import { compareHistories } from '../model/record.ts';
 import type { Epoch } from '../model/record.ts';
 import {
   aboveOurs,
@@ -24,7 +25,7 @@ import type { PeerWords } from './heartbeat.ts';
 import { distrusts, isAuthentic, proven } from './peer-proof.ts';
 import type { Proof } from './peer-proof.ts';
 import type { ConnectionPort } from './ports.ts';
-import { sizeMismatch } from './split-brain.ts';
+import { sizeMismatch, SPLIT_BRAIN } from './split-brain.ts';
 import type { Counters } from './split-brain.ts';
 
 const TOKEN_BYTES = 16;
@@ -131,6 +132,15 @@ export async function dial(core: EngineCore, firstVersion: number, signal: Abort
     back?.close(reason);
     throw error;
   }
+}
+
+/** @throws RefusedError for a peer that went on without this node */
+export function checkWords({ store }: EngineCore, { epoch, generations }: PeerWords): void {
+  const { record } = store;
+  if (epoch.number > record.epoch.number)
+    throw new RefusedError(`the peer is in epoch ${epoch.number}`, false, epoch);
+  if (compareHistories(record.generations, generations) === 'diverged')
+    throw new RefusedError(SPLIT_BRAIN, false, null);
 }
 
 function readSession(

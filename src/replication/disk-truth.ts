@@ -3,7 +3,7 @@
  * @see SAFETY A6, B4, E2
  */
 import { DiskError, EngineError } from '../model/errors.ts';
-import { VIRGIN_RECORD } from '../model/record.ts';
+import { lost, VIRGIN_RECORD } from '../model/record.ts';
 import type { Epoch, Freshness } from '../model/record.ts';
 import type { ActiveMap } from './activemap.ts';
 import type { EngineCore } from './core.ts';
@@ -64,10 +64,10 @@ export function refuseIncomplete({ store, setup, freshness }: EngineCore, vouche
   );
 }
 
-/** E2: the map was overwritten, so only a full copy makes this disk whole. Rejects with DiskError. */
+/** E2: the map was overwritten or is old, so only a full copy makes this disk whole. Rejects with DiskError. */
 export async function distrust(core: EngineCore): Promise<void> {
   await markEverything(core.map);
-  await core.save(({ record }) => ({ record }));
+  await core.save(({ record }) => ({ record, givenUp: false }));
 }
 
 /** D5: what this disk holds is given up. It keeps its identity and has no history. Rejects with DiskError. */
@@ -103,6 +103,39 @@ export async function outdate(core: EngineCore, epoch: Epoch, leave: () => void)
       : { record: { ...record, state: 'outdated' } },
   );
   core.report('record', 'warn', `${name} is outdated: the primary goes on without it.`);
+}
+
+/** hast.md 13.2: as primary, only the peer has everything from now on. Rejects with DiskError. */
+export async function recordStale(core: EngineCore): Promise<void> {
+  const { state } = core.store.record;
+  await core.save(({ record }) =>
+    record.state === 'inconsistent' && !record.inSync.includes(core.self)
+      ? null
+      : { record: lost(record, core.self) },
+  );
+  if (state !== 'inconsistent') core.report('record', 'warn', 'This disk lacks data that only the peer has.');
+}
+
+/**
+ * As recordStale(), of every extent and past a map that cannot be written; no more is asked of this disk.
+ * @param peerHasAll looked at when it is about to be written
+ * @returns true when it is durable
+ */
+export async function recordGivenUp(core: EngineCore, peerHasAll: () => boolean): Promise<boolean> {
+  await core
+    .save(({ record }) => (peerHasAll() ? { record: lost(record, core.self), givenUp: true } : null))
+    .catch(() => undefined);
+  return core.store.givenUp;
+}
+
+/** @throws EngineError `disk-given-up`: the disk has to be opened anew before it is anything */
+export function refuseGivenUp({ store, setup }: EngineCore): void {
+  if (!store.givenUp) return;
+  const { name } = setup.resource;
+  throw new EngineError(
+    'disk-given-up',
+    `the local disk of ${name} was given up: mend it, or replace it and run 'hastate create ${name}', then restart the resource`,
+  );
 }
 
 /** Every extent counts as different, durably. Rejects with DiskError `map-write`. */

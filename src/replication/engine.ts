@@ -22,6 +22,7 @@ import {
   freshnessAsSaid,
   freshnessAtStart,
   outdate,
+  refuseGivenUp,
   refuseIncomplete,
   rest,
 } from './disk-truth.ts';
@@ -235,6 +236,7 @@ class ResourceEngine implements Engine {
   #becomeSecondary(core: EngineCore): void {
     this.#refuseAsPrimary('becomes no secondary: release it first');
     if (this.#role === 'secondary') return;
+    refuseGivenUp(core);
     this.#secondary = new Secondary(core);
     this.#setRole('secondary');
   }
@@ -247,6 +249,7 @@ class ResourceEngine implements Engine {
     const { epoch, inSync, earlierGone = false } = order;
     const { name } = this.#setup.resource;
     if (this.#role === 'primary') throw new EngineError('is-primary', `${name} is primary already`);
+    refuseGivenUp(core);
     refuseOldEpoch(core, epoch);
     if (vouched && this.#secondary?.up === true)
       throw new EngineError('peer-alive', `${name} is not promoted: its primary is connected`);
@@ -269,7 +272,9 @@ class ResourceEngine implements Engine {
     if (this.#ports.lease.heardAt() > heardBefore)
       throw new EngineError('peer-alive', `${name} is not promoted: the peer was heard in the meantime`);
     const { record } = core.store;
-    const members = inSync.filter((node) => node === core.self || node === core.namedPeer);
+    // Who hands over may have said that its own disk is worth nothing.
+    const isMember = (node: string): boolean => node === core.namedPeer && record.inSync.includes(node);
+    const members = inSync.filter((node) => node === core.self || isMember(node));
     const named = namesPeer(core) || record.state === 'outdated' || record.state === 'inconsistent';
     const next = promoted(record, core.self, epoch, members.includes(core.self) ? members : [core.self]);
     await core.save(({ meta }) => ({ record: next, meta: { ...meta, prevrole: 'primary' } }));
@@ -311,8 +316,8 @@ class ResourceEngine implements Engine {
     const timeout = this.#patience(core);
     await within(this.#ports.clock, timeout, new Promise<void>((resolve) => primary.whenIdle(resolve)));
     const flushed = await within(this.#ports.clock, timeout, primary.flusher.flushBoth());
-    const whole = flushed === true && peering.joined && core.map.dirtyCount === 0 && namesPeer(core);
-    if (whole && handover) await core.save(({ record }) => ({ record: { ...record, released: true } }));
+    if (flushed === true && peering.complete && handover)
+      await core.save(({ record }) => ({ record: { ...record, released: true } }));
     await peering.stop('released');
     await within(
       this.#ports.clock,

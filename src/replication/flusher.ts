@@ -3,10 +3,11 @@
  * the activemap (SAFETY A6). Applications' flushes that arrive together share one; while nobody
  * asks, one runs by itself so that the map does not grow.
  */
-import { HAST_CMD } from '../protocol/hast-message.ts';
 import { ackMode } from './ack-mode.ts';
 import type { EngineCore } from './core.ts';
 import { reportDiskError } from './core.ts';
+import { PeerFlush } from './peer-flush.ts';
+import type { PeerFlushed } from './peer-flush.ts';
 import type { Primary, PrimaryHost } from './primary.ts';
 
 /**
@@ -16,16 +17,13 @@ import type { Primary, PrimaryHost } from './primary.ts';
  */
 const OWN_FLUSH_MS = 2000;
 
-/** What a plain hastd says every time where there is nothing to flush with: a provider without a cache, a file. */
-const CANNOT: ReadonlySet<string> = new Set(['EOPNOTSUPP', 'ENOTTY']);
-
 export type FlushDone = (error: string | null) => void;
-type PeerResult = 'flushed' | 'absent' | 'lost' | 'unable' | 'failed';
 
 export class Flusher {
   readonly #core: EngineCore;
   readonly #primary: Primary;
   readonly #host: PrimaryHost;
+  readonly #peer: PeerFlush;
   #running = false;
   #waiting: FlushDone[] = [];
   #internal: ((both: boolean) => void)[] = [];
@@ -37,6 +35,7 @@ export class Flusher {
     this.#core = core;
     this.#primary = primary;
     this.#host = host;
+    this.#peer = new PeerFlush(() => primary.link);
   }
 
   /** `done` is called through the gate, when everything answered before this call is durable on both sides. */
@@ -51,6 +50,11 @@ export class Flusher {
       this.#internal.push(resolve);
       this.#next();
     });
+  }
+
+  /** The peer's disk alone. */
+  flushPeer(): Promise<PeerFlushed> {
+    return new Promise((resolve) => this.#peer.start(resolve));
   }
 
   /** Something was written on both sides. */
@@ -73,63 +77,41 @@ export class Flusher {
     this.#waiting = [];
     const internal = this.#internal;
     this.#internal = [];
-    const round = this.#core.map.takeUnflushed();
+    const { givenUp } = this.#core.store;
+    const round = givenUp ? [] : this.#core.map.takeUnflushed();
     let localError: string | null = null;
-    let peer: PeerResult = 'absent';
+    let peer: PeerFlushed = 'absent';
     let parts = 2;
     const finished = (): void => {
       if (--parts > 0) return;
       this.#running = false;
-      this.#settle(round, localError, peer);
-      const error = localError !== null || this.#failed ? 'EIO' : null;
-      const withoutPeer =
-        (peer === 'absent' || peer === 'lost' || peer === 'failed') && ackMode(this.#core) !== 'async';
-      for (const done of internal)
-        done(localError === null && !this.#failed && (peer === 'flushed' || peer === 'unable'));
-      for (const done of askers) {
-        this.#primary.gate.push(
-          { answer: (failure) => done(failure ?? error) },
-          withoutPeer && error === null,
-        );
-      }
+      if (!givenUp) this.#settle(round, localError, peer);
+      const good = localError === null && !this.#failed;
+      const peerHas = peer === 'flushed' || peer === 'unable';
+      for (const done of internal) done(peerHas && (good || givenUp));
+      if (good) this.#answer(askers, null, !peerHas && ackMode(this.#core) !== 'async');
+      else if (peer !== 'flushed' || askers.length === 0) this.#answer(askers, 'EIO', false);
+      else void this.#host.standsIn().then((ok) => this.#answer(askers, ok ? null : 'EIO', false));
       this.#next();
     };
-    this.#peerFlush((result) => {
+    this.#peer.start((result) => {
       peer = result;
       finished();
     });
-    this.#core.ports.disk.flush((error) => {
+    const local = (error: string | null): void => {
       localError = error;
       finished();
-    });
+    };
+    if (givenUp) local('EIO');
+    else this.#core.ports.disk.flush(local);
   }
 
-  #peerFlush(done: (result: PeerResult) => void): void {
-    const link = this.#primary.link;
-    if (link === null || !link.isUp()) {
-      done('absent');
-      return;
-    }
-    link.request(HAST_CMD.FLUSH, 0, 0, null, false, {
-      received: () => undefined,
-      lost: () => done('lost'),
-      answered: (error) => {
-        if (error === null) {
-          done('flushed');
-          return;
-        }
-        if (link.words === null && CANNOT.has(error)) {
-          done('unable');
-          return;
-        }
-        // What it was to flush may be lost, and its next success says nothing of that.
-        done('failed');
-        link.close(`the peer failed to flush: ${error}`);
-      },
-    });
+  #answer(askers: readonly FlushDone[], error: string | null, withoutPeer: boolean): void {
+    for (const done of askers)
+      this.#primary.gate.push({ answer: (failure) => done(failure ?? error) }, withoutPeer);
   }
 
-  #settle(round: readonly number[], localError: string | null, peer: PeerResult): void {
+  #settle(round: readonly number[], localError: string | null, peer: PeerFlushed): void {
     const { map } = this.#core;
     const peerHas = peer === 'flushed' || peer === 'unable';
     if (localError !== null) {

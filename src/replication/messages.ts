@@ -158,6 +158,8 @@ export interface EngineSnapshot {
   readonly diskError: string | null;
   /** The disk has answered nothing for hast.conf's `timeout`. */
   readonly diskHangs: boolean;
+  /** Nothing is asked of it any more in this engine's life: every extent may differ, and only the peer is in sync. */
+  readonly diskGivenUp: boolean;
   readonly dataLinkUp: boolean;
   readonly dataLinkDownAt: number | null;
   /** A peer that died is noticed within this time, traffic or not. ms */

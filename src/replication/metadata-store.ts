@@ -26,12 +26,17 @@ export type MetadataDisk = Pick<DiskPort, 'sizeBytes' | 'sectorBytes' | 'read' |
 export interface StoredState {
   readonly meta: HastMetadata;
   readonly record: ResourceRecord;
+  /** The map on the disk says nothing: every extent may differ. */
+  readonly givenUp: boolean;
 }
+
+/** What becomes of a state; null: it stays. */
+export type StateChange = (state: StoredState) => Partial<StoredState> | null;
 
 export class MetadataStore {
   /** Why the third copy is not what it should be, or null: the two on the disk have to do. */
   copyError: string | null;
-  /** A foreign program wrote over our map: it says nothing. */
+  /** A foreign program wrote over our map, or the disk was given up: it says nothing. */
   readonly mapLost: boolean;
   /** Bytes of the map that are read and written. */
   readonly imageBytes: number;
@@ -44,6 +49,7 @@ export class MetadataStore {
   readonly #sidecar: SidecarPort;
   readonly #onCopy: (error: string | null) => void;
   #doubt: string | null;
+  #blockFailed = false;
   #state: StoredState;
   #sequence: bigint;
   #last: Promise<void> = Promise.resolve();
@@ -69,13 +75,15 @@ export class MetadataStore {
     this.#doubt = doubtOf(found, image, this.canaryAt);
     const foreign = own === null || this.#doubt === FOREIGN;
     // Without a canary nothing tells that this is still the disk that the copy belongs to.
-    this.mapLost = own !== null && (foreign || (found.source !== 'A' && this.canaryAt === null));
+    const unmarked = found.source !== 'A' && this.canaryAt === null;
+    this.mapLost = own !== null && (foreign || unmarked || own.givenUp === true);
     // A new one, so that the doubt stays until a record is written with it.
     this.canary = Buffer.from((foreign ? undefined : own.canary) ?? random.id(), 'hex');
     this.#state = {
       meta,
       // A disk that hastd wrote has a history that we know nothing of.
       record: foreign ? { ...VIRGIN_RECORD, state: meta.resuid === 0n ? 'virgin' : 'outdated' } : own.record,
+      givenUp: own?.givenUp === true,
     };
     this.#sequence = own?.sequence ?? 0n;
   }
@@ -132,21 +140,27 @@ export class MetadataStore {
   get record(): ResourceRecord {
     return this.#state.record;
   }
+  get givenUp(): boolean {
+    return this.#state.givenUp;
+  }
+  /** The last update reached the third copy alone. */
+  get blockFailed(): boolean {
+    return this.#blockFailed;
+  }
 
   /**
    * Writes what `change` makes of the newest state; null = nothing to write. Resolves when it is durable:
-   * in the two copies on the disk, and in the third one unless `copyError` says otherwise.
+   * in the two copies on the disk, and in the third one unless `copyError` says otherwise. A disk that was given up is
+   * left alone: what is said of it stands in the third copy.
    * @throws DiskError `metadata-write`; the state that callers see is then the old one
    */
-  update(
-    change: (state: StoredState) => { meta?: HastMetadata; record?: ResourceRecord } | null,
-  ): Promise<void> {
+  update(change: StateChange): Promise<void> {
     const run = this.#last.then(() => this.#write(change));
     this.#last = run.catch(() => undefined);
     return run;
   }
 
-  async #write(change: Parameters<MetadataStore['update']>[0]): Promise<void> {
+  async #write(change: StateChange): Promise<void> {
     const wanted = change(this.#state);
     if (wanted === null) return;
     const next: StoredState = { ...this.#state, ...wanted };
@@ -155,27 +169,32 @@ export class MetadataStore {
       record: next.record,
       sequence: this.#sequence,
       ...(this.canaryAt === null ? {} : { canary: this.canary.toString('hex') }),
+      ...(next.givenUp ? { givenUp: true } : {}),
     };
     const copy = encodeThirdCopy(next.meta, own);
-    try {
-      await writeDurable(this.#disk, 0, encodeMetadataBlock(next.meta, own));
-    } catch (cause) {
-      // That this disk is worth nothing is recorded durably elsewhere, too: the third copy is the newer one then.
-      const givesUp = next.record.state === 'inconsistent' || next.record.state === 'outdated';
-      if (givesUp) await this.#copy(copy);
-      if (givesUp && this.copyError === null) {
-        this.#state = next;
-        return;
-      }
-      throw new DiskError(
-        'metadata-write',
-        `metadata of ${next.meta.resource} could not be written: check its local component`,
-        { cause },
+    let failure: unknown = null;
+    const leave = next.givenUp && this.#state.givenUp;
+    if (!leave) {
+      failure = await writeDurable(this.#disk, 0, encodeMetadataBlock(next.meta, own)).then(
+        () => null,
+        (error: unknown) => error,
       );
+      this.#blockFailed = failure !== null;
     }
+    // That this disk is worth nothing is recorded durably elsewhere, too: the third copy is the newer one then.
+    const { state } = next.record;
+    const elsewhere = next.givenUp || state === 'inconsistent' || state === 'outdated';
     // After the block: a third copy that is newer than the block proves a lost write.
-    await this.#copy(copy);
-    this.#state = next;
+    if (failure === null || elsewhere) await this.#copy(copy);
+    if (this.copyError === null ? failure === null || elsewhere : failure === null && !next.givenUp) {
+      this.#state = next;
+      return;
+    }
+    throw new DiskError(
+      'metadata-write',
+      `metadata of ${next.meta.resource} could not be written: check its local component`,
+      { cause: failure ?? this.copyError },
+    );
   }
 
   /** A full disk under the state directory must not stop what the local component can record by itself. */

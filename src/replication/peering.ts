@@ -4,19 +4,21 @@
  */
 import { describeError, NetError } from '../model/errors.ts';
 import { Backoff } from '../model/backoff.ts';
-import { compareHistories, joined } from '../model/record.ts';
+import { joined } from '../model/record.ts';
 import type { ResourceSettings } from '../model/settings.ts';
 import { mapBit } from '../protocol/hast-metadata.ts';
 import type { NvMap } from '../protocol/nv.ts';
 import type { SyncProgress } from '../protocol/control.ts';
 import { changesCandidates } from './ack-mode.ts';
+import { ControlWords } from './control-words.ts';
 import type { EngineCore } from './core.ts';
 import { namesPeer, pause } from './core.ts';
-import { commitMap } from './disk-truth.ts';
+import { commitMap, recordStale } from './disk-truth.ts';
 import { HANGING_MS } from './disk-watch.ts';
-import { dial, JudgedError, RefusedError } from './dial.ts';
+import { checkWords, dial, JudgedError, RefusedError } from './dial.ts';
 import type { Dialled } from './dial.ts';
-import { Heartbeat, wordsFields } from './heartbeat.ts';
+import { GiveUp } from './give-up.ts';
+import { Heartbeat } from './heartbeat.ts';
 import { keepAlive } from './keep-alive.ts';
 import { Link } from './link.ts';
 import { tellRefusal } from './peer-proof.ts';
@@ -58,10 +60,12 @@ export class Peering {
   #lastFailure = '';
   readonly #unequal = new Backoff(UNEQUAL);
   #peerCounters = { local: 0n, remote: 0n };
-  readonly #waiters = new Map<string, () => void>();
+  readonly #words: ControlWords;
+  readonly #giveUp: GiveUp;
 
   constructor(core: EngineCore, aloneConfirmed: boolean) {
     this.#core = core;
+    this.#words = new ControlWords(core);
     core.asyncTold = false;
     const linked = (): boolean => this.#link?.isUp() === true && this.#link.words !== null;
     this.standing = new Standing(
@@ -75,6 +79,19 @@ export class Peering {
       },
       aloneConfirmed,
     );
+    this.#giveUp = new GiveUp(core, {
+      peerBoot: () => this.#link?.words?.boot ?? null,
+      flushPeer: () => this.primary.flusher.flushPeer(),
+      tellPeer: async () => this.#link !== null && (await this.#words.say(this.#link, 'joined')),
+      becameStale: () => this.becameStale(),
+      dropLink: (reason) => this.#link?.close(reason),
+      leftDisk: () => {
+        this.#joined = false;
+        this.#resync?.stop();
+        this.#resync = null;
+        core.verify?.interrupted('the local disk was given up');
+      },
+    });
     this.primary = new Primary(core, this.#hostOf(this.standing));
   }
 
@@ -85,6 +102,11 @@ export class Peering {
   /** The peer has everything that was acknowledged, or would say so if it could. */
   get joined(): boolean {
     return this.#joined;
+  }
+  /** The peer has everything that was acknowledged, and this node's record says so. */
+  get complete(): boolean {
+    if (!namesPeer(this.#core)) return false;
+    return this.#giveUp.handsOver || (this.#joined && this.#core.map.dirtyCount === 0);
   }
   sync(): SyncProgress | null {
     return this.#resync?.progress(this.#core.ports.clock.now()) ?? null;
@@ -189,7 +211,7 @@ export class Peering {
     this.#link = link;
     link.begin(dialled.early);
     try {
-      if (words !== null) this.#checkWords(words);
+      if (words !== null) checkWords(this.#core, words);
       await this.#bringUp(link, dialled);
     } catch (error) {
       link.close(describeError(error));
@@ -200,16 +222,6 @@ export class Peering {
     this.downAt = this.#core.ports.clock.now();
     this.#core.report('disconnected', 'warn', `Disconnected from the secondary: ${why}`);
     return null;
-  }
-
-  #checkWords(words: NonNullable<Dialled['words']>): void {
-    const { record } = this.#core.store;
-    if (words.epoch.number > record.epoch.number) {
-      this.standing.peerEpoch(words.epoch);
-      throw new RefusedError(`the peer is in epoch ${words.epoch.number}`, false, words.epoch);
-    }
-    if (compareHistories(record.generations, words.generations) === 'diverged')
-      throw new RefusedError(SPLIT_BRAIN, false, null);
   }
 
   async #bringUp(link: Link, dialled: Dialled): Promise<void> {
@@ -224,6 +236,8 @@ export class Peering {
     }
     if (dialled.virgin && this.#core.store.meta.localcnt === 0n)
       await this.#core.save(({ meta }) => ({ meta: { ...meta, localcnt: 1n } }));
+    const refusal = this.#giveUp.meet(dialled);
+    if (refusal !== null) throw new Error(refusal);
     if (map.staleCount > 0 && !(await this.becameStale())) throw new Error('the record cannot be written');
     if (!link.isUp()) return;
     this.primary.link = link;
@@ -236,6 +250,10 @@ export class Peering {
     keepAlive(this.#core, link, this.#heartbeat);
     this.#unequal.began(this.#core.ports.clock.now());
     this.#core.report('connected', 'info', 'Connected to the secondary.');
+    if (this.#core.store.givenUp) {
+      await this.#giveUp.met();
+      return;
+    }
     const resync = new Resync(this.#core, link, {
       busy: () => this.primary.running > 0,
       clean: () => void this.#join(link),
@@ -246,7 +264,7 @@ export class Peering {
     } else if (map.dirtyCount > map.staleCount) {
       // The peer is a resync target from here on and says so durably, before anything is copied.
       if (namesPeer(this.#core)) await this.standing.goAlone();
-      if (!(await this.#ask(link, 'syncstart'))) return;
+      if (!(await this.#words.say(link, 'syncstart'))) return;
       this.standing.confirmAlone();
     }
     if (!link.isUp()) return;
@@ -269,8 +287,8 @@ export class Peering {
     try {
       flushed = await this.primary.flusher.flushBoth();
       if (!flushed || !clean()) return;
-      await this.#core.save(({ record, meta }) => {
-        if (!clean()) return null;
+      await this.#core.save(({ record, meta, givenUp }) => {
+        if (!clean() || givenUp) return null;
         const { self, namedPeer } = this.#core;
         this.standing.rejoined();
         const whole = { ...joined(record, self), state: 'clean' as const };
@@ -282,9 +300,10 @@ export class Peering {
       });
       if (!clean()) return;
       this.primary.gate.rejoin();
-      if (link.words !== null && !(await this.#ask(link, 'joined'))) return;
+      if (link.words !== null && !(await this.#words.say(link, 'joined'))) return;
       if (!clean()) return;
       this.#joined = true;
+      this.#giveUp.joined();
       this.#unequal.reset();
       this.#resync?.done();
       this.#core.report('record', 'info', 'Nodes are in sync.');
@@ -306,58 +325,33 @@ export class Peering {
     this.#core.verify?.interrupted(reason);
     this.primary.link = null;
     this.#joined = false;
+    this.#giveUp.linkDied();
     this.#heartbeat?.stop();
     this.#core.map.unflushedToDirty();
     this.#resync?.stop();
     this.#resync = null;
     this.#link = null;
-    for (const wake of this.#waiters.values()) wake();
-    this.#waiters.clear();
+    this.#words.linkDied();
     this.primary.gate.poke();
-  }
-
-  /** Sends a control word with our record and waits for its answer. @returns false when the link died first */
-  async #ask(link: Link, word: 'syncstart' | 'joined'): Promise<boolean> {
-    // Nobody would wake us: #down() has been.
-    if (!link.isUp()) return false;
-    const answer = new Promise<void>((resolve) => this.#waiters.set(`${word}_ack`, resolve));
-    link.control([{ name: word, type: 'uint8', value: 1 }, ...wordsFields(this.#core)]);
-    await answer;
-    return link.isUp();
   }
 
   #control(nv: NvMap): void {
     this.#heartbeat?.take(nv);
-    for (const [word, wake] of this.#waiters) {
-      if (!nv.has(word)) continue;
-      this.#waiters.delete(word);
-      wake();
-    }
+    this.#words.heard(nv);
     this.primary.gate.poke();
   }
 
   async becameStale(): Promise<boolean> {
     this.#joined = false;
-    const { state } = this.#core.store.record;
     try {
-      await this.#core.save(({ record }) =>
-        record.state === 'inconsistent' && !record.inSync.includes(this.#core.self)
-          ? null
-          : {
-              record: {
-                ...record,
-                state: 'inconsistent',
-                inSync: record.inSync.filter((name) => name !== this.#core.self),
-              },
-            },
-      );
-      if (state !== 'inconsistent')
-        this.#core.report('record', 'warn', 'This disk lacks data that only the peer has.');
-      this.#resync?.pump();
-      return true;
+      await recordStale(this.#core);
     } catch {
       return false;
     }
+    this.#resync?.pump();
+    // Neither its data nor what is said of it can be written: there is nothing that could be copied back.
+    if (this.#core.store.blockFailed) void this.#giveUp.now();
+    return true;
   }
 
   #refused(error: unknown): void {
@@ -390,6 +384,8 @@ export class Peering {
       look: () => standing.look(),
       wantAlone: () => standing.wantAlone(),
       becameStale: () => this.becameStale(),
+      giveUp: () => this.#giveUp.now(),
+      standsIn: () => this.#giveUp.standsIn(),
       idle: () => {
         this.#resync?.idle();
         this.#core.verify?.idle();

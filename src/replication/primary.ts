@@ -15,6 +15,7 @@ import { isMultiple, MAXPHYS, reportDiskError } from './core.ts';
 import { putZeros, ZeroRequests } from './discard-op.ts';
 import { Flusher } from './flusher.ts';
 import type { Link } from './link.ts';
+import type { IoResult } from './ports.ts';
 import { ReadOp } from './read-op.ts';
 import type { ReadOwner } from './read-op.ts';
 import type { RangeHold } from './rangelock.ts';
@@ -28,6 +29,10 @@ const MAX_REQUEST_BYTES = 1024 * 1024;
 export interface PrimaryHost extends GateHost {
   /** Our copy of some extents became worthless: resolves when that is durable, false when it could not be. */
   becameStale(): Promise<boolean>;
+  /** What the map cannot say is said elsewhere, durably, and the peer answers for this disk; false: it cannot. */
+  giveUp(): Promise<boolean>;
+  /** The peer has flushed: see GiveUp. */
+  standsIn(): Promise<boolean>;
   /** A request ended: a resync may look for work. */
   idle(): void;
 }
@@ -211,7 +216,8 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
   }
 
   settled(op: WriteOp, withoutPeer: boolean): void {
-    if (op.localError !== null) {
+    // Also what reached a disk that was given up meanwhile.
+    if (op.localError !== null || this.#core.store.givenUp) {
       this.#localWriteFailed(op);
       return;
     }
@@ -239,9 +245,9 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
 
   /** hast.md 13.2: the peer's copy is the good one now, and that is durable before success is said. */
   #localWriteFailed(op: WriteOp): void {
-    this.#core.counters.writeErrors++;
+    const { map, store } = this.#core;
+    if (!store.givenUp) this.#core.counters.writeErrors++;
     reportDiskError(this.#core, 'write', op.localError ?? 'EIO');
-    const { map } = this.#core;
     let whole = !op.withoutPeer;
     for (let e = op.first; e <= op.last; e++) whole &&= !map.isDirty(e) || map.isStale(e);
     if (!whole) {
@@ -250,10 +256,19 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
       return;
     }
     for (let e = op.first; e <= op.last; e++) map.markStale(e);
-    void this.#host.becameStale().then((durable) => {
+    void this.#atPeerAlone().then((durable) => {
       if (!durable) op.failure = 'EIO';
       this.#acknowledge(op, false);
     });
+  }
+
+  /** What the peer alone has must not be lost with its power: it is flushed there. */
+  async #atPeerAlone(): Promise<boolean> {
+    const flushing = this.flusher.flushPeer();
+    const stale = await this.#host.becameStale();
+    const flushed = await flushing;
+    if (this.#core.store.givenUp) return flushed === 'flushed' && (await this.#host.standsIn());
+    return stale && (flushed === 'flushed' || flushed === 'unable');
   }
 
   /** A1: nothing is sent or written before the bits are durable. */
@@ -264,12 +279,19 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
   }
 
   #marked(op: WriteOp, error: string | null): void {
-    if (error === null && !this.#closed) {
-      this.#start(op);
-      return;
+    if (this.#closed) this.#abort(op, 'ESHUTDOWN');
+    else if (error === null) this.#start(op);
+    else {
+      reportDiskError(this.#core, 'activemap update', error);
+      void this.#host.giveUp().then((durable) => {
+        if (durable) this.#marked(op, null);
+        else this.#abort(op, 'EIO');
+      });
     }
-    if (error !== null) reportDiskError(this.#core, 'activemap update', error);
-    op.abort(error === null ? 'ESHUTDOWN' : 'EIO');
+  }
+
+  #abort(op: WriteOp, failure: string): void {
+    op.abort(failure);
     this.localDone(op);
     this.ended(op, 'dirty');
   }
@@ -321,9 +343,13 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
   }
 
   #writeLocal(op: WriteOp): void {
-    const at = this.#core.store.meta.offset + op.offset;
-    if (op.punch) putZeros(this.#core.ports.disk, at, op.data.length, (error) => op.local(error));
-    else this.#core.ports.disk.write(at, op.data, (error) => op.local(error));
+    const { store, ports } = this.#core;
+    const at = store.meta.offset + op.offset;
+    // What a disk that was given up says counts for nothing.
+    const done = (error: IoResult): void => op.local(store.givenUp ? 'EIO' : error);
+    if (store.givenUp) done(null);
+    else if (op.punch) putZeros(ports.disk, at, op.data.length, done);
+    else ports.disk.write(at, op.data, done);
   }
 
   #touchesStale(op: WriteOp): boolean {

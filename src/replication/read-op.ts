@@ -93,7 +93,8 @@ export class ReadOp implements Answer {
     const { link } = this.#owner;
     const [first, last] = extentsOf(this.#core, offset, into.length);
     let good = link !== null;
-    for (let e = first; e <= last; e++) good &&= !this.#core.map.isDirty(e);
+    const { map } = this.#core;
+    for (let e = first; e <= last; e++) good &&= !map.isDirty(e) || map.isStale(e);
     if (good) readRemote(link, offset, into, (failure) => this.#ended(failure));
     else this.#ended('EIO');
   }

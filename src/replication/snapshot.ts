@@ -39,6 +39,7 @@ export function snapshotOf(core: EngineCore, parts: EngineParts): EngineSnapshot
     export: parts.exported,
     diskError: core.diskError ?? core.stall?.text ?? null,
     diskHangs: core.stall?.hangs ?? false,
+    diskGivenUp: store.givenUp,
     dataLinkUp: up,
     dataLinkDownAt: peering?.downAt ?? parts.downAt,
     peerTimeoutMs: peerTimeoutMs(setup, role),

@@ -163,11 +163,15 @@ export class Standing implements GateHost {
     const named = namesPeer(this.#core);
     const generation = this.#core.ports.random.id();
     if (named) this.aloneConfirmed = this.#outdated;
-    await this.#core.save(({ record, meta }) => ({
-      record: wentAlone(record, this.#core.self, generation),
-      meta: meta.localcnt === this.peerRemote ? { ...meta, localcnt: meta.localcnt + 1n } : meta,
-    }));
-    if (named)
+    await this.#core.save(({ record, meta, givenUp }) => {
+      // Only the peer has everything: this node never goes on without it.
+      if (givenUp) return null;
+      return {
+        record: wentAlone(record, this.#core.self, generation),
+        meta: meta.localcnt === this.peerRemote ? { ...meta, localcnt: meta.localcnt + 1n } : meta,
+      };
+    });
+    if (named && !namesPeer(this.#core))
       this.#core.report(
         'record',
         'warn',

@@ -11,6 +11,7 @@ import { groupOf, type LabDaemon, resourceOf } from '../support/daemon.ts';
 import { FAULTY_DISK_NEEDS, FaultyDisk } from '../support/faulty-disk.ts';
 import { Lab, makeDisk } from '../support/lab.ts';
 import { needs } from '../support/needs.ts';
+import { StampedClients } from '../support/stamped-clients.ts';
 
 const MIB = 1024 * 1024;
 const block = (byte: number): Buffer => Buffer.alloc(65536, byte);
@@ -23,11 +24,13 @@ const LONG = { timeout: 60_000 };
 describe.skipIf(lacking)('a serving primary whose disk', LONG, () => {
   let lab: Lab | null = null;
   let disk: FaultyDisk | null = null;
+  let clients: StampedClients | null = null;
   afterEach(async () => {
+    await clients?.stop();
     // A hung disk holds its daemon: the disk goes first.
     await disk?.close();
     await lab?.close();
-    lab = disk = null;
+    lab = disk = clients = null;
   });
 
   /** hasta serves from this disk, hastb is in sync. */
@@ -52,6 +55,10 @@ describe.skipIf(lacking)('a serving primary whose disk', LONG, () => {
     return connectNbd({ socketPath: offered.socket, exportName: offered.name });
   }
 
+  /** The group does not move by itself. */
+  const stay = (daemon: LabDaemon): Promise<unknown> =>
+    daemon.request('maintenance', { group: 'storage', reason: 'a look at what it does' });
+
   const toldBy = async (daemon: LabDaemon, text: string): Promise<void> => {
     await daemon.until(`telling that ${text}`, (status) =>
       (resourceOf(status, 'disk1').error ?? '').includes(text),
@@ -66,6 +73,7 @@ describe.skipIf(lacking)('a serving primary whose disk', LONG, () => {
     const pair = await serve(['error'], (trigger) => [
       ...[`error-pwrite=${error}`, 'error-pwrite-rate=100%', `error-pwrite-file=${trigger}`],
     ]);
+    await stay(pair.hasta);
     const nbd = await client(pair.hasta);
     await nbd.write(0, block(1));
     await writeFile(pair.disk.trigger, '');
@@ -128,19 +136,39 @@ describe.skipIf(lacking)('a serving primary whose disk', LONG, () => {
     await taker.disconnect();
   });
 
-  it('vanishes: the peer has the data, so writes and reads of it go on; it is told', async () => {
+  it('vanishes: the peer answers for all of it until the group moves there, when it may; nothing is lost, and it is told', async () => {
     const { hasta, hastb, disk: lost } = await serve([], () => []);
-    const nbd = await client(hasta);
-    for (let at = 0; at < 4; at++) await nbd.write(at * 65536, block(7));
+    await stay(hasta);
+    const stamped = (clients = new StampedClients([hasta, hastb], 'disk1', { flushEvery: 16 }).start());
+    await stamped.more('hasta');
     lost.vanish();
-    for (let at = 0; at < 4; at++) await nbd.write(at * 65536, block(8));
-    for (let at = 0; at < 4; at++) expect((await nbd.read(at * 65536, 65536)).equals(block(8))).toBe(true);
-    await toldBy(hasta, 'local write failed');
+    const nbd = await client(hasta);
+    // Extents that nobody wrote to before, so that their bits are not on the disk.
+    for (const at of [4 * MIB, 6 * MIB]) await nbd.write(at, block(8));
+    await nbd.flush();
+    expect((await nbd.read(4 * MIB, 65536)).equals(block(8))).toBe(true);
+    await stamped.more('hasta');
+    await toldBy(hasta, 'local disk given up: every extent may differ; hastb has everything');
     expect(groupOf(await hasta.status(), 'storage').state).toBe('primary.serving');
-    await hastb.until('named as the one with everything', (status) =>
-      (resourceOf(status, 'disk1').record?.inSync ?? []).includes('hastb'),
+    expect(resourceOf(await hastb.status(), 'disk1').record?.inSync).toEqual(['hastb']);
+    await nbd.disconnect();
+
+    await hasta.request('maintenance', { group: 'storage', reason: null });
+    await hastb.untilPrimary('storage', 20_000);
+    await stamped.more('hastb');
+    await stamped.stop();
+    expect([await stamped.lostOn(hastb), stamped.stale, stamped.served()]).toEqual([
+      [],
+      [],
+      ['hasta', 'hastb'],
+    ]);
+    const taker = await client(hastb);
+    expect((await taker.read(6 * MIB, 65536)).equals(block(8))).toBe(true);
+    await taker.disconnect();
+    await hasta.until('without that disk', (status) =>
+      (resourceOf(status, 'disk1').error ?? '').includes(lost.path),
     );
-    await nbd.disconnect().catch(() => undefined);
+    expect(resourceOf(await hastb.status(), 'disk1').record?.inSync).toEqual(['hastb']);
   });
 
   it('is slow: everything arrives, later', async () => {

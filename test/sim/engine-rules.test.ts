@@ -47,8 +47,9 @@ describe('A1', () => {
     expect(seen.filter((line) => line.includes('false'))).toEqual([]);
   });
 
-  test('a map that cannot be written fails the write, which reaches no disk', async () => {
+  test('a map that cannot be written, nor what could stand for it, fails the write, which reaches no disk', async () => {
     const pair = await joined();
+    pair.alpha.sidecarFault = 'the state directory is full';
     pair.alpha.disk.faults.writeDurable = (offset) => (offset >= METADATA_BYTES ? 'EIO' : null);
     expect(await pair.alpha.write(20 * EXTENT, block(1))).toBe('EIO');
     expect(pair.beta.data[20 * EXTENT]).toBe(0);

@@ -21,6 +21,16 @@ export async function leaveUnfit(
   }
 }
 
+/** Groups that go on through the other node's disk, since one of theirs here was given up. */
+export function throughPeer(groups: Iterable<Group>): { group: string; why: string }[] {
+  return [...groups].flatMap(({ settings, members }) => {
+    const lost = members.find(({ snapshot }) => snapshot?.diskGivenUp === true);
+    return lost === undefined
+      ? []
+      : [{ group: settings.name, why: `the disk of ${lost.settings.name} was given up` }];
+  });
+}
+
 /** So long a node is not well for a group that it left because of a service: the other one does not give it back. */
 const UNWELL_MS = 10 * 60_000;
 

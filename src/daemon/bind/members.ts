@@ -290,6 +290,8 @@ export class Member {
 
   async beSecondary(timeoutMs: number): Promise<void> {
     await this.opened(timeoutMs);
+    // It is asked for nothing any more before it was opened anew.
+    if (this.snapshot?.diskGivenUp === true) await this.#leave('its disk was given up');
     if (!this.engine.running) await this.#reopen(timeoutMs, this.error === null ? 0 : this.#pause());
     await this.#drive({ type: 'SECONDARY' }, 'secondary', timeoutMs);
   }
@@ -356,13 +358,19 @@ export class Member {
 
   /** Closes the disk, unless it is, and opens that of `settings`. Not as primary. */
   async reopen(settings: ResourceSettings, role: 'init' | 'secondary', timeoutMs: number): Promise<void> {
-    await this.engine.stop();
+    await this.#leave('it is opened again with other settings');
     this.settings = settings;
     await this.engine.configure(settings);
-    this.snapshot = null;
-    this.actor.send({ type: 'ENGINE.DIED', reason: 'it is opened again with other settings' });
     await this.#drive({ type: 'REOPEN' }, 'init', timeoutMs);
     if (role === 'secondary') await this.#drive({ type: 'SECONDARY' }, 'secondary', timeoutMs);
+  }
+
+  async #leave(reason: string): Promise<void> {
+    await this.engine.stop();
+    // Inside a system call of its disk: it is opened again once that returns.
+    if (this.engine.running) await this.engine.kill();
+    this.snapshot = null;
+    this.actor.send({ type: 'ENGINE.DIED', reason });
   }
 
   async close(): Promise<void> {

@@ -7,6 +7,7 @@ import type { Actor } from 'xstate';
 import { nodeMachine } from '../../../machines/node.ts';
 import { describeError, HastateError } from '../../model/errors.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
+import type { EngineEvent } from '../../replication/messages.ts';
 import type { ControlRequest, NodeStatus } from '../../protocol/control.ts';
 import { watchLoopStalls } from '../../net/loop-stall.ts';
 import { DataListener } from '../engine/data-listener.ts';
@@ -30,7 +31,7 @@ import type { HookWatch } from '../../hooks/watch.ts';
 import { tellHookChanges } from './hook-watch.ts';
 import { GroupHooks, hookOutputs, hooksDirectory } from './hooks.ts';
 import { KEEPER_BEAT_MS, KeeperCare } from './keeper-care.ts';
-import { leaveUnfit } from './leave-unfit.ts';
+import { leaveUnfit, throughPeer } from './leave-unfit.ts';
 import { Link } from './link.ts';
 import { Member } from './members.ts';
 import { NodeGroups } from './node-groups.ts';
@@ -257,8 +258,9 @@ export class HastateNode {
   }
 
   #addMember(settings: ResourceSettings): Member {
-    const changed = (member: Member): void => {
+    const changed = (member: Member, event: EngineEvent | null): void => {
       this.#memberChanged(member);
+      if (event?.kind === 'disk-error' && member.snapshot?.diskGivenUp === true) this.#leaveUnfit();
     };
     const member = new Member(this.#runtime, settings, changed);
     this.#members.set(settings.name, member);
@@ -360,8 +362,12 @@ export class HastateNode {
       group,
       why: `an operator put it on standby: ${standby?.reason ?? ''}`,
     });
-    const unfit = standby === null ? this.#addresses.unfit() : [...this.#groups.byName.keys()].map(drained);
-    void leaveUnfit(this.#runtime, this.#groups.byName, unfit, standby === null ? 'unfit' : 'standby');
+    const { byName } = this.#groups;
+    const unfit =
+      standby === null
+        ? [...this.#addresses.unfit(), ...throughPeer(byName.values())]
+        : [...byName.keys()].map(drained);
+    void leaveUnfit(this.#runtime, byName, unfit, standby === null ? 'unfit' : 'standby');
   }
 
   #needLink(): Link {

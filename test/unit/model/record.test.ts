@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ownsAlone, VIRGIN_RECORD } from '../../../src/model/record.ts';
+import { compareHistories, ownsAlone, promoted, VIRGIN_RECORD } from '../../../src/model/record.ts';
 import type { ResourceRecord } from '../../../src/model/record.ts';
 
 const ALONE: ResourceRecord = { ...VIRGIN_RECORD, state: 'clean', primary: 'alpha', inSync: ['alpha'] };
@@ -23,5 +23,24 @@ describe('a node owns the data alone', () => {
     ['it is outdated', { state: 'outdated' }],
   ] as const)('not when %s', (_, change) => {
     expect(ownsAlone({ ...ALONE, ...change }, { kind: 'inSync' }, 'alpha')).toBe(false);
+  });
+});
+
+describe('a node that takes over from one that left itself out of the record', () => {
+  const GIVEN_UP: ResourceRecord = {
+    ...VIRGIN_RECORD,
+    ...{ state: 'clean', primary: 'alpha', inSync: ['beta'] },
+    generations: { current: '1111111111111111', previous: '2222222222222222' },
+  };
+  const epoch = (number: number): { number: number; id: string } => ({ number, id: `${number}`.repeat(16) });
+  const taken = promoted(GIVEN_UP, 'beta', epoch(3), ['beta']);
+
+  test('begins a new history, which the other one is behind', () => {
+    expect(compareHistories(taken.generations, GIVEN_UP.generations)).toBe('theyAreBehind');
+  });
+
+  test('went apart from it when that is forced, too', () => {
+    const forced = promoted({ ...GIVEN_UP, state: 'inconsistent' }, 'alpha', epoch(4), ['alpha']);
+    expect(compareHistories(taken.generations, forced.generations)).toBe('diverged');
   });
 });

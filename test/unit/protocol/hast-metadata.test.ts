@@ -75,6 +75,7 @@ describe('our own part of the metadata', () => {
   it.each<[string, OwnMetadata]>([
     ['a full record', { ...own(3n), canary: 'aaaabbbbccccdddd' }],
     ['a virgin record', own(1n, VIRGIN_RECORD)],
+    ['that of a disk that was given up', { ...own(4n), givenUp: true }],
     [
       'an inconsistent one',
       own(2n ** 63n, { ...RECORD, state: 'inconsistent', released: false, inSync: ['b'] }),

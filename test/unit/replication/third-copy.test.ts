@@ -51,6 +51,14 @@ describe('outdateThirdCopy', () => {
     },
   );
 
+  it('leaves a disk that was given up what it is', async () => {
+    const port = stateDirectory(encodeThirdCopy(META, { record: RECORD, sequence: 5n, givenUp: true }));
+    await outdateThirdCopy(port, KNOWN, EPOCH);
+    expect(decodeThirdCopy(port.content ?? Buffer.alloc(0), 'disk1')?.own).toMatchObject({
+      ...{ givenUp: true, record: { state: 'outdated' } },
+    });
+  });
+
   it('is recorded again after the disk was opened in between', async () => {
     const port = stateDirectory(third(5n));
     await outdateThirdCopy(port, KNOWN, EPOCH);
