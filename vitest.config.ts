@@ -1,14 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
-/**
- * Suites that use network namespaces, ports, devices and whole processes: one file at a time, after the others.
- * Replayed and broken data links (`hast-*`), refused configurations (`bad-input-*`) and most of what is lost without a
- * rule (`rules-off-*`) need nothing that others have, and no time of theirs is measured.
- */
-const oneAtATime = [
-  'test/interop/!(hast-)*.test.ts',
-  'test/e2e/!(bad-input-*|rules-off-data|rules-off-groups).test.ts',
-];
+/** Whole processes that need nothing that others have; no time of theirs is measured. */
+const besideOthers = [
+  'bad-input-*',
+  'rules-off-data',
+  'rules-off-groups',
+  ...['as-hastd', 'encrypted-link', 'hastctl', 'nbd-clients', 'refused-peers', 'reload', 'verify'],
+].join('|');
+
+/** Suites that use network namespaces, ports, devices and whole processes: one file at a time, after the others. */
+const oneAtATime = ['test/interop/!(hast-)*.test.ts', `test/e2e/!(${besideOthers}).test.ts`];
 
 export default defineConfig({
   test: {

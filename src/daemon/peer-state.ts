@@ -69,10 +69,10 @@ export class PeerState {
     this.#granted.clear();
   }
 
-  /** It took the epoch of `group` over: its older words, that it is no primary, count no more. */
+  /** It took the epoch of `group` over and is on its way up: its older words count no more. */
   tookOver(group: string): void {
     const words = this.#groups.get(group);
-    if (words !== undefined) this.#groups.set(group, { ...words, primary: true });
+    if (words !== undefined) this.#groups.set(group, { ...words, primary: true, changing: true });
   }
 
   resource(name: string): PeerResourceWords | null {

@@ -156,6 +156,8 @@ export interface EngineSnapshot {
   readonly export: OpenExport | null;
   /** A write probe failed or is late: the primary is not healthy (B5). */
   readonly diskError: string | null;
+  /** The peer is just made a full member: nothing is handed over to it yet. */
+  readonly joining: boolean;
   /** The disk has answered nothing for hast.conf's `timeout`. */
   readonly diskHangs: boolean;
   /** Nothing is asked of it any more in this engine's life: every extent may differ, and only the peer is in sync. */

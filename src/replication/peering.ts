@@ -103,6 +103,10 @@ export class Peering {
   get joined(): boolean {
     return this.#joined;
   }
+  /** The record may name the peer already, and the peer does not know it yet. */
+  get joining(): boolean {
+    return this.#joining && !this.#joined;
+  }
   /** The peer has everything that was acknowledged, and this node's record says so. */
   get complete(): boolean {
     if (!namesPeer(this.#core)) return false;

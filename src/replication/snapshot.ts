@@ -34,6 +34,7 @@ export function snapshotOf(core: EngineCore, parts: EngineParts): EngineSnapshot
     datasize: meta.datasize,
     dirtyBytes: Math.min(meta.datasize, map.dirtyCount * meta.extentsize),
     sync: peering?.sync() ?? null,
+    joining: peering?.joining ?? false,
     verify: core.verify?.progress(core.ports.clock.now()) ?? null,
     held: peering?.standing.frozen ?? peering?.primary.gate.held ?? null,
     export: parts.exported,

@@ -18,6 +18,7 @@ export function peerReady(runtime: Runtime, members: readonly Member[]): string 
       return `${settings.name}: split-brain, both disks went on apart: decide which copy to keep with 'hastate resolve ${settings.name} --discard NODE'`;
     if (!snapshot.dataLinkUp) return `${settings.name}: ${peer} is not connected`;
     if (snapshot.sync !== null) return `${settings.name}: ${peer} is still resyncing`;
+    if (snapshot.joining) return `${settings.name}: ${peer} is just getting in sync`;
     if (!snapshot.record.inSync.includes(peer)) return `${settings.name}: ${peer} is not in sync`;
   }
   return null;
