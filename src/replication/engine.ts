@@ -284,6 +284,7 @@ class ResourceEngine implements Engine {
   }
 
   async #becomePrimary(core: EngineCore, epoch: Epoch): Promise<void> {
+    refuseGivenUp(core);
     const { record } = core.store;
     const current = compareEpochs(record.epoch, epoch) === 'same' && record.primary === core.self;
     if (this.#role === 'primary' && current) return;

@@ -78,20 +78,30 @@ export class GiveUp {
   standsIn(): Promise<boolean> {
     const { store, map } = this.#core;
     if (store.givenUp) return this.now();
-    if (!this.#hasAll()) return Promise.resolve(false);
+    // What differs and is not stale would be copied from here, from where the flush failed.
+    if (!this.#hasAll() || map.dirtyCount > map.staleCount) return Promise.resolve(false);
     return map.staleCount + map.suspectCount === 0 ? Promise.resolve(true) : this.#host.becameStale();
   }
 
   /** Before a new link is used. @returns why it cannot be, or null */
-  meet({ words, source, virgin }: Dialled): string | null {
+  meet(dialled: Dialled): string | null {
+    const { words, source, virgin } = dialled;
     if (!this.#core.store.givenUp) return null;
-    // In the same life it has everything still, flushed or not.
-    if (!this.#serves && words?.boot !== this.#boot)
+    if (!this.#serves && !this.#hasUnflushed(dialled))
       return 'the local disk was given up before the peer had flushed everything';
     if (words === null || source !== 'secondary' || virgin)
       return 'the local disk was given up and this peer does not have what it held';
     this.#whole = true;
     return null;
+  }
+
+  /**
+   * In the same life of its daemon it has everything still that it answered as written, flushed or not: unless a flush
+   * failed there since, which leaves bits in its map. What it had only received may have died with its engine.
+   */
+  #hasUnflushed({ words, map }: Dialled): boolean {
+    if (words?.boot !== this.#boot || ackMode(this.#core) !== 'fullsync') return false;
+    return map === null || map.every((bits) => bits === 0);
   }
 
   /** The link is used. */

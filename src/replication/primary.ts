@@ -248,7 +248,8 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
     const { map, store } = this.#core;
     if (!store.givenUp) this.#core.counters.writeErrors++;
     reportDiskError(this.#core, 'write', op.localError ?? 'EIO');
-    let whole = !op.withoutPeer;
+    // What is flushed has to be the life of the peer that answered.
+    let whole = !op.withoutPeer && (store.givenUp || op.link === this.link);
     for (let e = op.first; e <= op.last; e++) whole &&= !map.isDirty(e) || map.isStale(e);
     if (!whole) {
       op.failure = 'EIO';
@@ -297,7 +298,8 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
   }
 
   #start(op: WriteOp): void {
-    const link = this.link;
+    const { link } = this;
+    op.link = link;
     if (link !== null && link.isUp() && op.punch && link.words?.punches === true) {
       op.expect(1);
       link.request(HAST_CMD.DELETE, op.offset, op.data.length, null, false, op);

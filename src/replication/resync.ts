@@ -175,7 +175,7 @@ export class Resync {
       };
       queueMicrotask(() => {
         if (this.#stopped || !this.#link.isUp()) done(false);
-        else if (copy.toPeer) this.#toPeer(offset, length, done);
+        else if (copy.toPeer) this.#toPeer(copy.extent, offset, length, done);
         else this.#fromPeerPiece(offset, length, done);
       });
     });
@@ -227,12 +227,18 @@ export class Resync {
     );
   }
 
-  #toPeer(offset: number, length: number, done: (ok: boolean) => void): void {
+  #toPeer(extent: number, offset: number, length: number, done: (ok: boolean) => void): void {
     const data = this.#buffers.take(length);
     this.#core.ports.disk.read(this.#core.store.meta.offset + offset, data, (error) => {
       if (error !== null) {
         this.#core.counters.readErrors++;
         reportDiskError(this.#core, 'read', error);
+        done(false);
+        return;
+      }
+      // The peer's copy became the good one while this one was read.
+      if (this.#stopped || this.#core.map.isStale(extent)) {
+        this.#buffers.give(data);
         done(false);
         return;
       }

@@ -35,6 +35,8 @@ export class WriteOp implements Answer, Asker {
   free: (() => void) | null = null;
   /** Started while there was no link. */
   unlinked = false;
+  /** What it was sent on, or null. */
+  link: unknown = null;
   readonly #owner: WriteOwner;
   readonly #mode: ReplicationMode;
   readonly #done: (error: string | null) => void;

@@ -166,7 +166,7 @@ describe('a primary whose whole disk is dead', () => {
   });
 
   test('serves on when only its link broke before the peer had flushed', async () => {
-    const pair = await joined();
+    const pair = await joined({ replication: 'fullsync' });
     const { alpha, beta, clock } = pair;
     die(alpha);
     let flushes = 0;
@@ -182,6 +182,24 @@ describe('a primary whose whole disk is dead', () => {
     expect(alpha.seen?.diskError).toContain('beta has everything');
     const released = await alpha.run({ type: 'release', handover: true });
     expect(released.record).toMatchObject({ released: true, inSync: ['beta'] });
+  });
+
+  test('serves nothing then under memsync: what the peer had only received may have died with its engine', async () => {
+    const pair = await joined({ replication: 'memsync' });
+    const { alpha, beta, clock } = pair;
+    expect(await alpha.write(EXTENT, block(7))).toBeNull();
+    die(alpha);
+    let flushes = 0;
+    beta.disk.onOperation = (kind) => {
+      if (kind === 'flush' && flushes++ === 0) pair.net.resetAll();
+    };
+    const asked = watch(alpha.submit(20 * EXTENT, block(9)));
+    await clock.run(5000);
+    expect(asked.answer).toBe('EIO');
+    const again = watch(alpha.submit(20 * EXTENT, block(9)));
+    await clock.run(5000);
+    expect([undefined, 'EIO']).toContain(again.answer);
+    expect(alpha.seen?.diskError).toContain('nothing is acknowledged any more');
   });
 
   test('serves nothing through a peer that lost its power and came back while that was being recorded', async () => {
