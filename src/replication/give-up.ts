@@ -44,6 +44,11 @@ export class GiveUp {
     this.#host = host;
   }
 
+  /** By the link that is up, both sides had everything once. */
+  get whole(): boolean {
+    return this.#whole;
+  }
+
   /** Both sides have everything. */
   joined(): void {
     this.#whole = true;

@@ -156,7 +156,7 @@ export interface EngineSnapshot {
   readonly export: OpenExport | null;
   /** A write probe failed or is late: the primary is not healthy (B5). */
   readonly diskError: string | null;
-  /** The peer is just made a full member: nothing is handed over to it yet. */
+  /** The link is up and the peer is no full member by it yet: nothing is handed over to it. */
   readonly joining: boolean;
   /** The disk has answered nothing for hast.conf's `timeout`. */
   readonly diskHangs: boolean;

@@ -103,9 +103,9 @@ export class Peering {
   get joined(): boolean {
     return this.#joined;
   }
-  /** The record may name the peer already, and the peer does not know it yet. */
+  /** The record may name the peer still or already; by this link it has not been told so yet. */
   get joining(): boolean {
-    return this.#joining && !this.#joined;
+    return this.up && !this.#giveUp.whole;
   }
   /** The peer has everything that was acknowledged, and this node's record says so. */
   get complete(): boolean {

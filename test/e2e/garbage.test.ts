@@ -158,9 +158,7 @@ describe.skipIf(process.platform !== 'linux')('garbage', () => {
       await pair.hasta.until('alone', (status) => resourceOf(status, 'disk1').status !== 'complete');
       pair.hastb.start();
       await pair.hasta.until('in sync again', (status) => {
-        const { status: link, record, sync } = resourceOf(status, 'disk1');
-        const inSync = link === 'complete' && sync === null && record?.inSync.length === 2;
-        return inSync && status.peer?.channel === 'up';
+        return groupOf(status, 'storage').badge === 'failover now: safe';
       });
       await primaryServes();
     } finally {
