@@ -165,27 +165,9 @@ describe('a primary whose whole disk is dead', () => {
     expect(alpha.seen?.diskError).toContain('nothing is acknowledged any more');
   });
 
-  test('serves on when only its link broke before the peer had flushed', async () => {
-    const pair = await joined({ replication: 'fullsync' });
-    const { alpha, beta, clock } = pair;
-    die(alpha);
-    let flushes = 0;
-    beta.disk.onOperation = (kind) => {
-      if (kind === 'flush' && flushes++ === 0) pair.net.resetAll();
-    };
-    const asked = watch(alpha.submit(20 * EXTENT, block(9)));
-    await clock.run(5000);
-    expect(asked.answer).toBe('EIO');
-    expect(await alpha.write(20 * EXTENT, block(9))).toBeNull();
-    expect(await alpha.flush()).toBeNull();
-    expect(durableAt(beta, 20 * EXTENT)).toBe(9);
-    expect(alpha.seen?.diskError).toContain('beta has everything');
-    const released = await alpha.run({ type: 'release', handover: true });
-    expect(released.record).toMatchObject({ released: true, inSync: ['beta'] });
-  });
-
-  test('serves nothing then under memsync: what the peer had only received may have died with its engine', async () => {
-    const pair = await joined({ replication: 'memsync' });
+  /** Its disk dies, and the link breaks in the moment in which the peer would have flushed. */
+  const cutWhileGivingUp = async (replication: 'fullsync' | 'memsync'): Promise<SimPair> => {
+    const pair = await joined({ replication });
     const { alpha, beta, clock } = pair;
     expect(await alpha.write(EXTENT, block(7))).toBeNull();
     die(alpha);
@@ -196,6 +178,25 @@ describe('a primary whose whole disk is dead', () => {
     const asked = watch(alpha.submit(20 * EXTENT, block(9)));
     await clock.run(5000);
     expect(asked.answer).toBe('EIO');
+    return pair;
+  };
+
+  test('serves on when only its link broke before the peer had flushed', async () => {
+    const { alpha, beta } = await cutWhileGivingUp('fullsync');
+    expect(await alpha.write(20 * EXTENT, block(9))).toBeNull();
+    expect(await alpha.flush()).toBeNull();
+    for (const [extent, value] of [
+      [1, 7],
+      [20, 9],
+    ] as const)
+      expect(durableAt(beta, extent * EXTENT)).toBe(value);
+    expect(alpha.seen?.diskError).toContain('beta has everything');
+    const released = await alpha.run({ type: 'release', handover: true });
+    expect(released.record).toMatchObject({ released: true, inSync: ['beta'] });
+  });
+
+  test('serves nothing then under memsync: what the peer had only received may have died with its engine', async () => {
+    const { alpha, clock } = await cutWhileGivingUp('memsync');
     const again = watch(alpha.submit(20 * EXTENT, block(9)));
     await clock.run(5000);
     expect([undefined, 'EIO']).toContain(again.answer);
