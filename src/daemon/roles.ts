@@ -9,7 +9,7 @@ import type { RoleResult } from '../protocol/control.ts';
 import { errnoToWire } from '../protocol/hast-errno.ts';
 import { HASTCTL_ERROR } from '../protocol/hastctl.ts';
 import type { Group } from './bind/group.ts';
-import { hasRival } from './bind/member-checks.ts';
+import { hasRival } from '../model/presence.ts';
 import type { Member } from './bind/members.ts';
 import type { Runtime } from './runtime.ts';
 import { switchAway } from './switchover.ts';

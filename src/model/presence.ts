@@ -38,3 +38,8 @@ function isCertainlyDead({ certainDeathAt, heardAt, members, timing }: Evidence)
 export function silentSince(evidence: Evidence): number {
   return Math.max(lastHeard(evidence) ?? evidence.startedAt, evidence.startedAt, evidence.awakeSince);
 }
+
+/** D5: the peer is heard as primary, too. Two that keep taking the address back would make it flap. */
+export function hasRival(evidence: Evidence): boolean {
+  return evidence.report?.primary === true && peerPresence(evidence) === 'alive';
+}

@@ -7,7 +7,7 @@ import { HastateError } from '../../model/errors.ts';
 import type { Evidence, Trigger } from '../../model/evidence.ts';
 import type { Wishes } from '../../model/intent.ts';
 import { type LeaveCause, staysBecause } from '../../model/leaving.ts';
-import { peerPresence } from '../../model/presence.ts';
+import { hasRival, peerPresence } from '../../model/presence.ts';
 import { cutOff, fenceToGoOn } from '../../model/without-peer.ts';
 import type { Epoch } from '../../model/record.ts';
 import type { GroupSettings } from '../../model/settings.ts';
@@ -23,7 +23,7 @@ import { gatherEvidence } from './evidence.ts';
 import { GroupPorts, ROLE_MS } from './group-ports.ts';
 import { tellLost } from './lost-member.ts';
 import type { Member } from './members.ts';
-import { brokenMember, hasRival, isIll, namesPeer, peerReady } from './member-checks.ts';
+import { brokenMember, isIll, namesPeer, peerReady } from './member-checks.ts';
 
 export class Group {
   /** Replaced as a whole by a reload. */

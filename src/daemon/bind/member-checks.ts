@@ -1,7 +1,5 @@
 /** Looks at all members of a group at once. */
 import { HastateError } from '../../model/errors.ts';
-import { peerPresence } from '../../model/presence.ts';
-import type { Evidence } from '../../model/evidence.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Member } from './members.ts';
 import { wentApart } from './record-exchange.ts';
@@ -59,9 +57,4 @@ export function isIll({ error, snapshot }: Member): boolean {
 /** The record of some member calls `peer` in sync. */
 export function namesPeer(members: readonly Member[], peer: string | null): boolean {
   return peer !== null && members.some(({ snapshot }) => snapshot?.record.inSync.includes(peer) === true);
-}
-
-/** D5: the peer is heard as primary, too. Two that keep taking the address back would make it flap. */
-export function hasRival(evidence: Evidence): boolean {
-  return evidence.report?.primary === true && peerPresence(evidence) === 'alive';
 }
