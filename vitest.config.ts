@@ -1,27 +1,42 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Whole processes that need nothing that others have; no time of theirs is measured. */
-const besideOthers = [
-  'bad-input-*',
-  'rules-off-data',
-  'rules-off-groups',
-  ...['as-hastd', 'encrypted-link', 'hastctl', 'nbd-clients', 'refused-peers', 'reload', 'verify'],
-].join('|');
+/**
+ * One file at a time, after the others: suites about times that other work would change, real peers with short adverts,
+ * and devices that hang, which can make processes of others wait in the kernel, too.
+ */
+const alone = [
+  'test/interop/{address,adverts,carp,certain,device,keepalived,link,vrrp}-*.test.ts',
+  'test/e2e/{address,device,story}-*.test.ts',
+  'test/e2e/{failover-keeper,local-faults,rules-off-devices}.test.ts',
+  'test/e2e/{client-link,demo,failover-crash,failover-freeze,hooks-zfs}.test.ts',
+];
 
-/** Suites that use network namespaces, ports, devices and whole processes: one file at a time, after the others. */
-const oneAtATime = ['test/interop/!(hast-)*.test.ts', `test/e2e/!(${besideOthers}).test.ts`];
+/** What takes longest begins first, or one worker would end with it while the other has nothing to do. */
+const LONGEST = ['test/interop/hast-faults', 'test/e2e/rules-off-data', 'test/interop/hast-secondary'];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification): number => {
+      const found = LONGEST.findIndex((part) => moduleId.includes(part));
+      return found === -1 ? LONGEST.length : found;
+    };
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b));
+  }
+}
 
 export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,
         test: {
-          name: 'fast',
+          name: 'beside',
           include: ['test/**/*.test.ts'],
-          exclude: oneAtATime,
+          exclude: alone,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
@@ -29,8 +44,8 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'real',
-          include: oneAtATime,
+          name: 'alone',
+          include: alone,
           maxWorkers: 1,
           fileParallelism: false,
           sequence: { groupOrder: 1 },

@@ -9,7 +9,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { controlClient } from '../dist/src/cli/client.js';
+import { controlClient } from '../build/src/cli/client.js';
 
 const DIST = fileURLToPath(new URL('../dist/src/', import.meta.url));
 const HASTATED = join(DIST, 'daemon/main.js');

@@ -38,7 +38,7 @@ export async function bundlePage(directory) {
 }
 
 async function drawCharts(directory) {
-  const load = (path) => import(pathToFileURL(join(ROOT, 'dist', path)).href);
+  const load = (path) => import(pathToFileURL(join(ROOT, 'build', path)).href);
   const { machines } = await load('machines/index.js');
   const { projectMachine } = await load('src/visualizer/project.js');
   const { layoutChart } = await load('src/visualizer/layout.js');

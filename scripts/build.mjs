@@ -1,14 +1,13 @@
 /**
- * Builds dist: the programs by tsc (incremental), then the page. Stores the hash of what it
- * was built from, which is how prepare.mjs knows that nothing is to be done.
+ * Compiles to build (incremental), bundles the programs from there to dist, then makes the page. Stores
+ * the hash of what it was built from, which is how prepare.mjs knows that nothing is to be done.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { bundle, PROGRAMS } from './bundle.mjs';
 import { ROOT, STAMP, sourceHash } from './sources.mjs';
-
-const PROGRAMS = ['dist/src/cli/main.js', 'dist/src/daemon/main.js'];
 
 /** Throws when the compiler or the page build fails; both have printed why. */
 export async function build() {
@@ -16,8 +15,8 @@ export async function build() {
   const hash = sourceHash();
   rmSync(STAMP, { force: true });
   // The incremental state says "nothing to emit" even when what it emitted was deleted.
-  if (!PROGRAMS.every((path) => existsSync(join(ROOT, path)))) {
-    rmSync(join(ROOT, 'dist/.tsbuildinfo'), { force: true });
+  if (!PROGRAMS.every((path) => existsSync(join(ROOT, 'build', path)))) {
+    rmSync(join(ROOT, 'build/.tsbuildinfo'), { force: true });
   }
   const tsc = spawnSync(
     process.execPath,
@@ -25,10 +24,8 @@ export async function build() {
     { cwd: ROOT, stdio: 'inherit' },
   );
   if (tsc.status !== 0) throw new Error('the TypeScript compiler found errors (above)');
-  for (const program of PROGRAMS) {
-    const path = join(ROOT, program);
-    if (existsSync(path)) chmodSync(path, 0o755);
-  }
+  rmSync(join(ROOT, 'dist'), { recursive: true, force: true });
+  await bundle();
   const page = join(ROOT, 'scripts/build-page.mjs');
   if (existsSync(page)) {
     const { buildPage } = await import(pathToFileURL(page).href);

@@ -11,6 +11,7 @@ const SOURCES = [
   'src',
   'scripts/build.mjs',
   'scripts/build-page.mjs',
+  'scripts/bundle.mjs',
   'tsconfig.json',
   'tsconfig.build.json',
   'package.json',

@@ -3,7 +3,7 @@
  * Arguments go to vitest. With CI=true a skipped suite is a failure.
  * The last line is `N passed, N failed`; HASTATE_TEST_SUMMARY names a file that gets it too.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,10 +29,25 @@ function readCounts(file) {
   };
 }
 
+/**
+ * Words before a program: a mount namespace of its own, in which what a suite unmounts vanishes from the network
+ * namespaces of the others as well. They mount /sys for themselves, and where / is private their copies of a mount
+ * would hold its device for as long as they last.
+ */
+function ownMounts() {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return [];
+  const words = ['unshare', '--mount', '--propagation', 'slave', '--'];
+  const share = ['sh', '-c', 'mount --make-rshared / && exec "$@"', 'sh'];
+  const works = spawnSync(words[0], [...words.slice(1), ...share, 'true']).status === 0;
+  return works ? [...words, ...share] : [];
+}
+
 function runVitest(directory, args) {
+  const [program, ...words] = [...ownMounts(), process.execPath];
   const vitest = spawn(
-    process.execPath,
+    program,
     [
+      ...words,
       join(ROOT, 'node_modules/vitest/vitest.mjs'),
       'run',
       '--reporter=default',

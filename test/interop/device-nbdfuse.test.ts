@@ -8,7 +8,9 @@ import { performCleanup } from '../../src/device/cleanup.ts';
 import { listLoops, listMounts } from '../../src/device/mounts.ts';
 import { epochExportName } from '../../src/device/nbd-handshake.ts';
 import { nbdfuseLoopDriver } from '../../src/device/nbdfuse-loop.ts';
+import { isAlive } from '../support/device-lab.ts';
 import { needs } from '../support/needs.ts';
+import { eventually } from '../support/stamped-clients.ts';
 import { MemoryDevice } from '../unit/device/memory-device.ts';
 import { EPOCH, serve, temporaryDirectory } from '../unit/device/nbd-fixture.ts';
 import { buildProgram, start, type Program } from '../unit/keeper/program.ts';
@@ -246,6 +248,9 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'fusermount3', 'mkfs
         await busy.line(/wrote/);
         const nbdfuse = (await here.driver.leftovers()).find(({ kind }) => kind === 'process');
         process.kill(Number(nbdfuse?.what), signal);
+        // It is dying, not dead, as long as a thread of it is in the kernel.
+        if (signal === 'SIGKILL')
+          await eventually('nbdfuse has ended', async () => !(await isAlive(Number(nbdfuse?.what))));
 
         const began = performance.now();
         const trouble = await detach(here.driver);

@@ -51,7 +51,7 @@ export class StoryNode {
   /** @param hostId 1..9, another one for each machine */
   static async boot(name: string, netns: string, hostId: number): Promise<StoryNode> {
     const directory = await mkdtemp(join(tmpdir(), 'hastate-machine-'));
-    const own = ['unshare', '-m', '-u', '--propagation', 'private', '/bin/sh', '-c', BOOT, 'sh'];
+    const own = ['unshare', '-m', '-u', '--propagation', 'slave', '/bin/sh', '-c', BOOT, 'sh'];
     const id = `\\00${hostId}\\002\\003\\004`;
     const init = spawn('ip', ['netns', 'exec', netns, ...own, name, directory, id]);
     const node = new StoryNode(name, netns, init, directory);
