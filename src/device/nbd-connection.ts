@@ -86,6 +86,7 @@ export class NbdConnection implements Receiver {
   #lastWasLarge = false;
   #paused = false;
   #turnEnd: NodeJS.Immediate | null = null;
+  #heard = { bytes: 0, at: 0 };
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -140,6 +141,15 @@ export class NbdConnection implements Receiver {
     this.#paused = false;
     this.#parse();
     if (!this.#isPaused()) this.#socket.resume();
+  }
+
+  /** For how long a request has been half here without one more byte of it. ms; `now` is monotonic. */
+  stalledMs(now: number): number {
+    const isHalf = this.#incoming !== null || this.#unparsed.length > 0;
+    const bytes = this.#socket.bytesRead;
+    if (!isHalf || this.#phase !== 'transmission' || this.#paused || bytes !== this.#heard.bytes)
+      this.#heard = { bytes, at: now };
+    return now - this.#heard.at;
   }
 
   /** At once: nothing more is read, answered or passed to the device. */

@@ -26,7 +26,7 @@ export interface NbdServerOptions {
   readonly exportName: string;
   readonly device: BlockDevice;
   readonly epoch: Epoch;
-  /** A client sent garbage or asked for another export, and was closed. */
+  /** A client sent garbage, was too slow or too many, or asked for another export, and was closed. */
   readonly onClientError?: (error: Pick<WireError, 'code' | 'message'>) => void;
   /** For what a client is to say first. ms */
   readonly patienceMs?: number;
@@ -54,16 +54,32 @@ export async function createNbdServer(options: NbdServerOptions): Promise<NbdSer
   const relieve = (): void => {
     for (const connection of connections.values()) connection.resume();
   };
-  const newcomers = new Newcomers<Socket>({
-    most: MAX_CLIENTS,
-    patience: options.patienceMs ?? HALF_SAID_MS,
-    dismiss: (socket, why) => {
-      connections.get(socket)?.close();
-      options.onClientError?.({ code: 'nbd-late', message: why });
-    },
-  });
+  const patience = options.patienceMs ?? HALF_SAID_MS;
+  const dismiss = (socket: Socket, why: string): void => {
+    connections.get(socket)?.close();
+    options.onClientError?.({ code: 'nbd-late', message: why });
+  };
+  const newcomers = new Newcomers<Socket>({ most: MAX_CLIENTS, patience, dismiss });
+  /** Who stopped in the middle of a request keeps nobody out; who is only idle stays. */
+  const makeRoom = (): boolean => {
+    const now = performance.now();
+    for (const [socket, connection] of connections) {
+      if (connection.stalledMs(now) < patience) continue;
+      dismiss(socket, `it stopped in the middle of a request, and ${MAX_CLIENTS} clients are connected`);
+      connections.delete(socket);
+      return true;
+    }
+    return false;
+  };
+  let saidFull = false;
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
-    if (connections.size - newcomers.size >= MAX_CLIENTS) {
+    if (connections.size - newcomers.size >= MAX_CLIENTS && !makeRoom()) {
+      if (!saidFull)
+        options.onClientError?.({
+          code: 'nbd-full',
+          message: `${MAX_CLIENTS} are connected already; end one of them`,
+        });
+      saidFull = true;
       socket.destroy();
       return;
     }
@@ -75,11 +91,16 @@ export async function createNbdServer(options: NbdServerOptions): Promise<NbdSer
     socket.on('close', () => {
       newcomers.leave(socket);
       connections.delete(socket);
+      saidFull = false;
     });
   });
   await listen(server, socketPath);
 
-  const timer = setInterval(relieve, RELIEF_CHECK_MS);
+  const timer = setInterval(() => {
+    relieve();
+    const now = performance.now();
+    for (const connection of connections.values()) connection.stalledMs(now);
+  }, RELIEF_CHECK_MS);
   timer.unref();
   let closing: Promise<void> | null = null;
   return {

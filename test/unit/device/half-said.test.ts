@@ -7,11 +7,21 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { epochExportName } from '../../../src/device/nbd-handshake.ts';
 import { createGgateServer } from '../../../src/device/ggate-server.ts';
 import { Newcomers } from '../../../src/device/newcomers.ts';
+import type { NbdInitiator } from '../../../src/device/nbd-initiator.ts';
 import { createNbdServer } from '../../../src/device/nbd-server.ts';
 import { encodeGgateVersion } from '../../../src/protocol/ggate.ts';
 import { Ggatec } from '../../support/ggatec.ts';
 import { MemoryDevice } from './memory-device.ts';
-import { EPOCH, opened, request, serve, temporaryDirectory, until } from './nbd-fixture.ts';
+import {
+  EPOCH,
+  opened,
+  type RawClient,
+  request,
+  serve,
+  type Served,
+  temporaryDirectory,
+  until,
+} from './nbd-fixture.ts';
 
 const MIB = 1024 * 1024;
 const MANY = 200;
@@ -76,6 +86,47 @@ describe('two hundred clients that say half of something', () => {
     onTestFinished(() => clearInterval(drip));
     await client.closed;
     expect(served.garbage).toEqual(['nbd-late']);
+  });
+});
+
+describe('sixty-four NBD clients, as many as there may be,', () => {
+  const FULL = 64;
+  async function full(served: Served, bytes: Buffer): Promise<RawClient[]> {
+    const clients: RawClient[] = [];
+    for (let n = 0; n < FULL; n++) {
+      const client = await served.raw();
+      await opened(client);
+      clients.push(client);
+      client.socket.write(bytes);
+    }
+    return clients;
+  }
+
+  it.each([
+    ['its payload', Buffer.concat([request(1, 1, 0, 512), Buffer.alloc(100)])],
+    ['a large payload', Buffer.concat([request(1, 1, 0, 65536), Buffer.alloc(100)])],
+    ['its header', request(1, 1, 0, 512).subarray(0, 9)],
+  ])('that all stopped in the middle of a write (%s) keep nobody out for longer', async (_, bytes) => {
+    const served = await serve(new MemoryDevice(MIB), PATIENCE_MS);
+    const clients = await full(served, bytes);
+    const began = performance.now();
+    const enter = (): Promise<NbdInitiator> => served.connect().catch(() => enter());
+    const honest = await enter();
+    expect(performance.now() - began).toBeGreaterThan(PATIENCE_MS / 2);
+    await honest.write(0, Buffer.alloc(512, 1));
+    await until(() => clients.filter(({ socket }) => socket.destroyed).length > 0);
+    // Who is in nobody's way may take its time.
+    expect(served.server.clients).toBe(FULL);
+    expect(served.garbage).toEqual(['nbd-full', 'nbd-late']);
+  });
+
+  it('that only have nothing to do all stay, and why another is refused is told once', async () => {
+    const served = await serve(new MemoryDevice(MIB), PATIENCE_MS);
+    const clients = await full(served, Buffer.alloc(0));
+    const until = performance.now() + 1.5 * PATIENCE_MS;
+    while (performance.now() < until) await expect(served.connect()).rejects.toThrow();
+    expect(clients.filter(({ socket }) => socket.destroyed)).toEqual([]);
+    expect(served.garbage).toEqual(['nbd-full']);
   });
 });
 
