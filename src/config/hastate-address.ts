@@ -27,7 +27,7 @@ export function addressSettings(
   return {
     protocol: written.protocol,
     interface: interfaces ?? '',
-    // An external manager of the address has no vhid that concerns us.
+    // Of an external manager, or of keepalived's own configuration, no vhid concerns us.
     vhid: written.vhid ?? written.vrid ?? 0,
     ...electionNumbers(source, path, written, group.prefer, names),
     passwordFile: written['password-file'] ?? null,
@@ -105,7 +105,7 @@ function checkNeeded(source: YamlSource, path: Path, written: AddressFile): void
   const example = { interface: 're0', vhid: '1' } as const;
   const given = { interface: written.interface, vhid: written.vhid ?? written.vrid };
   for (const key of ['interface', 'vhid'] as const) {
-    if (given[key] !== undefined) continue;
+    if (given[key] !== undefined || (key === 'vhid' && written.protocol === 'keepalived')) continue;
     source.diagnostics.error(
       source.keyAt(path),
       `'${dotted([...path, key])}' is missing`,

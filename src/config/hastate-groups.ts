@@ -147,13 +147,14 @@ function checkAddresses(source: YamlSource, groups: readonly GroupSettings[]): v
     if (address === null) continue;
     const path = ['groups', name, 'address'];
     const id = `${address.interface} ${address.vhid}`;
+    const sends = address.protocol !== 'external' && address.protocol !== 'keepalived';
     const other = vhids.get(id);
-    if (address.protocol !== 'external' && other !== undefined) {
+    if (sends && other !== undefined) {
       // CARP and VRRP share protocol and multicast group: an id belongs to one of them.
       const message = `vhid ${address.vhid} on ${address.interface} is already used by group ${other}`;
       source.diagnostics.error(source.at([...path, 'vhid']), message, 'give each group its own vhid');
     }
-    if (address.protocol !== 'external') vhids.set(id, name);
+    if (sends) vhids.set(id, name);
     for (const [index, cidr] of address.addresses.entries()) {
       const host = cidr.slice(0, cidr.indexOf('/'));
       const owner = owners.get(host);

@@ -4,7 +4,7 @@
  * @see keepalived.conf(5): vrrp_notify_fifo, track_file
  */
 import { constants, open } from 'node:fs';
-import { lstat, rm, writeFile } from 'node:fs/promises';
+import { lstat, writeFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { promisify } from 'node:util';
 
@@ -34,8 +34,11 @@ export function parseFifoLine(line: string): FifoMessage | null {
 export function stateOf(word: string): CarpState | null {
   switch (word) {
     case 'MASTER':
+    case 'MASTER_PRIORITY':
+      return 'MASTER';
     case 'BACKUP':
-      return word;
+    case 'BACKUP_PRIORITY':
+      return 'BACKUP';
     case 'FAULT':
     case 'STOP':
     case 'DELETED':
@@ -47,7 +50,7 @@ export function stateOf(word: string): CarpState | null {
 
 /**
  * Makes the pipe (mode 0600) and reads it.
- * @returns closes and removes it
+ * @returns closes it; it stays, because keepalived opens it only once and would write to the removed one for ever
  * @throws NetError `keepalived-fifo` when something else is in the way or it cannot be made
  */
 export async function readFifo(
@@ -81,7 +84,6 @@ export async function readFifo(
     const closed = new Promise((resolve) => socket.once('close', resolve));
     socket.destroy();
     await closed;
-    await rm(path, { force: true });
   };
 }
 
@@ -154,7 +156,9 @@ export async function startKeepalived(options: {
     // It yields by itself, once it reads that it is the last choice.
     handOver: () => Promise.resolve(),
     trouble: () =>
-      Object.keys(count).length === 0 ? `keepalived has not said anything about ${instance} yet` : null,
+      Object.keys(count).length === 0
+        ? `keepalived has not said anything about ${instance} yet (docs/address-drivers.md has what its configuration needs)`
+        : null,
     counters: () => ({ ...count }),
     cleanupActions: () => [['sh', '-c', 'echo 1 >"$0"', trackFile]],
     close: async () => {

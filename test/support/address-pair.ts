@@ -18,6 +18,8 @@ export interface AddressPairOptions {
   readonly advertMs?: number;
   /** So many groups of one disk and one address each, default 1: `storage`, or `storage1` and so on. */
   readonly groups?: number;
+  /** Elected by keepalived, which this starts, before the nodes start. */
+  readonly keepalived?: (bridge: BridgeLab, lab: Lab) => Promise<void>;
   /** More lines of an address. */
   readonly address?: (group: string) => readonly string[];
   /** The `timing` of hastate.yaml. */
@@ -67,6 +69,7 @@ export async function startAddressPair(options: AddressPairOptions = {}): Promis
       ],
     });
     const line = await bridge.watch(SHARED_ADDRESS);
+    await options.keepalived?.(bridge, lab);
     return {
       bridge,
       lab,
@@ -80,7 +83,12 @@ export async function startAddressPair(options: AddressPairOptions = {}): Promis
   }
 }
 
-function groupsOf({ groups = 1, advertMs = 100, address = () => [] }: AddressPairOptions): LabGroup[] {
+function groupsOf({
+  groups = 1,
+  advertMs = 100,
+  keepalived,
+  address = () => [],
+}: AddressPairOptions): LabGroup[] {
   const names =
     groups === 1 ? ['storage'] : Array.from({ length: groups }, (_, index) => `storage${index + 1}`);
   return names.map((name, index) => ({
@@ -88,10 +96,10 @@ function groupsOf({ groups = 1, advertMs = 100, address = () => [] }: AddressPai
     resources: [`disk${index + 1}`],
     more: [
       'address:',
-      '  protocol: vrrp3',
+      ...(keepalived !== undefined
+        ? ['  protocol: keepalived']
+        : ['  protocol: vrrp3', `  vrid: ${FIRST_ID + index}`, `  interval: ${advertMs}ms`]),
       '  interface: lan0',
-      `  vrid: ${FIRST_ID + index}`,
-      `  interval: ${advertMs}ms`,
       `  addresses: [10.78.0.${100 + index}/24]`,
       ...address(name).map((text) => `  ${text}`),
     ],

@@ -114,7 +114,7 @@ export class ForeignAddress implements AddressService {
     if (await this.#reaches((state) => state === 'MASTER', RAISE_MS)) return;
     throw new HastateError(
       'address-not-here',
-      `${this.#group}: ${this.#settings.protocol} did not give the address to this node in ${RAISE_MS / 1000} s, although its services run here; is another node preferred there?`,
+      `${this.#group}: ${this.#settings.protocol} did not give the address to this node in ${RAISE_MS / 1000} s, although its services run here; ${this.#election?.trouble() ?? 'is another node preferred there?'}`,
     );
   }
 

@@ -57,6 +57,15 @@ describe('the address of a group', () => {
     expect(of('preempt: true').common).toBe(of('preempt: false').common);
   });
 
+  it('needs no vhid where keepalived has its own, in any number of groups', () => {
+    const group = (name: string, disk: string, host: number): string =>
+      `${name}: { resources: [${disk}], address: { protocol: keepalived, interface: i, addresses: [10.0.0.${host}/8] } }`;
+    expect(
+      settings(around(`groups: { ${group('g', 'disk1', 1)}, ${group('h', 'disk2', 2)} }`)),
+    ).toMatchObject({ protocol: 'keepalived', vhid: 0 });
+    expect(faults(address('protocol: kernel-carp, interface: i'))[0]?.message).toContain('vhid');
+  });
+
   it('lets the other node take over before it gives up itself: CARP at 100 ms, VRRP by default', () => {
     const of = (rest: string, node: string) =>
       settings(
