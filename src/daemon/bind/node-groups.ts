@@ -82,9 +82,11 @@ export class NodeGroups {
       detachDevices: (group, members) => devices.detach(group, members),
       runHooks: async (group, members, verb, call) => {
         const result = await hooks.run(group, members, verb, call);
+        if (!result.stuck) return result;
         // What waits for a device that hangs can be ended by nobody before that device is gone (C3).
-        if (result.stuck) await devices.takeAway(group, members);
-        return result;
+        await devices.takeAway(group, members);
+        // Then it ends by itself, and what was left to stop is stopped.
+        return verb === 'stop' ? hooks.run(group, members, verb, call) : result;
       },
       watchServices: (group, members, call) => {
         this.#watches.begin(group, members, call);
