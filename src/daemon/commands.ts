@@ -62,7 +62,7 @@ const handlers: Record<ControlRequest['command'], Handler> = {
     return nodeStatus(context.runtime, context.sources);
   },
   groups(context, args) {
-    if (args['clearHold'] !== undefined) findGroup(context, text(args, 'clearHold')).address?.clearHold();
+    if (args['clearHold'] !== undefined) findGroup(context, text(args, 'clearHold')).clearHold();
     return Promise.resolve(nodeStatus(context.runtime, context.sources).groups);
   },
 
