@@ -183,7 +183,11 @@ const handlers: Record<ControlRequest['command'], Handler> = {
     const waits: Verdict | null =
       held === null
         ? null
-        : { ...judged.verdict, answer: 'wait', reasons: [held, ...judged.verdict.reasons] };
+        : {
+            ...judged.verdict,
+            ...{ answer: 'wait', reasons: [held, ...judged.verdict.reasons] },
+            next: judged.verdict.next ?? `hastate groups --clear-hold ${group.settings.name}`,
+          };
     const verdict = group.role === 'primary' ? already : (waits ?? judged.verdict);
     return Promise.resolve({ group: group.settings.name, verdict, evidence: judged.evidence });
   },

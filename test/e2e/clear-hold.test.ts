@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { encodeCarp } from '../../src/protocol/carp.ts';
 import type { AddressStatus, NodeStatus } from '../../src/protocol/control.ts';
 import { groupOf } from '../support/daemon.ts';
-import { journalOf, untilHandsOver, untilPaired } from '../support/failover.ts';
+import { journalOf, untilHandsOver, untilPaired, whyNot } from '../support/failover.ts';
 import { Lab } from '../support/lab.ts';
 
 /** After 1 s and 2 s. */
@@ -43,6 +43,10 @@ describe('a held group', () => {
     expect(held.address).toMatchObject({
       up: false,
       hold: expect.stringContaining('20-service start') as string,
+    });
+    expect((await whyNot(hastb)).verdict).toMatchObject({
+      answer: 'wait',
+      next: 'hastate groups --clear-hold storage',
     });
     await rm(broken);
     await hastb.request('groups', { clearHold: 'storage' });
