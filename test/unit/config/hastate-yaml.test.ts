@@ -190,24 +190,6 @@ groups:
     });
   });
 
-  it('takes the timing that the documentation names beside adverts every 100 ms, which do not wait for it', async () => {
-    const documented = await readFile(
-      fileURLToPath(new URL('../../../docs/addresses.md', import.meta.url)),
-      'utf8',
-    );
-    const line = /^timing: .*$/m.exec(documented)?.[0] ?? '';
-    const { timing } = settings(`insecure: true\n${line}`);
-    expect(timing).toEqual({
-      heartbeatMs: 50,
-      promotionDelayMs: 350,
-      slackMs: 50,
-      leaseMs: 250,
-      holdMs: 450,
-    });
-    // Three adverts and the greatest skew of a preferred node's substitute.
-    expect(timing.promotionDelayMs).toBeLessThanOrEqual(3.6 * 100);
-  });
-
   it.each([
     ['resync-rate: 50MB/s', { disk1: 50e6, disk2: 50e6, disk3: 50e6 }],
     ['resync-rate: { disk2: 1.5GiB/s }', { disk1: 0, disk2: 1.5 * 1024 ** 3, disk3: 0 }],
