@@ -131,7 +131,7 @@ export type AdvertiserEvent =
   | { readonly type: 'TX.ERROR'; readonly error: string }
   /** The event loop, the process or the machine stood still. */
   | { readonly type: 'LOOP.STALL'; readonly ms: number }
-  /** An operator ends the hold for too many elections. */
+  /** An operator ends the hold for too many elections, or for a group that could not be primary. */
   | { readonly type: 'HOLD.CLEAR' }
   /** New settings from the configuration; state, contributions and holds stay. */
   | { readonly type: 'CONFIGURE'; readonly settings: Partial<AdvertiserInput> }

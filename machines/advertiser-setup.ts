@@ -156,7 +156,7 @@ export const advertiserSetup = setup({
     noteElection: assign(({ context }) => ({ flaps: context.flaps + 1 })),
     forgetElection: assign(({ context }) => ({ flaps: Math.max(0, context.flaps - 1) })),
     forgetFlapping: assign(({ context }) => (context.flaps <= 1 ? { flaps: 0, flapHolds: 0 } : {})),
-    clearFlapping: assign({ flaps: 0, flapHolds: 0 }),
+    clearHolds: assign({ flaps: 0, flapHolds: 0, refusals: 0 }),
     noteFlapHold: assign(({ context }) => ({
       flapHolds: context.flapHolds + 1,
       reason: `${context.flaps} elections in ${context.settings.flapWindowMs / 1000} s`,

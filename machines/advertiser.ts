@@ -45,7 +45,7 @@ export const advertiserMachine = advertiserCharts.createMachine({
     FAULT: { actions: 'noteFault' },
     'FAULT.OVER': { actions: 'noteFaultOver' },
     CONFIGURE: { actions: 'configure' },
-    'HOLD.CLEAR': { actions: 'clearFlapping' },
+    'HOLD.CLEAR': { actions: 'clearHolds' },
     'FLAP.FORGET': { actions: ['forgetFlapping', 'forgetElection'] },
     RESTED: { actions: 'noteRested' },
     SETTLED: { actions: 'noteSettled' },
@@ -160,7 +160,10 @@ export const advertiserMachine = advertiserCharts.createMachine({
         },
         holding: {
           after: { hold: 'waiting' },
-          on: { RX: { actions: 'noteHeard' } },
+          on: {
+            RX: { actions: 'noteHeard' },
+            'HOLD.CLEAR': { target: 'waiting', actions: 'clearHolds' },
+          },
         },
         flapping: {
           entry: ['noteFlapHold', { type: 'notifyFlapping', params: flapAlarm }],
@@ -169,7 +172,7 @@ export const advertiserMachine = advertiserCharts.createMachine({
             RX: { actions: 'noteHeard' },
             'SYNC.LEAD': {},
             'FLAP.FORGET': { actions: 'forgetElection' },
-            'HOLD.CLEAR': { target: 'waiting', actions: 'clearFlapping' },
+            'HOLD.CLEAR': { target: 'waiting', actions: 'clearHolds' },
           },
         },
       },

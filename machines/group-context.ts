@@ -48,6 +48,7 @@ export type GroupEvent =
       readonly rival?: boolean;
     }
   | { readonly type: 'SECONDARY' }
+  /** An operator mended what it failed for. */
   | { readonly type: 'RETRY' }
   /** The engine of a member that was settled is gone. */
   | { readonly type: 'MEMBER.LOST'; readonly reason: string }

@@ -355,7 +355,10 @@ export const groupMachine = groupSetup.createMachine({
       // Outside any group only a person tries again.
       after: { hold: [{ guard: 'byHand', target: 'idle' }, { target: 'standby' }] },
       on: {
-        RETRY: [{ guard: 'byHand', target: 'idle' }, { target: 'standby' }],
+        RETRY: [
+          { guard: 'byHand', target: 'idle', actions: 'forgetFailures' },
+          { target: 'standby', actions: 'forgetFailures' },
+        ],
         EVALUATE: { actions: 'judge' },
         STOP: { target: 'stopped', actions: 'noteStop' },
       },

@@ -9,7 +9,10 @@ export function groupsCommand(program: Command, cli: Cli): void {
   program
     .command('groups')
     .description('print failover groups and what a failover would mean now')
-    .option('--clear-hold <group>', 'let a group take part in elections again that had too many of them')
+    .option(
+      '--clear-hold <group>',
+      'let a group take part again at once that is held for too many elections or a failed start',
+    )
     .action(async ({ clearHold }: { clearHold?: string }) => {
       const args = clearHold === undefined ? {} : { clearHold };
       const groups = (await (await cli.daemon()).request('groups', args)) as GroupStatus[];

@@ -62,7 +62,7 @@ const handlers: Record<ControlRequest['command'], Handler> = {
     return nodeStatus(context.runtime, context.sources);
   },
   groups(context, args) {
-    if (args['clearHold'] !== undefined) findGroup(context, text(args, 'clearHold')).address?.clearHold();
+    if (args['clearHold'] !== undefined) findGroup(context, text(args, 'clearHold')).clearHold();
     return Promise.resolve(nodeStatus(context.runtime, context.sources).groups);
   },
 
@@ -183,7 +183,11 @@ const handlers: Record<ControlRequest['command'], Handler> = {
     const waits: Verdict | null =
       held === null
         ? null
-        : { ...judged.verdict, answer: 'wait', reasons: [held, ...judged.verdict.reasons] };
+        : {
+            ...judged.verdict,
+            ...{ answer: 'wait', reasons: [held, ...judged.verdict.reasons] },
+            next: judged.verdict.next ?? `hastate groups --clear-hold ${group.settings.name}`,
+          };
     const verdict = group.role === 'primary' ? already : (waits ?? judged.verdict);
     return Promise.resolve({ group: group.settings.name, verdict, evidence: judged.evidence });
   },

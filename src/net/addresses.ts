@@ -111,7 +111,7 @@ function commandDriver(
     kind: commands.kind,
     add: (cidr, iface) =>
       inOrder(async () => {
-        if (direct !== null && (await direct.add(cidr, iface, options()))) return;
+        if (direct?.add(cidr, iface, options()) === true) return;
         const argv = commands.add(cidr, iface, options());
         const result = await run(argv);
         if (result.exitCode !== 0) {
@@ -127,7 +127,7 @@ function commandDriver(
       inOrder(async () => {
         const isGone = (): boolean => !interfaceAddresses(iface).includes(canonicalAddress(addressOf(cidr)));
         // With another prefix it stays, and nothing is said about it.
-        if (direct !== null && (await direct.remove(cidr, iface)) && isGone()) return;
+        if (direct?.remove(cidr, iface) === true && isGone()) return;
         const argv = commands.remove(cidr, iface);
         const result = await run(argv);
         if (result.exitCode === 0 || !(await isThere(cidr, iface))) return;

@@ -14,17 +14,12 @@ import {
 } from '../protocol/claim-frames.ts';
 import { ARP_TYPE, ICMP6, IPV6_TYPE } from '../protocol/ethernet.ts';
 import { splitFamilies } from '../protocol/ip-address.ts';
-import { hardwareAddress, interfaceIndex, ownHardwareAddresses } from './interfaces.ts';
+import { hardwareAddress, ownHardwareAddresses } from './interfaces.ts';
 import { type Libc, loadLibc } from './libc.ts';
-import { sendFrames } from './packet-socket.ts';
+import { linkAddress, openPacketSocket, sendFrames } from './packet-socket.ts';
 
-const AF_PACKET = 17;
-const SOCK_RAW = 3;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_ATTACH_FILTER = 26;
-const SOCKADDR_LL_BYTES = 20;
 const FRAME_BYTES = 128;
 /** One event reads so many at most, so that a storm leaves turns for everybody else. */
 const MOST_AT_ONCE = 64;
@@ -120,7 +115,7 @@ function watchFamily(
       closed = true;
       held.delete(watch);
       poll.close();
-      libc.close(fd);
+      libc.closeAside(fd);
     },
   };
   held.add(watch);
@@ -128,16 +123,12 @@ function watchFamily(
 }
 
 function openSocket(libc: Libc, iface: string, { type, filter }: Family): number | null {
-  const place = Buffer.alloc(SOCKADDR_LL_BYTES);
-  place.writeUInt16LE(AF_PACKET, 0);
-  place.writeUInt16BE(type, 2);
-  place.writeInt32LE(interfaceIndex(iface), 4);
-  // Protocol 0: nothing comes in before it is bound to the interface.
-  const fd = libc.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const place = linkAddress(iface, type);
+  const fd = openPacketSocket(libc);
   if (fd < 0) return null;
   if ((filter === null || attach(libc, fd, filter) === 0) && libc.bind(fd, place, place.length) === 0)
     return fd;
-  libc.close(fd);
+  libc.closeAside(fd);
   return null;
 }
 

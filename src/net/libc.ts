@@ -13,6 +13,8 @@ export interface Libc {
   /** -1 and `lastError` as C has it, all of them. */
   socket(family: number, type: number, protocol: number): number;
   close(fd: number): number;
+  /** On another thread, for what takes the kernel long; nobody hears how it ended. */
+  closeAside(fd: number): void;
   bind(fd: number, address: Buffer, length: number): number;
   setsockopt(fd: number, level: number, option: number, value: Buffer, length: number): number;
   sendto(fd: number, data: Buffer, length: number, flags: number, to: Buffer, toLength: number): number;
@@ -60,9 +62,13 @@ function load(): Libc | NetError {
 
 function bindings(ffi: Koffi): Libc {
   const libc = ffi.load(null);
+  const close = libc.func('int close(int fd)');
   return {
     socket: libc.func('int socket(int family, int type, int protocol)'),
-    close: libc.func('int close(int fd)'),
+    close,
+    closeAside: (fd) => {
+      close.async(fd, () => undefined);
+    },
     bind: libc.func('int bind(int fd, const uint8_t *address, uint32_t length)'),
     setsockopt: libc.func(
       'int setsockopt(int fd, int level, int option, const uint8_t *value, uint32_t length)',

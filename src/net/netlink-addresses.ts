@@ -2,11 +2,10 @@
  * Addresses on and off an interface by one system call of our own instead of a process: on a busy machine
  * starting `ip` takes longer than everything else of a failover. Linux, through koffi.
  */
-import { readFile } from 'node:fs/promises';
-
 import type { AddressOptions } from '../model/settings.ts';
 import { addressOf } from '../protocol/ip-address.ts';
 import { decodeAcknowledgement, encodeDeleteAddress, encodeNewAddress } from '../protocol/rtnetlink.ts';
+import { interfaceIndex } from './interfaces.ts';
 import { labelOn } from './ip-addresses.ts';
 import { loadLibc } from './libc.ts';
 import type { Libc } from './libc.ts';
@@ -26,9 +25,9 @@ const EADDRNOTAVAIL = 99;
 
 export interface DirectAddresses {
   /** @returns whether the kernel took it; if not, `ip` may say why */
-  add(cidr: string, iface: string, options: AddressOptions): Promise<boolean>;
+  add(cidr: string, iface: string, options: AddressOptions): boolean;
   /** @returns whether it is gone */
-  remove(cidr: string, iface: string): Promise<boolean>;
+  remove(cidr: string, iface: string): boolean;
 }
 
 /** @returns null where this is not to be had */
@@ -45,15 +44,15 @@ export function directAddresses(): DirectAddresses | null {
     return transact(libc, encode(seq), seq);
   };
   return {
-    add: async (cidr, iface, { label, deprecated, dad }) => {
-      const target = await targetOf(cidr, iface);
+    add: (cidr, iface, { label, deprecated, dad }) => {
+      const target = targetOf(cidr, iface);
       if (target === null) return false;
       return (
         ask((n) => encodeNewAddress({ ...target, label: labelOn(iface, label), deprecated, dad }, n)) === 0
       );
     },
-    remove: async (cidr, iface) => {
-      const target = await targetOf(cidr, iface);
+    remove: (cidr, iface) => {
+      const target = targetOf(cidr, iface);
       if (target === null) return false;
       const errno = ask((n) => encodeDeleteAddress(target, n));
       return errno === 0 || errno === EADDRNOTAVAIL || errno === ENODEV;
@@ -61,11 +60,14 @@ export function directAddresses(): DirectAddresses | null {
   };
 }
 
-async function targetOf(cidr: string, iface: string) {
+/** Null where the interface is not there. */
+function targetOf(cidr: string, iface: string) {
   const prefix = Number(cidr.split('/')[1] ?? (cidr.includes(':') ? 128 : 32));
-  const text = await readFile(`/sys/class/net/${iface}/ifindex`, 'latin1').catch(() => '');
-  const interfaceIndex = Number(text);
-  return interfaceIndex > 0 ? { address: addressOf(cidr), prefix, interfaceIndex } : null;
+  try {
+    return { address: addressOf(cidr), prefix, interfaceIndex: interfaceIndex(iface) };
+  } catch {
+    return null;
+  }
 }
 
 /** @returns errno of the kernel's answer, null when there was none */

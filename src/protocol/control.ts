@@ -220,9 +220,17 @@ export interface AddressStatus {
   readonly addresses: readonly string[];
   /** The addresses are on the interface. */
   readonly up: boolean;
+  /** Interfaces that answer for the addresses while they are up: `interface`, or those with a virtual MAC. */
+  readonly carriers: readonly string[];
   readonly transport: string;
+  /** How adverts prove who sent them: VRRP 2 by a word in clear text, CARP by a digest. */
+  readonly authentication: 'none' | 'password' | 'digest';
   /** What this node says, or would say, as MASTER. */
   readonly says: Announcement;
+  /** What it would say without demotion and tracking. */
+  readonly configured: Announcement;
+  /** The MASTER that this BACKUP hears; null when there is none. */
+  readonly follows: { readonly source: string; readonly says: Announcement } | null;
   readonly timers: {
     readonly advertMs: number;
     /** Without adverts for this long a BACKUP takes over. */
@@ -231,6 +239,8 @@ export interface AddressStatus {
     readonly learnedMs: number | null;
   };
   readonly preempt: boolean;
+  /** ms that a worse MASTER is heard before. */
+  readonly preemptDelayMs: number;
   /** Why this node is worse than configured, by name; negative makes it better. */
   readonly demotion: Readonly<Record<string, number>>;
   /** What this node cannot lead without and does not have. */
@@ -248,7 +258,10 @@ export interface AddressStatus {
     readonly heardMsAgo: number;
     readonly adverts: number;
   }[];
-  /** Adverts by `accepted`, `sent`, `send-error` and reason of refusal. */
+  /**
+   * Adverts by `received`, `accepted`, `sent`, `send-error` and reason of refusal; elections as `became-master` and
+   * `left-master`; `goodbye-sent` and `-heard` (VRRP's priority 0). What keepalived counts is there from the start.
+   */
   readonly counters: Readonly<Record<string, number>>;
 }
 

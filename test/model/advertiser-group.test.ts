@@ -126,6 +126,20 @@ describe('a MASTER and its group', () => {
     }
   });
 
+  it('holds off no longer when an operator says so, and as little as the first time if it fails again', async () => {
+    const { lan, node } = await wanted({ holdBaseMs: 60_000 });
+    node.send({ type: 'GROUP.DEMOTED', reason: 'mount failed' });
+    await lan.pass(20);
+    expect(node.where()).toBe('BACKUP.holding');
+    node.send({ type: 'HOLD.CLEAR' });
+    expect(node.where()).toBe(AT.waiting);
+    await lan.pass(4000);
+    expect(node.where()).toBe(AT.wanted);
+    node.send({ type: 'GROUP.DEMOTED', reason: 'mount failed' });
+    await lan.pass(20 + 60_000);
+    expect(node.where()).toBe(AT.waiting);
+  });
+
   it('bows out when it must not lead and has nothing', async () => {
     const { lan, node } = await wanted();
     node.send({ type: 'GROUP.HOLD' });

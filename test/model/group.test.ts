@@ -179,6 +179,19 @@ describe('a promotion that fails', () => {
     expect(holds).toEqual([1000, 2000, 4000]);
   });
 
+  it('holds no longer when an operator says so, and starts from the first delay again', async () => {
+    for (let round = 0; round < 3; round += 1) {
+      evaluate();
+      await ports.prepareMembers.fail('disk full');
+      await ports.releaseMembers.answer(undefined);
+      expect(actor.getSnapshot().value).toBe('holding');
+      actor.send({ type: 'RETRY' });
+      await ports.settleSecondary.answer(undefined);
+      expect(actor.getSnapshot().value).toEqual({ standby: 'waiting' });
+      expect(actor.getSnapshot().context).toMatchObject({ failures: 0, error: null });
+    }
+  });
+
   it('forgets earlier failures once it serves', async () => {
     evaluate();
     await ports.prepareMembers.fail('disk full');

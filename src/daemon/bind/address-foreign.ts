@@ -11,6 +11,7 @@ import type { AddressSettings } from '../../model/settings.ts';
 import type { ForeignElection, StateNews } from '../../net/foreign-election.ts';
 import type { AddressStatus } from '../../protocol/control.ts';
 import type { Runtime } from '../runtime.ts';
+import { authenticationOf } from './address-status.ts';
 import type { AddressService } from './group-services.ts';
 
 /** From the end of holding back to the address: an election, and the kernel counts in seconds. */
@@ -94,10 +95,12 @@ export class ForeignAddress implements AddressService {
           ? null
           : { from: change.from, to: change.to, reason: change.reason, time: change.time },
       ...{ vhid: settings.vhid, addresses: settings.addresses, up: this.state() === 'MASTER' },
+      carriers: [settings.interface],
       transport: settings.protocol,
-      says: announcementOf(candidate),
+      authentication: authenticationOf(settings),
+      ...{ says: announcementOf(candidate), configured: announcementOf(candidate), follows: null },
       timers: { advertMs: advertIntervalMs(candidate), downMs: downIntervalMs(candidate), learnedMs: null },
-      preempt: settings.preempt,
+      ...{ preempt: settings.preempt, preemptDelayMs: settings.preemptDelayMs },
       demotion: {},
       faults: trouble === null ? [] : [trouble],
       hold: this.#election !== null && this.#heldBack ? 'held back until the services run here' : null,

@@ -3,10 +3,20 @@ import type { SnapshotFrom } from 'xstate';
 
 import type { advertiserMachine } from '../../../machines/advertiser.ts';
 import { candidateOf, type StateChange } from '../../../machines/advertiser-context.ts';
-import { advertIntervalMs, announcementOf, downIntervalMs } from '../../model/election.ts';
+import { advertIntervalMs, announcementOf, downIntervalMs, isGoodbye } from '../../model/election.ts';
 import type { AddressSettings } from '../../model/settings.ts';
 import type { PeerSeen } from '../../net/advert-receiver.ts';
 import type { AddressStatus } from '../../protocol/control.ts';
+
+/** A counter that appears with its first event cannot be watched. */
+const COUNTED = {
+  both: ['received', 'accepted', 'sent', 'send-error', 'ttl', 'own-source', 'duplicate-address'],
+  carp: ['hmac', 'carp-short', 'carp-long', 'carp-version', 'carp-checksum'],
+  vrrp: [
+    ...['auth', 'vrrp-auth-type', 'interval', 'address-list'],
+    ...['vrrp-short', 'vrrp-length', 'vrrp-type', 'vrrp-version', 'vrrp-checksum'],
+  ],
+} as const;
 
 export function addressStatus(about: {
   readonly settings: AddressSettings;
@@ -15,6 +25,7 @@ export function addressStatus(about: {
   readonly now: number;
   readonly since: number;
   readonly lastChange: (StateChange & { readonly time: string }) | null;
+  readonly carriers: readonly string[];
   readonly transport: string;
   readonly peers: readonly PeerSeen[];
   readonly counters: Readonly<Record<string, number>>;
@@ -23,6 +34,10 @@ export function addressStatus(about: {
   const { settings, snapshot, now, lastChange } = about;
   const { context } = snapshot;
   const candidate = candidateOf(context);
+  const says = announcementOf(candidate);
+  const counted = [...COUNTED.both, ...COUNTED[says.protocol]];
+  const downMs = downIntervalMs(candidate);
+  const follows = about.peers.findLast((peer) => !isGoodbye(peer.says) && now - peer.at <= downMs);
   return {
     protocol: settings.protocol,
     interface: settings.interface,
@@ -35,14 +50,22 @@ export function addressStatus(about: {
     vhid: settings.vhid,
     addresses: settings.addresses,
     up: context.serving,
+    carriers: about.carriers,
     transport: about.transport,
-    says: announcementOf(candidate),
+    authentication: authenticationOf(settings),
+    says,
+    configured: announcementOf({ ...candidate, demotion: {}, yieldsOwnership: false }),
+    follows:
+      context.carp !== 'BACKUP' || follows === undefined
+        ? null
+        : { source: follows.source, says: follows.says },
     timers: {
       advertMs: advertIntervalMs(candidate),
-      downMs: downIntervalMs(candidate),
+      downMs,
       learnedMs: context.learnedMs,
     },
     preempt: context.settings.preempt,
+    preemptDelayMs: context.settings.preemptDelayMs,
     demotion: context.demotion,
     faults: context.faults,
     hold: holdOf(snapshot),
@@ -54,8 +77,17 @@ export function addressStatus(about: {
       heardMsAgo: Math.max(0, Math.round(now - at)),
       adverts,
     })),
-    counters: about.counters,
+    counters: { ...Object.fromEntries(counted.map((name) => [name, 0])), ...about.counters },
   };
+}
+
+/** VRRP 3 has none. */
+export function authenticationOf({
+  protocol,
+  passwordFile,
+}: Pick<AddressSettings, 'protocol' | 'passwordFile'>): AddressStatus['authentication'] {
+  if (passwordFile === null || protocol === 'vrrp3' || protocol === 'external') return 'none';
+  return protocol === 'vrrp2' || protocol === 'keepalived' ? 'password' : 'digest';
 }
 
 function holdOf(snapshot: SnapshotFrom<typeof advertiserMachine>): string | null {

@@ -12,6 +12,7 @@ import type { AddressSettings } from '../../model/settings.ts';
 import { removeLeftovers } from '../../net/addresses.ts';
 import type { ReceivedAdvert } from '../../net/advert-receiver.ts';
 import type { AdvertTransport } from '../../net/advert-transport.ts';
+import { byCarrier } from '../../net/announcer.ts';
 import { interfaceAddresses } from '../../net/interfaces.ts';
 import type { AddressStatus } from '../../protocol/control.ts';
 import type { Runtime } from '../runtime.ts';
@@ -262,15 +263,17 @@ export class Advertiser implements AddressService {
     const { runtime, driver } = this.#options;
     const simulated = driver.kind === 'simulated';
     const kinds = this.#voices.kinds().join(' and ');
+    const { settings } = this.#set;
     const now = runtime.clock.now();
     // Receivers have the clock of this process, which stands still while the machine sleeps.
     const ahead = now - performance.now();
     return addressStatus({
-      settings: this.#set.settings,
+      settings,
       snapshot: this.#actor.getSnapshot(),
       now,
       since: this.#lastChange?.at ?? runtime.startedAt,
       lastChange: this.#lastChange,
+      carriers: [...byCarrier(settings.addresses, settings.interface, driver.carrier).keys()],
       transport: `${kinds}${simulated ? ', address simulated' : ''}`,
       peers: this.#voices.peers().map((peer) => ({ ...peer, at: peer.at + ahead })),
       counters: {

@@ -54,6 +54,6 @@ export interface AddressService {
   released(failed: string | null): void;
   /** Whether this node may become MASTER at all. */
   eligible(may: boolean): void;
-  /** An operator ends the hold for too many elections. */
+  /** An operator ends the hold for too many elections, or for a group that could not be primary. */
   clearHold(): void;
 }

@@ -145,6 +145,18 @@ export class Group {
     this.judge();
   }
 
+  /** An operator has mended what holds it back here: it takes part again at once. */
+  clearHold(): void {
+    this.unwellUntil = Number.NEGATIVE_INFINITY;
+    this.#services.address?.clearHold();
+    this.actor.send({ type: 'RETRY' });
+    const { name } = this.settings;
+    this.#runtime.journal.add({
+      ...{ kind: 'group.hold-cleared', level: 'info', group: name },
+      message: `${name}: an operator ended what held it back`,
+    });
+  }
+
   /** Some member is primary, whatever the chart says. */
   servesStill(): boolean {
     return this.members.some((member) => member.snapshot?.role === 'primary');
