@@ -216,7 +216,7 @@ export class Member {
     this.#runtime.journal.add({
       kind: 'engine.died',
       level: 'error',
-      message: `${this.settings.name}: the engine died (${reason}); its export is closed, the group moves away`,
+      message: `${this.settings.name}: the engine died (${reason}); its export is closed and its group goes down here`,
       resource: this.settings.name,
     });
     this.actor.send({ type: 'ENGINE.DIED', reason: this.error });
