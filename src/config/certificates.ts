@@ -217,9 +217,11 @@ function comesFrom(
 }
 
 function expiry(what: string, { validTo }: X509Certificate, now: number): string | null {
-  const days = Math.floor((Date.parse(validTo) - now) / DAY_MS);
-  if (days < 0) return `${what} expired on ${validTo}: new connections are refused`;
-  return days < SOON_DAYS ? `${what} expires in ${days} days, on ${validTo}` : null;
+  const left = Date.parse(validTo) - now;
+  if (left <= 0) return `${what} expired on ${validTo}: new connections are refused`;
+  const days = Math.floor(left / DAY_MS);
+  const when = days === 0 ? 'in less than a day' : days === 1 ? 'in 1 day' : `in ${days} days`;
+  return days < SOON_DAYS ? `${what} expires ${when}, on ${validTo}` : null;
 }
 
 function subjectOf({ subject }: X509Certificate): string {

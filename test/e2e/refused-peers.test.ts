@@ -85,7 +85,7 @@ describe('both nodes say why when the peer', LONG, () => {
       text.replace(/secret-file: .*/, 'insecure: true'),
     );
     const pair = await start(both.daemon('hasta'), both.daemon('hastb', { hastateYaml: plain }));
-    const reasons = { hasta: 'takes no TLS', hastb: 'has a secret-file and this node has none' };
+    const reasons = { hasta: 'takes no TLS', hastb: 'has a secret-file or tls and this node has none' };
     await problemOf(pair.hasta, reasons.hasta);
     await problemOf(pair.hastb, reasons.hastb);
     await expectSaid(pair, reasons);

@@ -45,13 +45,15 @@ export interface Wanted {
   readonly to?: number;
   /** More extensions, one line of openssl's configuration each. */
   readonly extensions?: readonly string[];
+  /** It may sign others. */
+  readonly authority?: boolean;
+  /** Who signs it. Default: the authority. */
+  readonly by?: string;
 }
 
-/** By the authority in the directory: NAME.crt and NAME.key. */
-export async function issue(
-  directory: string,
-  { name, subjectAltName, from = 2020, to = 2049, extensions = [] }: Wanted,
-): Promise<void> {
+/** NAME.crt and NAME.key, in a directory of makeCertificates(). */
+export async function issue(directory: string, wanted: Wanted): Promise<void> {
+  const { name, subjectAltName, from = 2020, to = 2049, extensions = [], by = 'authority' } = wanted;
   const config = join(directory, `${name}.cnf`);
   const lines = [
     ...extensions,
@@ -62,13 +64,13 @@ export async function issue(
     config,
     `[ca]\ndefault_ca=default\n[default]\ndatabase=${name}.index\nnew_certs_dir=.\nrand_serial=yes\n` +
       'default_md=sha256\npolicy=policy\n[policy]\ncommonName=supplied\n' +
-      `[leaf]\nbasicConstraints=critical,CA:FALSE\n${lines.join('\n')}\n`,
+      `[leaf]\nbasicConstraints=critical,CA:${wanted.authority === true ? 'TRUE' : 'FALSE'}\n${lines.join('\n')}\n`,
   );
   const openssl = (...args: string[]) => execa('openssl', args, { cwd: directory });
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', `${name}.key`];
   await openssl('req', ...key, '-subj', `/CN=${name}`, '-out', `${name}.csr`);
   const dates = ['-startdate', `${from}0101000000Z`, '-enddate', `${to}0101000000Z`];
-  const signer = ['-cert', 'authority.crt', '-keyfile', 'authority.key', '-extensions', 'leaf'];
+  const signer = ['-cert', `${by}.crt`, '-keyfile', `${by}.key`, '-extensions', 'leaf'];
   const files = ['-in', `${name}.csr`, '-out', `${name}.new`];
   await openssl('ca', '-batch', '-notext', '-config', config, ...signer, ...dates, ...files);
   await rename(join(directory, `${name}.new`), join(directory, `${name}.crt`));
