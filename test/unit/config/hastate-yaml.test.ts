@@ -43,24 +43,11 @@ function warnings(text: string): string[] {
   return found.map(({ line, column, message }) => `${line}:${column}: ${message}`);
 }
 
-const TLS = 'tls: { certificate: /c, key: /k, authority: /a }';
-
 /** Enough of a file, in one line each, to hang one fault on line 3. */
 const around = (group: string): string =>
   `insecure: true\nnodes: { hast1: { peer: a }, hast2: { peer: b } }\n${group}`;
 
 describe('hastate.yaml', () => {
-  it('takes certificates in place of a secret, by node where they have other names', () => {
-    const byNode = 'tls: { certificate: { hast1: /1.crt, hast2: /2.crt }, key: /k, authority: /a }';
-    const nodes = 'nodes: { hast1: { peer: a }, hast2: { peer: b } }';
-    expect(settings(`${nodes}\n${byNode}`)).toMatchObject({
-      secretFile: null,
-      insecure: false,
-      tls: { certificate: '/1.crt', key: '/k', authority: '/a' },
-    });
-    expect(settings(`${nodes}\n${byNode}`, 'hast2').tls?.certificate).toBe('/2.crt');
-  });
-
   it('loads the sample for either node', () => {
     expect(settings(yaml)).toEqual({
       node: 'hast1',
@@ -271,25 +258,6 @@ groups:
     ['insecure: true\nnodes: { hast1: { peer: 10.0.0 } }', 2, 25, 'no IPv4 address', 'HOST'],
     ['nodes: { hast1: { peer: a }, hast2: { peer: b } }', 1, 1, "'secret-file' is missing", '0600'],
     ['secret-file: /x\ninsecure: true', 2, 1, 'exclude each other', 'remove one'],
-    [`secret-file: /x\n${TLS}`, 2, 1, "'tls' and 'secret-file' exclude each other", 'remove one'],
-    [`${TLS}\ninsecure: true`, 2, 1, "'insecure' and 'tls' exclude each other", 'remove one'],
-    ['tls: { certificate: /c, key: /k }', 1, 1, "'tls.authority' is missing", 'add it'],
-    [
-      'tls: { certificate: c, key: /k, authority: /a }',
-      1,
-      21,
-      "'tls.certificate' must be an absolute",
-      "'c'",
-    ],
-    ['tls: { cert: /c, key: /k, authority: /a }', 1, 8, "unknown key 'tls.cert'", "write 'certificate'"],
-    ['tls: { certificate: /c, key: /k, ca-file: /a }', 1, 34, "'tls.ca-file'", "write 'authority'"],
-    [
-      'tls: { certificate: /c, key: { hast1: /k }, authority: /a }',
-      1,
-      25,
-      "'tls.key' has no value for node hast2",
-      "add 'hast2: ...'",
-    ],
     [around('groups: { g: { resources: [] } }'), 3, 27, "'groups.g.resources'", 'at least 1 item'],
     [around('groups: { g: { resources: disk1 } }'), 3, 27, "is 'disk1'", 'a list'],
     [around('groups: { g: {} }'), 3, 11, "'groups.g.resources' is missing", 'add it'],
