@@ -111,7 +111,7 @@ function judge(
     findings.error(
       'authority',
       `the certificate in ${files.certificate} is of no authority in ${files.authority}`,
-      'name the file with the authority that signed it',
+      'name the file with the authority that signed it, up to the one that signed itself',
     );
   for (const one of good) {
     const soon = expiry(`the authority ${subjectOf(one)} in ${files.authority}`, one, now);
@@ -199,19 +199,20 @@ function parsedKey(text: string, { key }: CertificateFiles, findings: Findings):
   }
 }
 
-/** As TLS will look for it: by way of the other certificates of the same file. */
+/** As TLS will look for it: by way of the other certificates, to an authority that signed itself. */
 function comesFrom(
   own: X509Certificate,
   between: readonly X509Certificate[],
   authorities: readonly X509Certificate[],
 ): boolean {
-  const left = [...between];
+  const issued = (one: X509Certificate, by: X509Certificate): boolean =>
+    one.checkIssued(by) && one.verify(by.publicKey);
+  let left = [...between, ...authorities];
   for (let current = own; ;) {
-    const issued = (by: X509Certificate): boolean => current.checkIssued(by) && current.verify(by.publicKey);
-    if (authorities.some(issued)) return true;
-    const index = left.findIndex(issued);
-    const [next] = index === -1 ? [] : left.splice(index, 1);
+    const next = left.find((by) => issued(current, by));
     if (next === undefined) return false;
+    if (authorities.includes(next) && issued(next, next)) return true;
+    left = left.filter((one) => one !== next);
     current = next;
   }
 }

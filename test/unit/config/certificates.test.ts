@@ -55,6 +55,10 @@ describe.skipIf(needs('openssl'))('the certificates of a node', () => {
     expect(await findings(files('deep'))).toEqual([expect.stringContaining('is of no authority in')]);
     await appendFile(at('deep.crt'), await readFile(at('between.crt')));
     expect(await findings(files('deep'))).toEqual([]);
+    // TLS would look on for who signed that one.
+    expect(await findings({ ...files('deep'), authority: at('between.crt') })).toEqual([
+      expect.stringContaining('is of no authority in'),
+    ]);
   });
 
   it.each<[string, () => Partial<ReturnType<typeof files>>, string, string]>([

@@ -125,13 +125,21 @@ describe.skipIf(needs('openssl'))('a peer channel with certificates', () => {
     expectNeverUp(one, two);
   });
 
-  it('and one with a secret refuse each other, and both say what to write', async () => {
-    const { one, two } = await meet({ secret: SECRET });
-    await Promise.all([counted(one, 'has-secret'), counted(two, 'has-certificate')]);
-    for (const each of [one, two])
-      expect(linesOf(each)).toContain('write the same in hastate.yaml of both nodes');
-    expectNeverUp(one, two);
-  });
+  it.each([
+    ['both dial', {}, {}],
+    ['the one with a secret dials', { addresses: [] }, {}],
+    ['the one with certificates dials', {}, { addresses: [] }],
+  ])(
+    'and one with a secret refuse each other when %s, and both say what to write',
+    async (_, first, second) => {
+      const mine = { ...by(await own('hast1')), ...first };
+      const { one, two } = await meet({ secret: SECRET, ...second }, mine);
+      await Promise.all([counted(one, 'has-secret'), counted(two, 'has-certificate')]);
+      for (const each of [one, two])
+        expect(linesOf(each)).toContain('write the same in hastate.yaml of both nodes');
+      expectNeverUp(one, two);
+    },
+  );
 
   it('and one in plaintext refuse each other, and both say what it is about', async () => {
     const { one, two } = await meet({ secret: null, insecure: true });
