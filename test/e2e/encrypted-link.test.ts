@@ -149,17 +149,17 @@ describe('a secret is changed on both nodes, one after the other', () => {
 });
 
 describe.skipIf(needs('openssl'))('two nodes with certificates', () => {
+  type Authority = 'first' | 'second' | 'brief';
   const FILES = ['certificate', 'key', 'authority'] as const;
   const fileOf = (node: string, what: (typeof FILES)[number]): string =>
     join(lab.directory, `${node}-${what}`);
 
-  /** Of the first or the second authority. */
-  async function give(node: 'hasta' | 'hastb', authority: 'first' | 'second'): Promise<void> {
+  async function give(node: 'hasta' | 'hastb', authority: Authority): Promise<void> {
     await copyFile(join(lab.directory, authority, `${node}.crt`), fileOf(node, 'certificate'));
     await copyFile(join(lab.directory, authority, `${node}.key`), fileOf(node, 'key'));
   }
 
-  async function trust(node: 'hasta' | 'hastb', ...authorities: ('first' | 'second')[]): Promise<void> {
+  async function trust(node: 'hasta' | 'hastb', ...authorities: Authority[]): Promise<void> {
     const texts = authorities.map((one) => readFile(join(lab.directory, one, 'authority.crt'), 'utf8'));
     await writeFile(fileOf(node, 'authority'), (await Promise.all(texts)).join(''));
   }
@@ -167,6 +167,7 @@ describe.skipIf(needs('openssl'))('two nodes with certificates', () => {
   beforeEach(async () => {
     for (const authority of ['first', 'second'])
       await makeCertificates(join(lab.directory, authority), NODES);
+    await makeCertificates(join(lab.directory, 'brief'), NODES, 5);
     for (const node of NODES) {
       await give(node, 'first');
       await trust(node, 'first');
@@ -205,6 +206,14 @@ describe.skipIf(needs('openssl'))('two nodes with certificates', () => {
     const unfit = (await pair.hasta.request('reload', {}, 20_000)) as ReloadResult;
     expect(unfit).toMatchObject({ accepted: false, applied: [] });
     expect(unfit.problems.join()).toContain('does not fit the certificate');
+
+    await give('hasta', 'brief');
+    await trust('hasta', 'brief', 'second');
+    await reload('hasta', 'the certificates of tls');
+    const { warnings } = await pair.hasta.status();
+    expect(warnings.filter((text) => text.includes('the certificate of this node'))).toEqual([
+      expect.stringMatching(/expires in [45] days, on /),
+    ]);
 
     await give('hasta', 'first');
     await trust('hasta', 'first', 'second');

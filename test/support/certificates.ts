@@ -12,15 +12,20 @@ import type { NodeCertificates } from '../../src/model/certificates.ts';
 const GUIDE = fileURLToPath(new URL('../../docs/security.md', import.meta.url));
 const NAMES = ['hast1', 'hast2'] as const;
 
-/** For two nodes of these names: NODE.crt and NODE.key of each, authority.crt and authority.key. */
+/**
+ * For two nodes of these names: NODE.crt and NODE.key of each, authority.crt and authority.key.
+ * @param days for which the nodes' are good; absent: as documented
+ */
 export async function makeCertificates(
   directory: string,
   nodes: readonly [string, string] = NAMES,
+  days?: number,
 ): Promise<void> {
   await mkdir(directory, { recursive: true });
   for (const command of await documentedCommands()) {
     const own = NAMES.reduce((text, name, index) => text.replaceAll(name, nodes[index] ?? name), command);
-    await execa('sh', ['-e', '-c', own], { cwd: directory });
+    const dated = days === undefined ? own : own.replace('-days 825', `-days ${days}`);
+    await execa('sh', ['-e', '-c', dated], { cwd: directory });
   }
 }
 
