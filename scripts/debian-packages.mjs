@@ -26,6 +26,7 @@ export const DEBIAN_PACKAGES = {
   tgt: 'a real iSCSI target',
   'libiscsi-bin': 'iscsi-ls, iscsi-inq: an initiator in user space',
   'qemu-block-extra': 'qemu-io over iSCSI: reads and writes as an initiator',
+  openssl: 'makes certificates for two nodes',
   curl: 'what the webhook notification posts with',
   shellcheck: 'checks the shipped hooks',
   chromium: 'draws the page',

@@ -33,8 +33,12 @@ export async function readConfigFile(path: string, remedy: string): Promise<stri
 /**
  * Why a file that holds a secret cannot be used, or null when it can: a regular file with
  * something in it that nobody but its owner may read or write.
+ * @param what it holds
  */
-export async function secretFileFault(path: string): Promise<{ message: string; hint: string } | null> {
+export async function secretFileFault(
+  path: string,
+  what: 'the secret' | 'the private key' = 'the secret',
+): Promise<{ message: string; hint: string } | null> {
   try {
     const handle = await open(path, 'r');
     try {
@@ -44,13 +48,16 @@ export async function secretFileFault(path: string): Promise<{ message: string; 
       if ((info.mode & 0o177) !== 0) {
         return { message: `${path} has mode ${mode} and not 0600`, hint: `run 'chmod 0600 ${path}'` };
       }
-      if (info.size === 0) return { message: `${path} is empty`, hint: 'write the secret into it' };
+      if (info.size === 0) return { message: `${path} is empty`, hint: `write ${what} into it` };
       return null;
     } finally {
       await handle.close();
     }
   } catch (error) {
-    const hint = 'create it with mode 0600, the same on both nodes';
+    const hint =
+      what === 'the secret'
+        ? 'create it with mode 0600, the same on both nodes'
+        : 'make it with mode 0600, or correct its path';
     return { message: `cannot read ${path}: ${systemText(error)}`, hint };
   }
 }

@@ -189,6 +189,9 @@ export const hastateSchema = z.strictObject({
     .default({}),
   'advert-port': port.default(8460),
   'secret-file': path.optional(),
+  tls: z
+    .strictObject({ certificate: perNode(path), key: perNode(path), authority: perNode(path) })
+    .optional(),
   insecure: z.boolean().default(false),
   references: z.array(text).default([]),
   watchdog: z

@@ -3,6 +3,7 @@ import { parseHostPort } from './addresses.ts';
 import { groupSettings, hookParameters } from './hastate-groups.ts';
 import { hostPort, nodeAddresses, nodeNames } from './hastate-nodes.ts';
 import type { NodeNames } from './hastate-nodes.ts';
+import { certificateFiles, checkTrust } from './hastate-trust.ts';
 import { resyncRates } from './resync-rates.ts';
 import { hastateSchema } from './hastate-schema.ts';
 import type { HastateFile } from './hastate-schema.ts';
@@ -34,6 +35,7 @@ export function hastateSettings(source: YamlSource, hast: HastSettings): Hastate
     peerListen: addresses[names.self] ?? [],
     advertPort: file['advert-port'],
     secretFile: file['secret-file'] ?? null,
+    tls: certificateFiles(source, file, names),
     insecure: file.insecure,
     references: references(source, file),
     fence: fence(source, file, names),
@@ -45,7 +47,7 @@ export function hastateSettings(source: YamlSource, hast: HastSettings): Hastate
     visualizer: visualizer(source, file),
     log: { level: file.log.level, format: file.log.format, syslog: syslog(source, file) },
   };
-  checkSecret(source, settings);
+  checkTrust(source, settings);
   source.diagnostics.throwIfErrors();
   return settings;
 }
@@ -139,32 +141,4 @@ function syslog(source: YamlSource, { log }: HastateFile): LogSettings['syslog']
     return null;
   }
   return { facility, severity: severity === undefined ? null : severityNumber(severity), tag, to };
-}
-
-/** SAFETY E3: an unauthenticated channel is chosen, never fallen into. */
-function checkSecret(source: YamlSource, settings: HastateSettings): void {
-  const { diagnostics } = source;
-  const trusted = settings.groups.filter(({ peerKind }) => peerKind === 'hastate');
-  const needed = settings.groups.length === 0 ? settings.peer !== null : trusted.length > 0;
-  if (settings.secretFile !== null && settings.insecure) {
-    diagnostics.error(
-      source.keyAt(['insecure']),
-      "'insecure' and 'secret-file' exclude each other",
-      'remove one',
-    );
-  } else if (settings.secretFile === null && settings.insecure) {
-    diagnostics.warning(
-      source.keyAt(['insecure']),
-      'anybody on the network can speak as the other node',
-      "use 'secret-file'",
-    );
-  } else if (settings.secretFile === null && needed) {
-    const hint =
-      "add 'secret-file: /etc/hastate.secret' (mode 0600, the same on both nodes), or 'insecure: true'";
-    diagnostics.error(
-      source.at([]),
-      "'secret-file' is missing: the other node could not be told from an attacker",
-      hint,
-    );
-  }
 }

@@ -1,4 +1,5 @@
 /** hastate.yaml: from a path to settings for the node that hast.conf was read for. */
+import { inspectCertificates } from './certificates.ts';
 import type { Diagnostic } from './diagnostics.ts';
 import { readConfigFile, secretFault, secretFileFault } from './files.ts';
 import { hastateSchema } from './hastate-schema.ts';
@@ -29,7 +30,7 @@ export function parseHastate(
 }
 
 /**
- * Reads hastate.yaml and looks at the secret files that it names.
+ * Reads hastate.yaml and looks at the secret files and certificates that it names.
  * @throws ConfigFileError `config-missing` when the file cannot be read, `config-invalid` with
  *   every error and its place when it or a secret file is wrong
  */
@@ -50,8 +51,26 @@ export async function loadHastate(
       unusable ?? (secret === settings.secretFile && secret !== null ? await secretFault(secret) : null);
     if (fault !== null) source.diagnostics.error(source.at(key), fault.message, fault.hint);
   }
+  await checkCertificates(source, settings, options);
   source.diagnostics.throwIfErrors();
   return settings;
+}
+
+async function checkCertificates(
+  source: YamlSource,
+  { tls, node }: HastateSettings,
+  { onWarning }: LoadHastateOptions,
+): Promise<void> {
+  if (tls === null) return;
+  const { diagnostics } = source;
+  const said = diagnostics.warnings.length;
+  const { findings } = await inspectCertificates(tls, node, Date.now());
+  for (const { field, severity, message, hint } of findings) {
+    // The last where it is a map by node.
+    const at = source.at(['tls', field, node]);
+    diagnostics[severity](at, message, hint);
+  }
+  for (const warning of diagnostics.warnings.slice(said)) onWarning?.(warning);
 }
 
 /**

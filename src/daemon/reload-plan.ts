@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 
+import type { NodeCertificates } from '../model/certificates.ts';
 import { changedKeys, needsReopen, RESOURCE_WORDS, type ResourceKey } from '../model/resource-changes.ts';
 import type { GroupSettings, HastateSettings, HastSettings, ResourceSettings } from '../model/settings.ts';
 import type { Settings } from './load-settings.ts';
@@ -20,6 +21,7 @@ export interface ReloadPlan {
   readonly hast: HastSettings;
   readonly settings: HastateSettings;
   readonly secret: Buffer | null;
+  readonly certificates: NodeCertificates | null;
   readonly added: readonly ResourceSettings[];
   readonly removed: readonly string[];
   readonly changed: readonly ResourceChange[];
@@ -59,6 +61,8 @@ const GROUP_FIXED = { resources: 'resources', device: 'device', peerKind: 'peer-
 
 /** In `applied`: what the secret file holds, for connections from now on. */
 export const SECRETS = 'the secrets in secret-file';
+/** What the files of `tls` hold, and which these are. */
+export const CERTIFICATES = 'the certificates of tls';
 
 export function planReload(before: Settings, after: Settings): ReloadPlan {
   const applied: string[] = [];
@@ -71,10 +75,14 @@ export function planReload(before: Settings, after: Settings): ReloadPlan {
   // Of another file only when that is followed.
   const secret = settings.secretFile === after.settings.secretFile ? after.secret : before.secret;
   if (!isDeepStrictEqual(before.secret, secret)) applied.push(SECRETS);
+  const followsTls = isDeepStrictEqual(settings.tls, after.settings.tls);
+  const certificates = followsTls ? after.certificates : before.certificates;
+  if (!isDeepStrictEqual(before.certificates, certificates)) applied.push(CERTIFICATES);
   return {
     hast: { ...after.hast, resources: resources.all },
     settings,
     secret,
+    certificates,
     added: resources.added,
     removed: resources.removed,
     changed: resources.changed,
@@ -93,6 +101,9 @@ function planSettings(
   const differ = (key: keyof HastateSettings): boolean => !isDeepStrictEqual(before[key], after[key]);
   for (const [key, word] of entries(LIVE)) if (differ(key)) applied.push(word);
   for (const [key, word] of entries(FIXED)) if (differ(key)) needsRestart.add(word);
+  // Other files are followed; to come in place of a secret, or the other way round, needs a restart.
+  const tls = before.tls !== null && after.tls !== null ? after.tls : before.tls;
+  if (!isDeepStrictEqual(tls, after.tls)) needsRestart.add('tls');
   const changed: GroupSettings[] = [];
   const groups = before.groups.map((group) => {
     const wanted = after.groups.find(({ name }) => name === group.name);
@@ -112,7 +123,7 @@ function planSettings(
     needsRestart.add('resync-rate');
   const { references, fence, watchdog, log } = after;
   return {
-    settings: { ...before, resyncRates, references, fence, watchdog, log, groups },
+    settings: { ...before, tls, resyncRates, references, fence, watchdog, log, groups },
     groups: changed,
   };
 }

@@ -6,6 +6,7 @@ import { ConfigFileError, formatDiagnostic } from '../config/diagnostics.ts';
 import { describeError } from '../model/errors.ts';
 import type { ReloadResult } from '../protocol/control.ts';
 import type { Arguments } from './arguments.ts';
+import type { CertificateWatch } from './certificate-watch.ts';
 import { loadSettings, type Settings } from './load-settings.ts';
 import type { Logger } from './log.ts';
 import { notYet } from './not-yet.ts';
@@ -18,6 +19,7 @@ export interface ReloaderOptions {
   readonly runtime: Runtime;
   readonly logger: Logger;
   readonly warnings: StatusWarnings;
+  readonly certificates: Pick<CertificateWatch, 'look'>;
   /** Follows the plan in the node; returns what went wrong. */
   readonly apply: (plan: ReloadPlan) => Promise<readonly string[]>;
   /** Opens these at another path. */
@@ -67,10 +69,12 @@ export class Reloader {
         error instanceof ConfigFileError ? error.diagnostics.map(formatDiagnostic) : [describeError(error)],
       );
     }
-    const before = { hast: runtime.hast, settings: runtime.settings, secret: runtime.secret };
+    const { hast, settings, secret, certificates } = runtime;
+    const before = { hast, settings, secret, certificates };
     const plan = planReload(before, wanted);
     const problems = [...(await this.#options.apply(plan)), ...(await this.#move(before, plan))];
     if (plan.applied.includes('log')) this.#options.logger.configure(plan.settings.log);
+    this.#options.certificates.look();
     warnings.set('not-yet', notYet(plan.hast));
     warnings.set('reload', this.#say(plan, problems));
     return { accepted: true, applied: plan.applied, needsRestart: plan.needsRestart, problems };

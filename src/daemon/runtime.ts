@@ -4,6 +4,7 @@
  */
 import type { ActorOptions, AnyActorLogic } from 'xstate';
 
+import type { NodeCertificates } from '../model/certificates.ts';
 import type { HastSettings, HastateSettings } from '../model/settings.ts';
 import type { ChartSnapshot } from '../protocol/control.ts';
 import type { ClockPort } from '../replication/ports.ts';
@@ -20,6 +21,8 @@ export interface Runtime {
   settings: HastateSettings;
   /** Content of the secret file, also replaced. */
   secret: Buffer | null;
+  /** What is in the files of `tls`, also replaced. */
+  certificates: NodeCertificates | null;
   readonly stateDir: string;
   readonly clock: ClockPort;
   /** Virtual time for the charts of a simulation. */

@@ -7,6 +7,7 @@ import { startVisualizer } from '../visualizer/server.ts';
 import type { Arguments } from './arguments.ts';
 import { isDetached, tellStart } from './background.ts';
 import { HastateNode } from './bind/node.ts';
+import { CertificateWatch } from './certificate-watch.ts';
 import { type ControlServer, createControlServer } from './control-server.ts';
 import { bootClock } from './engine/clock.ts';
 import { exitLate } from './exit-code.ts';
@@ -49,7 +50,7 @@ export async function serve(args: Arguments, version: string): Promise<void> {
   const manager = serviceManager();
   const detached = isDetached();
   const early: string[] = [];
-  const { hast, settings, secret } = await loadSettings(args, (text) => early.push(text));
+  const { hast, settings, secret, certificates } = await loadSettings(args, (text) => early.push(text));
   await prepareStateDir(args.stateDir, hast.resources);
   const warnings = new StatusWarnings();
   const logger = createLogger({
@@ -71,6 +72,7 @@ export async function serve(args: Arguments, version: string): Promise<void> {
     hast,
     settings,
     secret,
+    certificates,
     stateDir: args.stateDir,
     clock,
     startedAt: clock.now(),
@@ -104,11 +106,13 @@ export async function serve(args: Arguments, version: string): Promise<void> {
       }),
     CONTROL_LINGER_MS,
   );
+  const certificateWatch = new CertificateWatch(runtime, warnings);
   const reloader: Reloader = new Reloader({
     args,
     runtime,
     logger,
     warnings,
+    certificates: certificateWatch,
     apply: (plan) => node.reload(plan),
     moves: {
       pidfile: async (path) => {
@@ -124,7 +128,8 @@ export async function serve(args: Arguments, version: string): Promise<void> {
   const opened: { close(): Promise<void> | void }[] = [runtime.journal];
   try {
     // First of all what keeps a second daemon away.
-    opened.push(pidfile, control);
+    opened.push(pidfile, control, certificateWatch);
+    certificateWatch.start();
     if (wantsPidfile) {
       const { warning } = await pidfile.open(args.pidfile ?? hast.pidfile);
       if (warning !== null) warnings.set('pidfile', warning);

@@ -4,6 +4,7 @@
  */
 import type { ChecksumKind, CompressionKind, NodeName, PolicyKind, ReplicationMode } from './roles.ts';
 import type { AfterSplit } from './after-split.ts';
+import type { CertificateFiles } from './certificates.ts';
 import type { CarpTieBreak } from './election.ts';
 import type { MonitorSettings } from './monitor.ts';
 import type { Timing } from './timing.ts';
@@ -169,6 +170,8 @@ export interface HastateSettings {
   /** UDP port for adverts without raw sockets. */
   readonly advertPort: number;
   readonly secretFile: string | null;
+  /** In place of a secret. */
+  readonly tls: CertificateFiles | null;
   readonly insecure: boolean;
   readonly references: readonly string[];
   readonly fence: FenceSettings;

@@ -3,15 +3,21 @@
  * first from both sides. Bounded in both directions; owns its socket.
  */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { CertificateFault } from '../model/certificates.ts';
 import { WireError } from '../model/errors.ts';
 import type { PeerAddress } from '../model/settings.ts';
 import { PEER_LINE_LIMIT, decodePeerMessage, encodePeerMessage } from '../protocol/peer-message.ts';
-import type { PeerHello, PeerMessage } from '../protocol/peer-message.ts';
+import type { PeerHello, PeerMessage, PeerRefusal } from '../protocol/peer-message.ts';
 
 /** Bytes not yet taken by the kernel: over it the peer does not read and the connection is given up. */
 export const UNSENT_LIMIT = 256 * 1024;
 
 const LINE_FEED = 10;
+/** A JSON object begins with neither: a record of TLS does, an alert or a handshake. */
+const TLS_RECORDS: readonly (number | undefined)[] = [0x15, 0x16];
+
+export type AcceptedMessage = Exclude<PeerMessage, PeerHello | PeerRefusal>;
 
 export interface Ending {
   /** By FIN or RST of the other side, not by us. */
@@ -23,7 +29,9 @@ export interface ConnectionListener {
   /** @returns false to turn it away; the listener then has said why */
   hello(connection: PeerConnection, hello: PeerHello): boolean;
   /** Only after an accepted hello. */
-  message(connection: PeerConnection, message: Exclude<PeerMessage, PeerHello>): void;
+  message(connection: PeerConnection, message: AcceptedMessage): void;
+  /** In place of a hello: the other end does not like our certificate. It is dropped. */
+  refused(connection: PeerConnection, fault: CertificateFault): void;
   garbage(connection: PeerConnection, error: unknown): void;
   /** Exactly once; `authenticated` when its hello was accepted. */
   ended(connection: PeerConnection, ending: Ending): void;
@@ -79,6 +87,10 @@ export class PeerConnection {
   }
 
   #take(chunk: Buffer): void {
+    if (this.boot === null && !(this.socket instanceof TLSSocket) && TLS_RECORDS.includes(chunk[0])) {
+      this.#garbage(new WireError('peer-speaks-tls', 0, 'line', 'the peer encrypts and this node does not'));
+      return;
+    }
     let from = 0;
     for (let at = chunk.indexOf(LINE_FEED); at !== -1; at = chunk.indexOf(LINE_FEED, from)) {
       this.#held.push(chunk.subarray(from, at));
@@ -103,11 +115,16 @@ export class PeerConnection {
     let message: PeerMessage;
     try {
       message = decodePeerMessage(line);
-      if ((message.type === 'hello') !== (this.boot === null)) {
+      if ((message.type === 'hello' || message.type === 'refused') !== (this.boot === null)) {
         throw new WireError('peer-message-field', 0, 'type', `an unexpected ${message.type} of the peer`);
       }
     } catch (error) {
       this.#garbage(error);
+      return false;
+    }
+    if (message.type === 'refused') {
+      this.#listener.refused(this, message.fault);
+      this.drop('the peer refuses the certificate of this node');
       return false;
     }
     if (message.type !== 'hello') {

@@ -4,14 +4,12 @@
  */
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
-import { TLSSocket, connect as connectTls } from 'node:tls';
-import type { NodeName } from '../model/roles.ts';
+import { connect as connectTls } from 'node:tls';
 import type { PeerAddress } from '../model/settings.ts';
 import { AUTHENTICATION_MS } from './peer-channel-listener.ts';
-import { clientOptions } from './peer-channel-security.ts';
-import type { PeerKeys } from './peer-channel-security.ts';
+import { dismiss } from './peer-channel-trust.ts';
+import type { PeerTrust } from './peer-channel-trust.ts';
 import type { RefusalCause } from './peer-channel-types.ts';
-import { causeOfTlsError, usedKey } from './psk-tls.ts';
 
 /** For the TCP handshake: on the networks this is for it takes a millisecond. */
 const CONNECT_MS = 1_000;
@@ -19,12 +17,11 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 500;
 
 export interface DialerOptions {
-  readonly self: NodeName;
   /** Asked for each connection. Null: plaintext. */
-  readonly keys: () => PeerKeys | null;
+  readonly trust: PeerTrust | null;
   readonly address: PeerAddress;
   readonly refuse: (cause: RefusalCause, who: string) => void;
-  /** The key is right (or there is none); a hello must follow. */
+  /** It is the peer (or nobody can know); a hello must follow. */
   readonly onSocket: (socket: Socket) => void;
   /** A new attempt begins; what it returns is given to onRefused. */
   readonly onAttempt: () => number;
@@ -80,10 +77,10 @@ export class PeerDialer {
 
   #dial(): void {
     const attempt = this.#options.onAttempt();
-    const { self, address } = this.#options;
-    const keys = this.#options.keys();
+    const { address, trust } = this.#options;
     const where = { host: address.host, port: address.port };
-    const socket = keys === null ? connect(where) : connectTls({ ...where, ...clientOptions(keys, self) });
+    const secured = trust === null ? null : { trust, socket: connectTls({ ...where, ...trust.client() }) };
+    const socket = secured?.socket ?? connect(where);
     this.#socket = socket;
     let connected = false;
     let failure: NodeJS.ErrnoException | null = null;
@@ -96,13 +93,14 @@ export class PeerDialer {
         socket.destroy();
       }, AUTHENTICATION_MS);
     });
-    socket.once(keys === null ? 'connect' : 'secureConnect', () => {
-      if (!(socket instanceof TLSSocket) || usedKey(socket)) {
+    socket.once(secured === null ? 'connect' : 'secureConnect', () => {
+      const fault = secured?.trust.faultOf(secured.socket, 'client') ?? null;
+      if (fault === null || secured === null) {
         this.#options.onSocket(socket);
         return;
       }
-      this.#options.refuse('tls-failed', this.#who);
-      socket.destroy();
+      this.#options.refuse(fault.cause, this.#who);
+      dismiss(secured.socket, fault.tell);
     });
     socket.on('error', (error: NodeJS.ErrnoException) => (failure ??= error));
     socket.once('close', () => {
@@ -110,7 +108,7 @@ export class PeerDialer {
       this.#stopTimer();
       if (this.#closed) return;
       if (!connected && failure?.code === 'ECONNREFUSED') this.#options.onRefused(attempt);
-      const cause = causeOfTlsError(failure);
+      const cause = trust?.causeOf(failure) ?? null;
       if (cause !== null) this.#options.refuse(cause, this.#who);
       this.#dialLater();
     });

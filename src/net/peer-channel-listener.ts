@@ -6,28 +6,24 @@
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
-import type { TLSSocket } from 'node:tls';
+import type { Server as TlsServer } from 'node:tls';
 import { NetError } from '../model/errors.ts';
-import type { NodeName } from '../model/roles.ts';
 import type { PeerAddress } from '../model/settings.ts';
-import { serverOptions } from './peer-channel-security.ts';
-import type { PeerKeys } from './peer-channel-security.ts';
+import { dismiss } from './peer-channel-trust.ts';
+import type { PeerTrust } from './peer-channel-trust.ts';
 import type { PeerLog, RefusalCause } from './peer-channel-types.ts';
-import { causeOfTlsError, usedKey } from './psk-tls.ts';
 
 export const UNAUTHENTICATED_LIMIT = 8;
 export const AUTHENTICATION_MS = 5_000;
 const LISTEN_AGAIN_MS = 1_000;
 
 export interface ListenerOptions {
-  readonly self: NodeName;
-  readonly peer: NodeName;
-  /** Asked for each connection; null only for plaintext as a whole. */
-  readonly keys: (() => PeerKeys) | null;
+  /** Null: plaintext. */
+  readonly trust: PeerTrust | null;
   readonly address: PeerAddress;
   readonly log: PeerLog;
   readonly refuse: (cause: RefusalCause, who: string) => void;
-  /** The key is right (or there is none); a hello must follow. Call authenticated() then. */
+  /** It is the peer (or nobody can know); a hello must follow. Call authenticated() then. */
   readonly onSocket: (socket: Socket) => void;
 }
 
@@ -41,12 +37,20 @@ export class PeerListener {
   readonly #server: Server;
   readonly #waiting = new Map<string, Waiting>();
   readonly #refused = new WeakSet<Socket>();
+  #renew: () => void = () => undefined;
   #retry: NodeJS.Timeout | null = null;
   #closed = false;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
-    this.#server = options.keys === null ? this.#plainServer() : this.#tlsServer(options.keys);
+    const { trust } = options;
+    if (trust === null) {
+      this.#server = createServer((socket) => this.#options.onSocket(socket));
+    } else {
+      const server = this.#tlsServer(trust);
+      this.#server = server;
+      this.#renew = () => server.setSecureContext(trust.context());
+    }
     this.#server.prependListener('connection', (socket) => this.#admit(socket));
   }
 
@@ -75,6 +79,11 @@ export class PeerListener {
     this.#listenLater();
   }
 
+  /** The trust was given other credentials. */
+  rekeyed(): void {
+    this.#renew();
+  }
+
   /** The hello was accepted: its deadline is over. */
   authenticated(socket: Socket): void {
     const waiting = this.#waiting.get(keyOf(socket));
@@ -90,27 +99,23 @@ export class PeerListener {
     for (const { socket } of this.#waiting.values()) socket.destroy();
   }
 
-  #plainServer(): Server {
-    return createServer((socket) => this.#options.onSocket(socket));
-  }
-
-  #tlsServer(keys: () => PeerKeys): Server {
-    const { self, peer } = this.#options;
-    const accepted = new WeakSet<TLSSocket>();
-    const options = serverOptions(keys, self, peer, accepted, (cause, socket) => {
+  #tlsServer(trust: PeerTrust): TlsServer {
+    const options = trust.server((cause, socket) => {
       this.#refused.add(socket);
       this.#options.refuse(cause, `from ${socket.remoteAddress ?? '?'}`);
     });
     const server = createTlsServer({ ...options, handshakeTimeout: 2 * AUTHENTICATION_MS }, (socket) => {
-      if (accepted.has(socket) && usedKey(socket)) {
+      const fault = trust.faultOf(socket, 'server');
+      if (fault === null && !this.#refused.has(socket)) {
         this.#options.onSocket(socket);
         return;
       }
-      this.#options.refuse('tls-failed', `from ${socket.remoteAddress ?? '?'}`);
-      socket.destroy();
+      if (fault !== null && !this.#refused.has(socket))
+        this.#options.refuse(fault.cause, `from ${socket.remoteAddress ?? '?'}`);
+      dismiss(socket, fault?.tell ?? null);
     });
     server.on('tlsClientError', (error, socket) => {
-      const cause = this.#refused.has(socket) ? null : causeOfTlsError(error);
+      const cause = this.#refused.has(socket) ? null : trust.causeOf(error);
       if (cause !== null) this.#options.refuse(cause, `from ${socket.remoteAddress ?? '?'}`);
       socket.destroy();
     });

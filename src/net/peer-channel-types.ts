@@ -1,7 +1,9 @@
 /** What the peer channel takes and tells. Times are ms on the clock that is given. */
+import type { CertificateFault, NodeCertificates } from '../model/certificates.ts';
 import type { NodeName } from '../model/roles.ts';
 import type { PeerAddress } from '../model/settings.ts';
 import type { HeartbeatBody, PeerHeartbeat, PeerMethod } from '../protocol/peer-message.ts';
+import type { PeerCredentials } from './peer-channel-trust.ts';
 
 export type PeerLog = (level: 'error' | 'warn' | 'info' | 'debug', message: string) => void;
 
@@ -41,7 +43,9 @@ export interface PeerChannelOptions {
   readonly listen: readonly PeerAddress[];
   /** Content of the secret file (splitSecrets). With a secret the channel is always TLS 1.3. */
   readonly secret: Buffer | null;
-  /** Allows plaintext when there is no secret. */
+  /** In place of a secret, and as strict. */
+  readonly certificates?: NodeCertificates | null;
+  /** Allows plaintext when there is neither. */
   readonly insecure: boolean;
   readonly clock: { now(): number };
   readonly heartbeatMs: number;
@@ -61,6 +65,15 @@ export type RefusalCause =
   | 'not-tls'
   | 'old-tls'
   | 'tls-failed'
+  /** The other end goes by the other one of the two ways to be known. */
+  | 'has-certificate'
+  | 'has-secret'
+  /** TLS, where this node wants plaintext. */
+  | 'speaks-tls'
+  /** Of the other end, as we see it. */
+  | `certificate-${CertificateFault}`
+  /** Ours, as the other end sees it. */
+  | 'own-certificate'
   | 'wrong-node'
   | 'garbage'
   | 'too-many'
@@ -89,10 +102,11 @@ export interface PeerChannel {
    */
   request(method: PeerMethod, params: Readonly<Record<string, unknown>>, timeoutMs: number): Promise<unknown>;
   /**
-   * Another content of the secret file, for connections from now on; those that stand stay.
-   * @throws ConfigError as splitSecrets(); the keys stay as they are then
+   * Other secrets or certificates, in place of those of the same kind, for connections from now on; those that
+   * stand stay.
+   * @throws ConfigError; what was in force stays then
    */
-  rekey(secret: Buffer): void;
+  rekey(credentials: PeerCredentials): void;
   /** Who answers the peer's requests. A HastateError that it rejects with is answered with its code. */
   onRequest(handler: PeerRequestHandler): void;
   status(): PeerChannelStatus;

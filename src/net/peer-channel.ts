@@ -6,18 +6,21 @@
  */
 import { TLSSocket } from 'node:tls';
 import type { Socket } from 'node:net';
-import { ConfigError, NetError, describeError } from '../model/errors.ts';
+import { faultWords } from '../model/certificates.ts';
+import type { CertificateFault } from '../model/certificates.ts';
+import { ConfigError, NetError, WireError, describeError } from '../model/errors.ts';
 import type { PeerAddress } from '../model/settings.ts';
-import type { PeerHeartbeat, PeerHello, PeerMessage, PeerMethod } from '../protocol/peer-message.ts';
+import type { PeerHeartbeat, PeerHello, PeerMethod } from '../protocol/peer-message.ts';
 import { PeerConnection } from './peer-channel-connection.ts';
-import type { ConnectionListener, Ending } from './peer-channel-connection.ts';
+import type { AcceptedMessage, ConnectionListener, Ending } from './peer-channel-connection.ts';
 import { DeathWatch } from './peer-channel-death.ts';
 import { PeerDialer } from './peer-channel-dialer.ts';
 import { PeerListener } from './peer-channel-listener.ts';
 import { Refusals } from './peer-channel-refusals.ts';
 import { PeerRequests } from './peer-channel-requests.ts';
-import { derivePeerKeys } from './peer-channel-security.ts';
-import type { PeerKeys } from './peer-channel-security.ts';
+import { CertificateTrust } from './peer-channel-certificates.ts';
+import { SecretTrust } from './peer-channel-security.ts';
+import type { PeerCredentials, PeerTrust } from './peer-channel-trust.ts';
 import type {
   PeerChannel,
   PeerChannelOptions,
@@ -31,7 +34,7 @@ const SILENT_MS = 1_000;
 const INCOMING_LIMIT = 16;
 const CLOSE_MS = 1_000;
 
-/** @throws ConfigError `secret-missing`, and as splitSecrets() */
+/** @throws ConfigError `secret-missing`, `certificates-unusable`, and as splitSecrets() */
 export function createPeerChannel(options: PeerChannelOptions): PeerChannel {
   return new TcpPeerChannel(options);
 }
@@ -49,7 +52,7 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
   /** The boot of the peer that each of its addresses last accepted us in. */
   readonly #acceptedIn = new Map<PeerAddress, string>();
   /** Null: plaintext. */
-  #keys: PeerKeys | null;
+  readonly #trust: PeerTrust | null;
   #boot: string | null = null;
   #saidGoodbye = false;
   #latestSentAt: number | null = null;
@@ -61,14 +64,8 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
 
   constructor(options: PeerChannelOptions) {
     const { self, peer, log, clock } = options;
-    if (options.secret === null && !options.insecure) {
-      throw new ConfigError(
-        'secret-missing',
-        'the peer channel has no secret: name a `secret-file` in hastate.yaml, the same on both nodes',
-      );
-    }
-    const first = options.secret === null ? null : derivePeerKeys(options.secret, self, peer);
-    this.#keys = first;
+    const trust = trustOf(options);
+    this.#trust = trust;
     this.#options = options;
     this.#hello = {
       type: 'hello',
@@ -82,9 +79,7 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
     this.#listeners = options.listen.map(
       (address) =>
         new PeerListener({
-          self,
-          peer,
-          keys: first === null ? null : () => this.#keys ?? first,
+          trust,
           address,
           log,
           refuse,
@@ -94,8 +89,7 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
     this.#dialers = options.addresses.map(
       (address) =>
         new PeerDialer({
-          self,
-          keys: () => this.#keys,
+          trust,
           address,
           refuse,
           onSocket: (socket) => this.#meet(socket, address),
@@ -151,9 +145,9 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
     return Promise.reject(new NetError('peer-not-connected', text));
   }
 
-  rekey(secret: Buffer): void {
-    const { self, peer } = this.#options;
-    if (this.#keys !== null) this.#keys = derivePeerKeys(secret, self, peer);
+  rekey(credentials: PeerCredentials): void {
+    this.#trust?.rekey(credentials);
+    for (const listener of this.#listeners) listener.rekeyed();
   }
 
   onRequest(handler: PeerRequestHandler): void {
@@ -193,7 +187,7 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
     return true;
   }
 
-  message(connection: PeerConnection, message: Exclude<PeerMessage, PeerHello>): void {
+  message(connection: PeerConnection, message: AcceptedMessage): void {
     if (this.#closed || !this.#connections.has(connection)) return;
     this.#heard(connection, message.type === 'heartbeat' ? message : null);
     switch (message.type) {
@@ -214,8 +208,13 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
     }
   }
 
+  refused(connection: PeerConnection, fault: CertificateFault): void {
+    this.#refusals.count('own-certificate', whoIs(connection), faultWords(fault));
+  }
+
   garbage(connection: PeerConnection, error: unknown): void {
-    this.#refusals.count('garbage', whoIs(connection));
+    const speaksTls = error instanceof WireError && error.code === 'peer-speaks-tls';
+    this.#refusals.count(speaksTls ? 'speaks-tls' : 'garbage', whoIs(connection));
     this.#options.log('debug', `peer channel: ${describeError(error)}`);
   }
 
@@ -332,6 +331,17 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
     );
     this.#options.callbacks.onCertainDeath?.(cutOffAt);
   }
+}
+
+/** SAFETY E3: null, plaintext, is chosen and never fallen into. */
+function trustOf({ secret, certificates, insecure, self, peer }: PeerChannelOptions): PeerTrust | null {
+  if (certificates != null) return new CertificateTrust(certificates, self, peer);
+  if (secret !== null) return new SecretTrust(secret, self, peer);
+  if (insecure) return null;
+  throw new ConfigError(
+    'secret-missing',
+    'the peer channel has no secret: name a `secret-file` or `tls` in hastate.yaml, the same on both nodes',
+  );
 }
 
 function whoIs({ direction, socket }: PeerConnection): string {

@@ -18,8 +18,9 @@ export function pskClient(psk: Uint8Array, identity: string): ConnectionOptions 
   return {
     ...TLS13,
     pskCallback: () => ({ psk, identity }),
-    // Asked only when a server came with a certificate instead of the key.
-    checkServerIdentity: () => new Error('the server did not use the shared key'),
+    // Asked only when a server came with a certificate instead of the key, and one that the world trusts.
+    checkServerIdentity: () =>
+      Object.assign(new Error('the server did not use the shared key'), { code: 'CERT_INSTEAD_OF_KEY' }),
   };
 }
 
@@ -36,9 +37,9 @@ export function usedKey(socket: TLSSocket): boolean {
   return socket.getProtocol() === 'TLSv1.3' && socket.isSessionReused();
 }
 
-export type TlsFault = 'wrong-key' | 'not-tls' | 'old-tls' | 'tls-failed';
+export type TlsFault = 'wrong-key' | 'not-tls' | 'old-tls' | 'tls-failed' | 'has-certificate' | 'has-secret';
 
-/** What a failed handshake was about; null when the connection just went away. */
+/** What a failed handshake was about, at an end that has a key; null when the connection just went away. */
 export function causeOfTlsError(error: unknown): TlsFault | null {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (/BINDER|DECRYPT_ERROR|BAD_RECORD_MAC|DECRYPTION_FAILED|ILLEGAL_PARAMETER/.test(code))
@@ -50,6 +51,9 @@ export function causeOfTlsError(error: unknown): TlsFault | null {
   ) {
     return 'not-tls';
   }
+  // Of a server's certificate, which nobody asked for; of a client that offers no key.
+  if (/^CERT_|SELF_SIGNED_CERT|^UNABLE_TO_|NO_SUITABLE_SIGNATURE_ALGORITHM|NO_SHARED_CIPHER/.test(code))
+    return 'has-certificate';
   if (/UNSUPPORTED_PROTOCOL|PROTOCOL_VERSION|VERSION_TOO_LOW/.test(code)) return 'old-tls';
   return code.startsWith('ERR_SSL') || code.startsWith('ERR_TLS') ? 'tls-failed' : null;
 }

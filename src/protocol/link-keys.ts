@@ -4,6 +4,7 @@
  * @see SAFETY E3, RFC 8446 4.2.11, RFC 5869
  */
 import { createHash, hkdfSync } from 'node:crypto';
+import type { NodeCertificates } from '../model/certificates.ts';
 
 const KEY_BYTES = 32;
 const NAME_BYTES = 24;
@@ -30,7 +31,25 @@ export interface LinkTls {
   readonly accepted: readonly PskKey[];
 }
 
-/** What the identities of all keys of this way begin with. */
+/** What one node needs for one resource where the nodes have certificates. Its ways are named by ALPN. */
+export interface LinkCertificates {
+  readonly certificates: NodeCertificates;
+  /** Whose certificate the other end has to show. */
+  readonly peer: string;
+  /** As primary: nameOfWay() of it. */
+  readonly offered: string;
+  /** As secondary. */
+  readonly accepted: string;
+}
+
+/** How one resource's data link is encrypted. */
+export type LinkAccess = LinkTls | LinkCertificates;
+
+export function byCertificate(access: LinkAccess): access is LinkCertificates {
+  return 'certificates' in access;
+}
+
+/** What the identities of all keys of this way begin with, and the whole name of its protocol for ALPN. */
 export function nameOfWay({ resource, from, to }: LinkWay): string {
   const digest = createHash('sha256').update(JSON.stringify(['hastate/1 link', resource, from, to]));
   return `hastate/1 link ${digest.digest().subarray(0, NAME_BYTES).toString('base64url')}`;
@@ -47,6 +66,20 @@ export function deriveLinkTls(
   return {
     offered: keyOf(secrets[0], there),
     accepted: secrets.map((secret) => keyOf(secret, here)),
+  };
+}
+
+export function linkCertificates(
+  certificates: NodeCertificates,
+  resource: string,
+  self: string,
+  peer: string,
+): LinkCertificates {
+  return {
+    certificates,
+    peer,
+    offered: nameOfWay({ resource, from: self, to: peer }),
+    accepted: nameOfWay({ resource, from: peer, to: self }),
   };
 }
 

@@ -5,6 +5,8 @@
  * @see SAFETY "Words", A3, A4, A5, B3-B6, D4
  */
 import { createHash } from 'node:crypto';
+import { CERTIFICATE_FAULTS } from '../model/certificates.ts';
+import type { CertificateFault } from '../model/certificates.ts';
 import type { HoldReason } from '../model/holds.ts';
 import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
 import type { HastRole, NodeName } from '../model/roles.ts';
@@ -106,7 +108,13 @@ export interface PeerGoodbye {
   readonly type: 'goodbye';
 }
 
-export type PeerMessage = PeerHello | PeerHeartbeat | PeerRequest | PeerReply | PeerGoodbye;
+/** In place of a hello: TLS stands, and the sender does not like the receiver's certificate. */
+export interface PeerRefusal {
+  readonly type: 'refused';
+  readonly fault: CertificateFault;
+}
+
+export type PeerMessage = PeerHello | PeerHeartbeat | PeerRequest | PeerReply | PeerGoodbye | PeerRefusal;
 
 /** @throws WireError `peer-message-too-long` when the line would exceed PEER_LINE_LIMIT */
 export function encodePeerMessage(message: PeerMessage): Buffer {
@@ -136,7 +144,14 @@ export function decodePeerMessage(line: Buffer): PeerMessage {
     );
   }
   const fields = object(parse(line), 'message');
-  const type = oneOf(fields['type'], 'type', ['hello', 'heartbeat', 'request', 'reply', 'goodbye']);
+  const type = oneOf(fields['type'], 'type', [
+    'hello',
+    'heartbeat',
+    'request',
+    'reply',
+    'goodbye',
+    'refused',
+  ]);
   switch (type) {
     case 'hello':
       return {
@@ -166,6 +181,8 @@ export function decodePeerMessage(line: Buffer): PeerMessage {
       return readReply(fields);
     case 'goodbye':
       return { type };
+    case 'refused':
+      return { type, fault: oneOf(fields['fault'], 'fault', CERTIFICATE_FAULTS) };
   }
 }
 

@@ -9,6 +9,7 @@ import { WireError } from '../model/errors.ts';
 export const TLS_HANDSHAKE = 0x16;
 const TLS_ALERT = 0x15;
 const CLIENT_HELLO = 1;
+const ALPN = 16;
 const PRE_SHARED_KEY = 41;
 const HEADER_BYTES = 5;
 /** OpenSSL's has some 300. */
@@ -18,6 +19,10 @@ const MAX_HELLO_BYTES = 8192;
 export const ALERT = {
   /** Not with what this node has. */
   handshakeFailure: 40,
+  /** Not without a key. */
+  missingExtension: 109,
+  /** Not without a certificate. */
+  certificateRequired: 116,
   /** Not from this address. */
   accessDenied: 49,
   /** No such resource, or not between these nodes. */
@@ -29,13 +34,21 @@ export function fatalAlert(description: number): Buffer {
   return Buffer.from([TLS_ALERT, 3, 3, 0, 2, 2, description]);
 }
 
+/** How a client says for what it comes. */
+export interface ClientNames {
+  /** The first PSK identity; null: it has no key. */
+  readonly identity: string | null;
+  /** The first protocol of ALPN. */
+  readonly protocol: string | null;
+}
+
 /**
- * The first PSK identity of a ClientHello.
+ * What a ClientHello names.
  * @param bytes what has arrived so far
- * @returns undefined while it is not whole; null when it names no key
+ * @returns undefined while it is not whole
  * @throws WireError `tls-hello`
  */
-export function pskIdentityOf(bytes: Buffer): string | null | undefined {
+export function clientNamesOf(bytes: Buffer): ClientNames | undefined {
   if (bytes.length < HEADER_BYTES) return undefined;
   const length = bytes.readUInt16BE(3);
   if (bytes[0] !== TLS_HANDSHAKE || bytes[1] !== 3 || length > MAX_HELLO_BYTES)
@@ -49,15 +62,18 @@ export function pskIdentityOf(bytes: Buffer): string | null | undefined {
   hello.vector(1);
   hello.vector(2);
   hello.vector(1);
-  if (hello.atEnd) return null;
+  const names = { identity: null as string | null, protocol: null as string | null };
+  if (hello.atEnd) return names;
   const extensions = new Cursor(hello.vector(2));
   while (!extensions.atEnd) {
     const type = extensions.number(2);
     const content = extensions.vector(2);
     if (type === PRE_SHARED_KEY)
-      return new Cursor(new Cursor(content).vector(2)).vector(2).toString('latin1');
+      names.identity = new Cursor(new Cursor(content).vector(2)).vector(2).toString('latin1');
+    if (type === ALPN)
+      names.protocol = new Cursor(new Cursor(content).vector(2)).vector(1).toString('latin1');
   }
-  return null;
+  return names;
 }
 
 class Cursor {

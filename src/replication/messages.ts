@@ -6,7 +6,7 @@ import type { Epoch, Freshness, ResourceRecord } from '../model/record.ts';
 import type { HastRole, NodeName, ReplicationMode } from '../model/roles.ts';
 import type { ResourceSettings } from '../model/settings.ts';
 import type { Timing } from '../model/timing.ts';
-import type { LinkTls } from '../protocol/link-keys.ts';
+import type { LinkAccess } from '../protocol/link-keys.ts';
 import type { OpenExport } from './ports.ts';
 import type { ResourceCounters, ResourceQueues, SyncProgress, VerifyProgress } from '../protocol/control.ts';
 
@@ -16,12 +16,15 @@ export interface EngineSetup {
   readonly boot: string;
   readonly timing: Timing;
   readonly peerKind: 'hastate' | 'hastd';
-  /** Of the pair's secret (deriveLinkKey): only who proves to know it is met on the data link. Null: no secret. */
+  /**
+   * Of the pair's secret (deriveLinkKey): only who proves to know it is met on the data link. Null: no secret, and
+   * whoever is let in is believed, so with certificates TLS itself is the proof.
+   */
   readonly linkKey: Uint8Array | null;
   /** Of other secrets that the peer may still, or already, have. */
   readonly otherLinkKeys?: readonly Uint8Array[];
   /** The data link is encrypted with these, by its ports; absent or null: it is not. */
-  readonly linkTls?: LinkTls | null;
+  readonly linkTls?: LinkAccess | null;
   /** Bytes per second that a resync may copy; 0 or absent: without limit, giving way to applications. */
   readonly resyncRate?: number;
   /** Directory of state files: sidecar copies and NBD sockets. */
@@ -30,7 +33,7 @@ export interface EngineSetup {
   readonly leaseMemory: SharedArrayBuffer;
 }
 
-/** What comes of the secret file. */
+/** What comes of the secret file or the certificates. */
 export type LinkSecrets = Pick<EngineSetup, 'linkKey' | 'otherLinkKeys' | 'linkTls'>;
 
 /** Commands that are answered by exactly one `reply` with the same id. */

@@ -31,6 +31,7 @@ export function simSettings(node: SimName, timing: Partial<Timing>): HastateSett
     peerListen: [],
     advertPort: 0,
     secretFile: null,
+    tls: null,
     insecure: true,
     references: [],
     fence: { delayMs: 0, hooks: null },

@@ -119,6 +119,7 @@ export class WholeNode {
       hast: { node: this.sim.name, control: '', pidfile: '', listen: [], resources: [] },
       settings,
       secret: null,
+      certificates: null,
       stateDir: '/simulated',
       clock,
       chartClock: chartClock(clock),

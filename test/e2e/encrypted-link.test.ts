@@ -1,18 +1,25 @@
-/** What passes between two nodes on the data link, as somebody sees it who carries it; and their secret changed meanwhile. */
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+/**
+ * What passes between two nodes on the data link, as somebody sees it who carries it; and their secret or their
+ * certificates changed meanwhile.
+ */
+import { chmod, copyFile, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { connectNbd } from '../../src/device/nbd-initiator.ts';
 import type { ReloadResult } from '../../src/protocol/control.ts';
+import { makeCertificates } from '../support/certificates.ts';
 import { type LabDaemon, resourceOf } from '../support/daemon.ts';
 import { untilPaired } from '../support/failover.ts';
 import { Lab } from '../support/lab.ts';
+import { needs } from '../support/needs.ts';
 import { eventually } from '../support/stamped-clients.ts';
 import { TcpRelay } from '../support/tcp-relay.ts';
 
 const MARK = 'a block that nobody else may read ';
 /** Of the handshake, and of requests. */
 const FIELDS = ['resource', 'datasize', 'resuid', 'cmd', 'offset', 'disk1'];
+const NODES = ['hasta', 'hastb'] as const;
 
 let lab: Lab;
 let relay: TcpRelay;
@@ -52,6 +59,21 @@ async function writeMark(): Promise<void> {
   await client.disconnect();
 }
 
+async function reload(node: 'hasta' | 'hastb', applied: string): Promise<void> {
+  const result = (await pair[node].request('reload', {}, 20_000)) as ReloadResult;
+  expect(result).toEqual({ accepted: true, applied: [applied], needsRestart: [], problems: [] });
+}
+
+/** The data link has to be made anew with what both have now. */
+async function remake(): Promise<void> {
+  const connected = async (): Promise<number> =>
+    (await pair.hasta.logged('Connected to the secondary')).length;
+  const before = await connected();
+  relay.cut();
+  await eventually('another connection', async () => (await connected()) > before);
+  await untilPaired({ primary: pair.hasta, standby: pair.hastb });
+}
+
 describe('who carries the data link', () => {
   it('sees neither a block nor a word of the protocol', async () => {
     await start();
@@ -74,25 +96,12 @@ describe('who carries the data link', () => {
 describe('a secret is changed on both nodes, one after the other', () => {
   const OLD = '5e'.repeat(32);
   const NEW = 'c1'.repeat(32);
-  const NODES = ['hasta', 'hastb'] as const;
   const secretOf = (node: 'hasta' | 'hastb'): string => `${lab.secretFile}-${node}`;
 
-  /** On one node; then the data link has to be made anew with what both have now. */
   async function change(node: 'hasta' | 'hastb', ...secrets: string[]): Promise<void> {
     await writeFile(secretOf(node), `${secrets.join('\n')}\n`, { mode: 0o600 });
-    const result = (await pair[node].request('reload', {}, 20_000)) as ReloadResult;
-    expect(result).toEqual({
-      accepted: true,
-      applied: ['the secrets in secret-file'],
-      needsRestart: [],
-      problems: [],
-    });
-    const connected = async (): Promise<number> =>
-      (await pair.hasta.logged('Connected to the secondary')).length;
-    const before = await connected();
-    relay.cut();
-    await eventually('another connection', async () => (await connected()) > before);
-    await untilPaired({ primary: pair.hasta, standby: pair.hastb });
+    await reload(node, 'the secrets in secret-file');
+    await remake();
   }
 
   beforeEach(async () => {
@@ -136,5 +145,89 @@ describe('a secret is changed on both nodes, one after the other', () => {
     expect(short.problems.join()).toContain('has 5 bytes, at least 16 are needed');
     relay.cut();
     await untilPaired({ primary: pair.hasta, standby: pair.hastb });
+  });
+});
+
+describe.skipIf(needs('openssl'))('two nodes with certificates', () => {
+  type Authority = 'first' | 'second' | 'brief';
+  const FILES = ['certificate', 'key', 'authority'] as const;
+  const fileOf = (node: string, what: (typeof FILES)[number]): string =>
+    join(lab.directory, `${node}-${what}`);
+
+  async function give(node: 'hasta' | 'hastb', authority: Authority): Promise<void> {
+    await copyFile(join(lab.directory, authority, `${node}.crt`), fileOf(node, 'certificate'));
+    await copyFile(join(lab.directory, authority, `${node}.key`), fileOf(node, 'key'));
+  }
+
+  async function trust(node: 'hasta' | 'hastb', ...authorities: Authority[]): Promise<void> {
+    const texts = authorities.map((one) => readFile(join(lab.directory, one, 'authority.crt'), 'utf8'));
+    await writeFile(fileOf(node, 'authority'), (await Promise.all(texts)).join(''));
+  }
+
+  beforeEach(async () => {
+    for (const authority of ['first', 'second'])
+      await makeCertificates(join(lab.directory, authority), NODES);
+    await makeCertificates(join(lab.directory, 'brief'), NODES, 5);
+    for (const node of NODES) {
+      await give(node, 'first');
+      await trust(node, 'first');
+    }
+    const byNode = (what: (typeof FILES)[number]): string =>
+      `  ${what}: { ${NODES.map((node) => `${node}: ${fileOf(node, what)}`).join(', ')} }`;
+    const tls = ['tls:', ...FILES.map(byNode)].join('\n');
+    await lab.edit(lab.hastateYaml, (text) => text.replace(/secret-file: .*/, tls));
+  });
+
+  it('hide all of it, and go over to another authority without a restart and without one refusal', async () => {
+    await start();
+    for (const node of NODES)
+      expect(await pair[node].logged(/peer channel to \S+ is up \(TLSv1.3/)).toHaveLength(1);
+    await writeMark();
+    expect((await readFile(lab.places.hastb.disk('disk1'))).includes(MARK)).toBe(true);
+    const seen = relay.passed;
+    expect(seen.length).toBeGreaterThan(65536);
+    expect([MARK, ...FIELDS, 'hastb'].filter((text) => seen.includes(text))).toEqual([]);
+
+    const steps = [
+      (node: 'hasta' | 'hastb') => trust(node, 'first', 'second'),
+      (node: 'hasta' | 'hastb') => give(node, 'second'),
+      (node: 'hasta' | 'hastb') => trust(node, 'second'),
+    ];
+    for (const step of steps) {
+      await step('hasta');
+      await reload('hasta', 'the certificates of tls');
+      await remake();
+      await step('hastb');
+      await reload('hastb', 'the certificates of tls');
+    }
+    // The peer channel stood all the time: this one is made of what was read last.
+    await pair.hastb.stop();
+    pair.hastb = lab.daemon('hastb').start();
+    await untilPaired({ primary: pair.hasta, standby: pair.hastb });
+    const up = (): Promise<string[]> => pair.hasta.logged(/peer channel to \S+ is up \(TLSv1.3/);
+    await eventually('the peer channel again', async () => (await up()).length === 2);
+    for (const node of NODES) expect(await pair[node].logged(/refused|dropped a connection/)).toEqual([]);
+
+    await copyFile(join(lab.directory, 'first', 'hasta.key'), fileOf('hasta', 'key'));
+    const unfit = (await pair.hasta.request('reload', {}, 20_000)) as ReloadResult;
+    expect(unfit).toMatchObject({ accepted: false, applied: [] });
+    expect(unfit.problems.join()).toContain('does not fit the certificate');
+
+    await give('hasta', 'brief');
+    await trust('hasta', 'brief', 'second');
+    await reload('hasta', 'the certificates of tls');
+    const { warnings } = await pair.hasta.status();
+    expect(warnings.filter((text) => text.includes('the certificate of this node'))).toEqual([
+      expect.stringMatching(/expires in [45] days, on /),
+    ]);
+
+    await give('hasta', 'first');
+    await trust('hasta', 'first', 'second');
+    await pair.hasta.request('reload', {}, 20_000);
+    relay.cut();
+    for (const node of NODES)
+      await pair[node].until('refused', (status) =>
+        (resourceOf(status, 'disk1').peerProblem ?? '').includes('none of our authorities'),
+      );
   });
 });

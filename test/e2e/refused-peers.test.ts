@@ -1,9 +1,12 @@
 /** A peer that does not fit is refused, and both nodes say why, once in the log and as long as it lasts in status. */
 import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 
+import { makeCertificates } from '../support/certificates.ts';
 import { type LabDaemon, type LabNode, resourceOf } from '../support/daemon.ts';
 import { Lab, makeDisk } from '../support/lab.ts';
+import { needs } from '../support/needs.ts';
 
 let lab: Lab | null = null;
 afterEach(async () => {
@@ -85,10 +88,32 @@ describe('both nodes say why when the peer', LONG, () => {
       text.replace(/secret-file: .*/, 'insecure: true'),
     );
     const pair = await start(both.daemon('hasta'), both.daemon('hastb', { hastateYaml: plain }));
-    const reasons = { hasta: 'takes no TLS', hastb: 'has a secret-file and this node has none' };
+    const reasons = { hasta: 'takes no TLS', hastb: 'has a secret-file or tls and this node has none' };
     await problemOf(pair.hasta, reasons.hasta);
     await problemOf(pair.hastb, reasons.hastb);
     await expectSaid(pair, reasons);
+  });
+
+  it.skipIf(needs('openssl'))('goes by certificates, and this node by a secret', async () => {
+    const both = await makeLab();
+    await makeCertificates(both.directory, ['hasta', 'hastb']);
+    const at = (name: string): string => join(both.directory, name);
+    const hastateYaml = await variant(both.hastateYaml, (text) =>
+      text.replace(
+        /secret-file: .*/,
+        `tls: { certificate: ${at('hastb.crt')}, key: ${at('hastb.key')}, authority: ${at('authority.crt')} }`,
+      ),
+    );
+    const pair = await start(both.daemon('hasta'), both.daemon('hastb', { hastateYaml }));
+    const reasons = {
+      hasta: 'the peer has certificates and this node a secret-file',
+      hastb: 'the peer has a secret-file and this node certificates',
+    };
+    await problemOf(pair.hasta, reasons.hasta);
+    await problemOf(pair.hastb, reasons.hastb);
+    await expectSaid(pair, reasons);
+    expect(await pair.hasta.logged('it goes by certificates and this node by a secret-file')).toHaveLength(1);
+    expect(await pair.hastb.logged('it goes by a secret-file and this node by certificates')).toHaveLength(1);
   });
 
   it('has a disk of another size', async () => {

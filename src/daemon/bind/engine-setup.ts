@@ -1,7 +1,8 @@
 /** What a resource's engine is told of the configuration. */
+import { randomBytes } from 'node:crypto';
 import type { HastateSettings, ResourceSettings } from '../../model/settings.ts';
 import { splitSecrets } from '../../model/secrets.ts';
-import { deriveLinkTls, nameOfWay } from '../../protocol/link-keys.ts';
+import { deriveLinkTls, linkCertificates, nameOfWay } from '../../protocol/link-keys.ts';
 import { deriveLinkKey } from '../../protocol/link-proof.ts';
 import type { EngineSetup, LinkSecrets } from '../../replication/messages.ts';
 import type { LeaseMemory } from '../engine/lease-memory.ts';
@@ -22,11 +23,24 @@ export function engineSetup(runtime: Runtime, resource: ResourceSettings, lease:
   };
 }
 
-/** E3: a hastate peer is met with the secret's keys and encrypted; a plain hastd, and without a secret, in plain. */
+/**
+ * E3: a hastate peer is met with the secret's keys, or with certificates, and encrypted; a plain hastd, and without
+ * either of the two, in plain.
+ */
 export function linkSecrets(
-  { secret, node, settings }: Runtime,
+  { secret, certificates, node, settings }: Runtime,
   { name, peer }: ResourceSettings,
 ): LinkSecrets {
+  if (peer !== null && certificates !== null) {
+    if (peerKindOf(settings, name) === 'hastate')
+      return {
+        linkKey: null,
+        otherLinkKeys: [],
+        linkTls: linkCertificates(certificates, name, node, peer),
+      };
+    // Nobody can prove to have this one: what a plain peer says of epochs is not believed.
+    return { linkKey: randomBytes(32), otherLinkKeys: [], linkTls: null };
+  }
   if (secret === null || peer === null) return { linkKey: null, otherLinkKeys: [], linkTls: null };
   const secrets = splitSecrets(secret);
   const [first, ...others] = secrets;

@@ -11,6 +11,7 @@ import type { Epoch } from '../../model/record.ts';
 import { timingDigest } from '../../protocol/peer-message.ts';
 import type { HeartbeatBody, PeerHeartbeat, PeerMethod } from '../../protocol/peer-message.ts';
 import { createPeerChannel } from '../../net/peer-channel.ts';
+import type { PeerCredentials } from '../../net/peer-channel-trust.ts';
 import type { PeerChannel } from '../../net/peer-channel-types.ts';
 import type { Runtime } from '../runtime.ts';
 import { runChart } from './actors.ts';
@@ -87,6 +88,7 @@ export class Link {
       addresses: peer.addresses,
       listen: runtime.settings.peerListen,
       secret: runtime.secret,
+      certificates: runtime.certificates,
       insecure: runtime.settings.insecure,
       clock: runtime.clock,
       heartbeatMs: runtime.settings.timing.heartbeatMs,
@@ -370,9 +372,9 @@ export class Link {
     }
   }
 
-  /** The secret file was read again. */
-  rekey(secret: Buffer): void {
-    this.#channel?.rekey(secret);
+  /** The secret file or the certificates were read again. */
+  rekey(credentials: PeerCredentials): void {
+    this.#channel?.rekey(credentials);
   }
 
   async close(): Promise<void> {

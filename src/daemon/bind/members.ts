@@ -345,7 +345,7 @@ export class Member {
     await this.engine.configure(settings);
   }
 
-  /** The secret file was read again. */
+  /** The secret file or the certificates were read again. */
   rekey(): Promise<void> {
     return this.engine.rekey(linkSecrets(this.#runtime, this.settings));
   }

@@ -280,7 +280,7 @@ export class HastateNode {
       },
       remove: (resource) => this.#removeResource(resource),
       addresses: this.#addresses,
-      rekey: (secret) => this.#link?.rekey(secret),
+      rekey: (credentials) => this.#link?.rekey(credentials),
       listen: async (addresses) => this.#listener?.relisten(addresses),
       lookAtReferences: () => {
         this.#references.start();

@@ -2,7 +2,8 @@
 import { describeError } from '../../model/errors.ts';
 import { aloneNeeds } from '../../model/without-peer.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
-import { SECRETS, type ReloadPlan, type ResourceChange } from '../reload-plan.ts';
+import type { PeerCredentials } from '../../net/peer-channel-trust.ts';
+import { CERTIFICATES, SECRETS, type ReloadPlan, type ResourceChange } from '../reload-plan.ts';
 import type { Runtime } from '../runtime.ts';
 import type { SharedAddresses } from './addresses.ts';
 import type { Group } from './group.ts';
@@ -21,8 +22,8 @@ export interface ReloadTarget {
   /** Role init, closed, forgotten. */
   remove(resource: string): Promise<void>;
   readonly addresses: Pick<SharedAddresses, 'reload'>;
-  /** The peer channel has other secrets from now on. */
-  rekey(secret: Buffer): void;
+  /** The peer channel has other secrets or certificates from now on. */
+  rekey(credentials: PeerCredentials): void;
   listen(addresses: readonly string[]): Promise<void>;
   /** The references may be others now. */
   lookAtReferences(): void;
@@ -41,6 +42,7 @@ export async function followPlan(plan: ReloadPlan, target: ReloadTarget): Promis
   runtime.hast = plan.hast;
   runtime.settings = plan.settings;
   runtime.secret = plan.secret;
+  runtime.certificates = plan.certificates;
   for (const settings of plan.groups) {
     const group = groups.get(settings.name);
     if (group !== undefined) group.settings = settings;
@@ -61,8 +63,9 @@ export async function followPlan(plan: ReloadPlan, target: ReloadTarget): Promis
     if (group !== null && ['idle', 'standby.waiting'].includes(group.state))
       await attempt(name, () => member.reopen(member.settings, roleIn(group), OPEN_MS));
   }
-  if (plan.applied.includes(SECRETS) && plan.secret !== null) {
-    target.rekey(plan.secret);
+  const credentials = plan.certificates ?? plan.secret;
+  if ([SECRETS, CERTIFICATES].some((what) => plan.applied.includes(what)) && credentials !== null) {
+    target.rekey(credentials);
     for (const [name, member] of members) await attempt(name, () => member.rekey());
   }
   for (const settings of plan.added) await attempt(settings.name, () => target.add(settings));

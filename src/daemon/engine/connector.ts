@@ -1,21 +1,23 @@
 /** Connects a primary to the resource's `remote`. */
 import { connect } from 'node:net';
 import type { Socket, TcpNetConnectOpts } from 'node:net';
-import { TLSSocket } from 'node:tls';
 import { SocketReader } from '../../device/receive-slab.ts';
 import { NetError } from '../../model/errors.ts';
-import type { LinkTls } from '../../protocol/link-keys.ts';
+import { byCertificate } from '../../protocol/link-keys.ts';
+import type { LinkAccess } from '../../protocol/link-keys.ts';
 import type { ConnectorPort } from '../../replication/ports.ts';
+import { refusesSecondary } from './certificate-link.ts';
 import { DataConnection } from './data-connection.ts';
 import { parseHastAddress, plainIp } from './hast-address.ts';
-import { dialTls, LinkRefused, secured } from './secure-link.ts';
+import { LinkRefused } from './link-refused.ts';
+import { dialTls, secured } from './secure-link.ts';
 
 /** A node that just stops or starts ends handshakes for a moment; who goes on with it means it. */
 const SILENT_MS = 3000;
 
 /**
  * @param source address to connect from, or null
- * @param tls keys: the link is encrypted; null: it is plain
+ * @param access keys or certificates: the link is encrypted; null: it is plain
  * @param now monotonic, ms
  * @throws NetError `address-invalid`; connect() rejects with `connect-timeout`, `connect-aborted`, `connect-failed`,
  *   and with TLS also with `tls-ended` and `peer-refused`
@@ -23,7 +25,7 @@ const SILENT_MS = 3000;
 export function dataConnector(
   remote: string,
   source: string | null,
-  tls: LinkTls | null = null,
+  access: LinkAccess | null = null,
   now: () => number = () => performance.now(),
 ): ConnectorPort {
   const target = parseHastAddress(remote);
@@ -41,13 +43,19 @@ export function dataConnector(
     async connect(timeoutMs, signal) {
       const reader = new SocketReader();
       const { onread } = reader;
-      const socket = tls === null ? connect({ ...options, onread }) : dialTls(options, tls, onread);
+      const tls = access === null ? null : { access, socket: dialTls(options, access, onread) };
+      const socket = tls?.socket ?? connect({ ...options, onread });
       try {
         await established(socket, remote, timeoutMs, signal);
-        if (socket instanceof TLSSocket) await secured(socket, timeoutMs, signal);
+        if (tls !== null) {
+          await secured(tls.socket, tls.access, timeoutMs, signal);
+          const refusal = byCertificate(tls.access) ? refusesSecondary(tls.socket, tls.access) : null;
+          if (refusal !== null) throw refusal;
+        }
         silentSince = null;
       } catch (error) {
-        socket.destroy();
+        // One that is told why ends behind that.
+        if (!socket.writableEnded) socket.destroy();
         const silent = error instanceof NetError && error.code === 'tls-ended';
         silentSince = silent ? (silentSince ?? now()) : null;
         if (silent && now() - (silentSince ?? now()) >= SILENT_MS)

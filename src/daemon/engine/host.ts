@@ -4,7 +4,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { HastateError, describeError } from '../../model/errors.ts';
 import { NO_ID } from '../../model/record.ts';
 import type { ResourceSettings } from '../../model/settings.ts';
-import type { LinkTls } from '../../protocol/link-keys.ts';
+import type { LinkAccess } from '../../protocol/link-keys.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from '../../replication/messages.ts';
 import type { ConnectionPort, ConnectorPort, EnginePorts, RandomPort } from '../../replication/ports.ts';
 import { bootClock } from './clock.ts';
@@ -132,8 +132,11 @@ async function answer(engine: HostedEngine, command: EngineCommand) {
   }
 }
 
-function connectorOf({ remote, source }: ResourceSettings, tls: LinkTls | null = null): ConnectorPort | null {
-  return remote === null ? null : dataConnector(remote, source, tls);
+function connectorOf(
+  { remote, source }: ResourceSettings,
+  access: LinkAccess | null = null,
+): ConnectorPort | null {
+  return remote === null ? null : dataConnector(remote, source, access);
 }
 
 function codeOf(error: unknown): string {

@@ -1,6 +1,7 @@
 /**
- * TLS 1.3 on the data link: the primary opens it at once, the secondary takes nothing else. The key is the pair's
- * and the resource's, so who completes the handshake is the other node and means this resource.
+ * TLS 1.3 on the data link: the primary opens it at once, the secondary takes nothing else. With a secret the key is
+ * the pair's and the resource's, so who completes the handshake is the other node and means this resource; the same
+ * with certificates is in certificate-link.ts.
  * @see SAFETY E3
  */
 import type { TcpNetConnectOpts } from 'node:net';
@@ -8,35 +9,36 @@ import type { Duplex } from 'node:stream';
 import { connect, createSecureContext, TLSSocket } from 'node:tls';
 import type { SocketReader } from '../../device/receive-slab.ts';
 import { NetError } from '../../model/errors.ts';
+import { causeOfCertificateError } from '../../net/certificate-tls.ts';
 import { causeOfTlsError, nobodysKey, pskClient, TLS13, usedKey } from '../../net/psk-tls.ts';
-import type { LinkTls } from '../../protocol/link-keys.ts';
+import { byCertificate } from '../../protocol/link-keys.ts';
+import type { LinkAccess, LinkTls } from '../../protocol/link-keys.ts';
+import { CERTIFICATE_PEER, dialByCertificate, KEY_PEER, TLS_FAILED } from './certificate-link.ts';
+import { LinkRefused } from './link-refused.ts';
 
 export const OTHER_SECRET =
   'the peer does not prove that it knows the secret: give both nodes the same secret-file';
 export const PLAIN_PEER =
-  'the peer does not encrypt the data link and this node has a secret-file: give both nodes the same one, ' +
+  'the peer does not encrypt the data link and this node has a secret-file or tls: give both nodes the same one, ' +
   'or the group of this resource peer-kind: hastd if it is a plain hastd';
-export const TLS_PEER = 'the peer has a secret-file and this node has none: give both nodes the same one';
-const TAKES_NO_TLS = 'the peer takes no TLS on the data link: give both nodes the same secret-file';
+export const TLS_PEER =
+  'the peer has a secret-file or tls and this node has none: give both nodes the same one';
+const TAKES_NO_TLS =
+  "the peer takes no TLS on the data link: write the same 'secret-file' or 'tls' in hastate.yaml of both nodes";
 const UNKNOWN_THERE =
   'Resource not configured on the peer, or not between these two nodes: give both the same names in hast.conf and hastate.yaml';
 const SILENT_END =
   'the peer ends the data link as soon as TLS is offered: give the group of this resource peer-kind: hastd ' +
   'if it is a plain hastd';
 
-/** The peer said no to TLS or to our key, or we to its: it has to be told to an operator. */
-export class LinkRefused extends NetError {
-  constructor(message: string, cause?: unknown) {
-    super('peer-refused', message, { cause });
-  }
-}
-
 /** Connects and opens TLS; `established` waits for TCP as it does without. */
 export function dialTls(
   options: TcpNetConnectOpts,
-  { offered }: LinkTls,
+  access: LinkAccess,
   onread: SocketReader['onread'],
 ): TLSSocket {
+  if (byCertificate(access)) return dialByCertificate(options, access, onread);
+  const { offered } = access;
   const psk = Buffer.from(offered.psk);
   // Node takes it, its types do not show it here.
   const read = { onread };
@@ -44,10 +46,15 @@ export function dialTls(
 }
 
 /**
- * Resolves when the key was proven to both ends.
+ * Resolves when the key was proven to both ends; where the nodes have certificates, when there is something to judge.
  * @throws LinkRefused; NetError `connect-timeout`, `connect-aborted`, `connect-failed`
  */
-export function secured(socket: TLSSocket, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+export function secured(
+  socket: TLSSocket,
+  access: LinkAccess,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const { localAddress = '?', remoteAddress: remote = 'the peer' } = socket;
     const timer = setTimeout(() => {
@@ -57,10 +64,10 @@ export function secured(socket: TLSSocket, timeoutMs: number, signal?: AbortSign
       finish(new NetError('connect-aborted', `TLS with ${remote} was given up`, { cause: signal?.reason }));
     };
     const onSecure = (): void => {
-      finish(usedKey(socket) ? null : new LinkRefused(OTHER_SECRET));
+      finish(byCertificate(access) || usedKey(socket) ? null : new LinkRefused(OTHER_SECRET));
     };
     const onError = (error: Error): void => {
-      finish(refusalOf(error, localAddress));
+      finish(refusalOf(error, localAddress, access));
     };
     const onClose = (): void => {
       finish(new NetError('tls-ended', SILENT_END));
@@ -101,21 +108,28 @@ export function acceptTls(stream: Duplex, { accepted }: LinkTls): TLSSocket {
 }
 
 /** What the other end's alert means here. @see ALERT */
-function refusalOf(error: Error & { code?: string }, localAddress: string): NetError {
+function refusalOf(error: Error & { code?: string }, localAddress: string, access: LinkAccess): NetError {
   const code = error.code ?? '';
   const refused = (message: string): LinkRefused => new LinkRefused(message, error);
-  if (code.includes('UNKNOWN_PSK_IDENTITY')) return refused(UNKNOWN_THERE);
+  if (/UNKNOWN_PSK_IDENTITY|NO_APPLICATION_PROTOCOL/.test(code)) return refused(UNKNOWN_THERE);
   if (code.includes('ACCESS_DENIED'))
     return refused(`Address ${localAddress} is not the remote address of any resource there.`);
+  if (code.includes('MISSING_EXTENSION')) return refused(KEY_PEER);
+  if (code.includes('CERTIFICATE_REQUIRED')) return refused(CERTIFICATE_PEER);
   if (code.includes('HANDSHAKE_FAILURE')) return refused(TAKES_NO_TLS);
-  switch (causeOfTlsError(error)) {
+  const failed = byCertificate(access) ? TLS_FAILED : OTHER_SECRET;
+  switch (byCertificate(access) ? causeOfCertificateError(error) : causeOfTlsError(error)) {
+    case 'has-certificate':
+      return refused(CERTIFICATE_PEER);
+    case 'has-secret':
+      return refused(KEY_PEER);
     case 'wrong-key':
       return refused(OTHER_SECRET);
     case 'not-tls':
     case 'old-tls':
       return refused(`${TAKES_NO_TLS} (${code})`);
     case 'tls-failed':
-      return refused(`${OTHER_SECRET} (${code})`);
+      return refused(`${failed} (${code})`);
     case null:
       return code === 'ECONNRESET'
         ? new NetError('tls-ended', SILENT_END, { cause: error })

@@ -178,7 +178,7 @@ export class EngineHandle {
     if (this.running) await this.command({ type: 'settings', resource });
   }
 
-  /** The secret file was read again. Rejects as command() does. */
+  /** The secret file or the certificates were read again. Rejects as command() does. */
   async rekey(secrets: LinkSecrets): Promise<void> {
     this.#setup = { ...this.#setup, ...secrets };
     if (this.running) await this.command({ type: 'secrets', secrets });

@@ -55,6 +55,7 @@ describe('hastate.yaml', () => {
       peerListen: [{ host: '10.10.10.181', port: 8459 }],
       advertPort: 8460,
       secretFile: '/etc/hastate.secret',
+      tls: null,
       insecure: false,
       references: ['10.10.10.1'],
       fence: { delayMs: 1000, hooks: null },
@@ -132,6 +133,7 @@ describe('hastate.yaml', () => {
       groups: [],
       insecure: false,
       secretFile: null,
+      tls: null,
     });
     expect(nothing.log).toEqual({ level: 'info', format: 'auto', syslog: 'when-detached' });
   });

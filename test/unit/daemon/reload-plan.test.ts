@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseHastConf, resolveHastConf } from '../../../src/config/hast-conf.ts';
 import { parseHastate } from '../../../src/config/hastate-yaml.ts';
 import type { Settings } from '../../../src/daemon/load-settings.ts';
+import type { NodeCertificates } from '../../../src/model/certificates.ts';
 import { planReload } from '../../../src/daemon/reload-plan.ts';
 
 const CONF = `control /c pidfile /p listen 10.0.0.1
@@ -19,10 +20,15 @@ groups:
     address: { interface: eth0, vhid: 1, addresses: [10.0.0.9/24] }
 `;
 
-function files(conf = CONF, yaml = YAML, secret: Buffer | null = null): Settings {
+function files(
+  conf = CONF,
+  yaml = YAML,
+  secret: Buffer | null = null,
+  certificates: NodeCertificates | null = null,
+): Settings {
   const identity = { hostname: 'hasta', hostuuid: null, hostid: null };
   const hast = resolveHastConf(parseHastConf(conf, 'hast.conf'), { identity });
-  return { hast, settings: parseHastate(yaml, 'hastate.yaml', hast), secret };
+  return { hast, settings: parseHastate(yaml, 'hastate.yaml', hast), secret, certificates };
 }
 
 function change(from: string, to: string) {
@@ -42,6 +48,28 @@ describe('a reload', () => {
     const moved = YAML.replace('secret-file: /s', 'secret-file: /t');
     const other = planReload(files(CONF, YAML, before), files(CONF, moved, after));
     expect([other.secret, other.applied, other.needsRestart]).toEqual([before, [], ['secret-file']]);
+  });
+
+  it('takes up other certificates, also of other files, and those in place of a secret only after a restart', () => {
+    const tls = (name: string): string =>
+      YAML.replace(
+        'secret-file: /s',
+        `tls: { certificate: /${name}.crt, key: /${name}.key, authority: /ca }`,
+      );
+    const [before, after] = ['before', 'after'].map((key) => ({ certificate: '', key, authority: '' }));
+    const running = files(CONF, tls('a'), null, before);
+    for (const name of ['a', 'b']) {
+      const plan = planReload(running, files(CONF, tls(name), null, after));
+      expect([plan.applied, plan.needsRestart]).toEqual([['the certificates of tls'], []]);
+      expect([plan.certificates, plan.settings.tls?.key]).toEqual([after, `/${name}.key`]);
+    }
+    const secret = Buffer.from('a secret');
+    const gone = planReload(running, files(CONF, YAML, secret));
+    expect([gone.applied, gone.needsRestart]).toEqual([[], ['secret-file', 'tls']]);
+    expect([gone.certificates, gone.secret, gone.settings.tls?.key]).toEqual([before, null, '/a.key']);
+    const come = planReload(files(CONF, YAML, secret), files(CONF, tls('a'), null, after));
+    expect([come.applied, come.needsRestart]).toEqual([[], ['secret-file', 'tls']]);
+    expect([come.certificates, come.secret]).toEqual([null, secret]);
   });
 
   it('says that another resync-rate needs a restart, and gives a new resource its own at once', () => {
@@ -68,7 +96,8 @@ describe('a reload', () => {
       applied: [],
       needsRestart: [],
     });
-    expect({ hast: plan.hast, settings: plan.settings, secret: plan.secret }).toEqual(files());
+    const { hast, settings, secret, certificates } = plan;
+    expect({ hast, settings, secret, certificates }).toEqual(files());
   });
 
   it.each([

@@ -2,7 +2,7 @@ import { connect } from 'node:tls';
 import { Duplex } from 'node:stream';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { WireError } from '../../../src/model/errors.ts';
-import { fatalAlert, pskIdentityOf } from '../../../src/protocol/tls-record.ts';
+import { clientNamesOf, fatalAlert } from '../../../src/protocol/tls-record.ts';
 import { pskClient, TLS13 } from '../../../src/net/psk-tls.ts';
 import { nameOfWay } from '../../../src/protocol/link-keys.ts';
 
@@ -25,19 +25,27 @@ beforeAll(async () => {
   hello = await helloOf(pskClient(Buffer.alloc(32, 1), 'a name of a key'));
 });
 
-describe('the key that a ClientHello names', () => {
+describe('what a ClientHello names', () => {
   it('is found, also with what follows in the same piece', () => {
-    expect(pskIdentityOf(hello)).toBe('a name of a key');
-    expect(pskIdentityOf(Buffer.concat([hello, hello]))).toBe('a name of a key');
+    expect(clientNamesOf(hello)).toEqual({ identity: 'a name of a key', protocol: null });
+    expect(clientNamesOf(Buffer.concat([hello, hello]))?.identity).toBe('a name of a key');
   });
 
   it('is waited for until all of the record is there', () => {
     for (let length = 0; length < hello.length; length++)
-      expect(pskIdentityOf(hello.subarray(0, length))).toBeUndefined();
+      expect(clientNamesOf(hello.subarray(0, length))).toBeUndefined();
   });
 
   it('is null when it has none, as of a browser', async () => {
-    expect(pskIdentityOf(await helloOf(TLS13))).toBeNull();
+    expect(clientNamesOf(await helloOf(TLS13))).toEqual({ identity: null, protocol: null });
+  });
+
+  it('is a protocol where the nodes have certificates, with or without a key', async () => {
+    const ALPNProtocols = [nameOfWay({ resource: 'disk1', from: 'a', to: 'b' }), 'another'];
+    const plain = await helloOf({ ...TLS13, ALPNProtocols });
+    expect(clientNamesOf(plain)).toEqual({ identity: null, protocol: ALPNProtocols[0] });
+    const both = await helloOf({ ...pskClient(Buffer.alloc(32, 1), 'a key'), ALPNProtocols });
+    expect(clientNamesOf(both)).toEqual({ identity: 'a key', protocol: ALPNProtocols[0] });
   });
 
   it('is never more than an error, whatever byte is another', () => {
@@ -46,7 +54,7 @@ describe('the key that a ClientHello names', () => {
         const changed = Buffer.from(hello);
         changed[at] = value;
         try {
-          pskIdentityOf(changed);
+          clientNamesOf(changed);
         } catch (error) {
           expect(error).toBeInstanceOf(WireError);
         }

@@ -44,7 +44,8 @@ async function start(
     ...over,
   });
 }
-let lastPort = 20_000 + (process.pid % 20_000);
+// Below those that the system gives to connections.
+let lastPort = 20_000 + (process.pid % 12_000);
 function freePort(): number {
   return ++lastPort;
 }

@@ -1,31 +1,22 @@
 /** The encrypted data link between a listener, an engine's entrance and a connector, over real sockets. */
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import { createServer } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { MessageChannel } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { dataConnector } from '../../../../src/daemon/engine/connector.ts';
-import { DataListener } from '../../../../src/daemon/engine/data-listener.ts';
-import { Entrance } from '../../../../src/daemon/engine/entrance.ts';
-import { handOver } from '../../../../src/daemon/engine/hand-over.ts';
 import { loadLibC } from '../../../../src/daemon/engine/native.ts';
-import type { Adoption } from '../../../../src/daemon/engine/worker-messages.ts';
 import { splitSecrets } from '../../../../src/model/secrets.ts';
 import { pskClient } from '../../../../src/net/psk-tls.ts';
-import { encodeFrame, FrameReader } from '../../../../src/protocol/hast-message.ts';
-import { deriveLinkTls, nameOfWay } from '../../../../src/protocol/link-keys.ts';
+import { FrameReader } from '../../../../src/protocol/hast-message.ts';
+import { deriveLinkTls } from '../../../../src/protocol/link-keys.ts';
 import type { LinkTls } from '../../../../src/protocol/link-keys.ts';
-import type { ConnectionPort } from '../../../../src/replication/ports.ts';
-import { TcpRelay } from '../../../support/tcp-relay.ts';
+import { closeOpen, collected, FIRST, keep, Secondary } from './secondary-support.ts';
+import type { Dup } from './secondary-support.ts';
 import { until } from './tcp-pair.ts';
 
-type Dup = ((fd: number) => number) | null;
-
 const SECRET = 'a secret of some length';
-const FIRST = Buffer.concat(encodeFrame(2, [{ name: 'resource', type: 'string', value: 'disk1' }]));
 const BIG = Buffer.alloc(5_000_000, 'what is on the disk');
-const OURS = { resource: 'disk1', from: 'alpha', to: 'beta' };
 const ways: [string, Dup][] = [['relayed', null]];
 const libc = loadLibC();
 if (libc !== null) ways.push(['handed over as a descriptor', libc.dup]);
@@ -33,132 +24,13 @@ if (libc !== null) ways.push(['handed over as a descriptor', libc.dup]);
 const keys = (self: string, peer: string, secret = SECRET, resource = 'disk1'): LinkTls =>
   deriveLinkTls(splitSecrets(Buffer.from(secret)), resource, self, peer);
 
-const open: { close(): unknown }[] = [];
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each.close();
-});
-
-/** Node beta, secondary of disk1: what its engine would be told. */
-class Secondary {
-  readonly adopted: { connection: ConnectionPort; head: Buffer }[] = [];
-  readonly turnedAway: string[] = [];
-  readonly refused: string[] = [];
-  #port = 0;
-
-  static async start(tls: LinkTls | null, dup: Dup = null): Promise<Secondary> {
-    const made = new Secondary();
-    const { port1, port2 } = new MessageChannel();
-    const entrance = new Entrance({
-      adopt: (connection, head) => {
-        connection.onClose(() => undefined);
-        made.adopted.push({ connection, head });
-      },
-      turnAway: (connection, why) => {
-        made.turnedAway.push(why);
-        connection?.send(...encodeFrame(2, [{ name: 'errmsg', type: 'string', value: why }]));
-        connection?.close(why);
-      },
-    });
-    port2.on('message', (message: Adoption) => entrance.take(message, tls));
-    const free = createServer().listen(0, '127.0.0.1');
-    await once(free, 'listening');
-    made.#port = (free.address() as AddressInfo).port;
-    free.close();
-    await once(free, 'close');
-    const worker = {
-      postMessage: (value: unknown, transfer?: readonly never[]) =>
-        port1.postMessage(value, [...(transfer ?? [])]),
-    };
-    const listener = await DataListener.start({
-      listen: [`tcp4://127.0.0.1:${made.#port}`],
-      resources: () => [
-        {
-          name: 'disk1',
-          remote: 'tcp4://127.0.0.1',
-          way: nameOfWay(OURS),
-          adopt: (connection) => handOver(connection, worker, dup),
-        },
-      ],
-      onRefused: (_address, reason) => made.refused.push(reason),
-    });
-    open.push({
-      close: async () => {
-        for (const { connection } of made.adopted) connection.close('the test is over');
-        entrance.close();
-        await listener.close();
-        port1.close();
-      },
-    });
-    return made;
-  }
-
-  get remote(): string {
-    return `tcp4://127.0.0.1:${this.#port}`;
-  }
-
-  get port(): number {
-    return this.#port;
-  }
-
-  async dial(tls: LinkTls | null, remote = this.remote): Promise<ConnectionPort> {
-    const connection = await dataConnector(remote, null, tls).connect(5000, new AbortController().signal);
-    open.push({ close: () => connection.close('the test is over') });
-    return connection;
-  }
-
-  /** The right primary, whose bytes go through a relay. */
-  async relayed(): Promise<{ relay: TcpRelay; near: ConnectionPort }> {
-    const relay = await TcpRelay.start('127.0.0.1', { host: '127.0.0.1', port: this.#port });
-    open.push(relay);
-    return { relay, near: await this.dial(keys('alpha', 'beta'), `tcp4://127.0.0.1:${relay.port}`) };
-  }
-
-  async plain(): Promise<Socket> {
-    const socket = connect(this.#port, '127.0.0.1');
-    socket.on('error', () => undefined);
-    open.push({ close: () => socket.destroy() });
-    await once(socket, 'connect');
-    return socket;
-  }
-
-  /** The link with both ends, after its first frame. */
-  async link(): Promise<{ near: ConnectionPort; far: ConnectionPort; head: Buffer }> {
-    const near = await this.dial(keys('alpha', 'beta'));
-    near.send(FIRST);
-    await until(() => this.adopted.length > 0);
-    const [made] = this.adopted;
-    if (made === undefined) throw new Error('nothing was adopted');
-    return { near, far: made.connection, head: made.head };
-  }
-}
-
-function collected(connection: ConnectionPort): {
-  readonly bytes: Buffer;
-  readonly length: number;
-  readonly ends: string[];
-} {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  const ends: string[] = [];
-  connection.onData((chunk) => {
-    chunks.push(Buffer.from(chunk));
-    length += chunk.length;
-  });
-  connection.onClose((reason) => ends.push(reason));
-  return {
-    ends,
-    get length() {
-      return length;
-    },
-    get bytes() {
-      return Buffer.concat(chunks);
-    },
-  };
-}
+afterEach(closeOpen);
 
 describe.each(ways)('an encrypted connection that is %s', (_way, dup) => {
   it('has its first frame read, and carries both directions byte for byte', async () => {
-    const { near, far, head } = await (await Secondary.start(keys('beta', 'alpha'), dup)).link();
+    const { near, far, head } = await (
+      await Secondary.start(keys('beta', 'alpha'), dup)
+    ).link(keys('alpha', 'beta'));
     expect(head.equals(FIRST)).toBe(true);
     const [up, down] = [collected(far), collected(near)];
     near.send(Buffer.from('head of a write '), BIG);
@@ -169,7 +41,9 @@ describe.each(ways)('an encrypted connection that is %s', (_way, dup) => {
   });
 
   it('reads to where the primary wants it', async () => {
-    const { near, far } = await (await Secondary.start(keys('beta', 'alpha'), dup)).link();
+    const { near, far } = await (
+      await Secondary.start(keys('beta', 'alpha'), dup)
+    ).link(keys('alpha', 'beta'));
     const place = Buffer.alloc(BIG.length);
     let at = 0;
     near.land?.(() => place.subarray(at));
@@ -181,7 +55,9 @@ describe.each(ways)('an encrypted connection that is %s', (_way, dup) => {
   });
 
   it('holds the sender back while nobody takes its data, and loses nothing', async () => {
-    const { near, far } = await (await Secondary.start(keys('beta', 'alpha'), dup)).link();
+    const { near, far } = await (
+      await Secondary.start(keys('beta', 'alpha'), dup)
+    ).link(keys('alpha', 'beta'));
     const [up, down] = [collected(far), collected(near)];
     far.pause();
     for (let n = 0; n < 6; n++) near.send(BIG);
@@ -196,7 +72,9 @@ describe.each(ways)('an encrypted connection that is %s', (_way, dup) => {
   });
 
   it('is read to its end when the peer closes it behind its last byte', async () => {
-    const { near, far } = await (await Secondary.start(keys('beta', 'alpha'), dup)).link();
+    const { near, far } = await (
+      await Secondary.start(keys('beta', 'alpha'), dup)
+    ).link(keys('alpha', 'beta'));
     const up = collected(far);
     far.pause();
     near.send(Buffer.alloc(100_000));
@@ -265,7 +143,7 @@ describe('a node with keys refuses', () => {
 
   it('what an eavesdropper recorded and says again', async () => {
     const secondary = await Secondary.start(keys('beta', 'alpha'));
-    const { relay, near } = await secondary.relayed();
+    const { relay, near } = await secondary.relayed(keys('alpha', 'beta'));
     near.send(FIRST);
     await until(() => secondary.adopted.length === 1);
     near.close('recorded');
@@ -286,12 +164,12 @@ describe('a primary with keys', () => {
       message: expect.stringContaining('takes no TLS') as unknown,
     });
     await until(() => secondary.turnedAway.length === 1);
-    expect(secondary.turnedAway[0]).toContain('has a secret-file and this node has none');
+    expect(secondary.turnedAway[0]).toContain('has a secret-file or tls and this node has none');
   });
 
   it('says what it may be when the peer goes on hanging up on TLS, as hastd does', async () => {
     const hastd: Server = createServer((socket) => socket.once('data', () => socket.destroy()));
-    open.push({ close: () => hastd.close() });
+    keep({ close: () => hastd.close() });
     await once(hastd.listen(0, '127.0.0.1'), 'listening');
     const remote = `tcp4://127.0.0.1:${(hastd.address() as AddressInfo).port}`;
     let now = 1000;
@@ -311,7 +189,7 @@ describe('a primary with keys', () => {
     const secondary = await Secondary.start(
       keys('beta', 'alpha', `another secret of some length\n${SECRET}`),
     );
-    const { near, far } = await secondary.link();
+    const { near, far } = await secondary.link(keys('alpha', 'beta'));
     const up = collected(far);
     near.send(Buffer.from('it works'));
     await until(() => up.bytes.toString() === 'it works');
@@ -319,7 +197,7 @@ describe('a primary with keys', () => {
 
   it('takes a link that was cut off for dead', async () => {
     const secondary = await Secondary.start(keys('beta', 'alpha'));
-    const { relay, near } = await secondary.relayed();
+    const { relay, near } = await secondary.relayed(keys('alpha', 'beta'));
     near.send(FIRST);
     await until(() => secondary.adopted.length === 1);
     const { ends } = collected(near);
