@@ -2,7 +2,7 @@
  * The primary's life with its peer: connect, exchange maps, resync, join, heartbeats, and again.
  * @see hast.md sections 5 and 7, SAFETY A3-A7
  */
-import { describeError, NetError } from '../model/errors.ts';
+import { describeError } from '../model/errors.ts';
 import { Backoff } from '../model/backoff.ts';
 import { joined } from '../model/record.ts';
 import type { ResourceSettings } from '../model/settings.ts';
@@ -17,11 +17,11 @@ import { commitMap, recordStale } from './disk-truth.ts';
 import { HANGING_MS } from './disk-watch.ts';
 import { checkWords, dial, JudgedError, RefusedError } from './dial.ts';
 import type { Dialled } from './dial.ts';
+import { DialFailures } from './dial-failures.ts';
 import { GiveUp } from './give-up.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { keepAlive } from './keep-alive.ts';
 import { Link } from './link.ts';
-import { tellRefusal } from './peer-proof.ts';
 import { Primary } from './primary.ts';
 import type { PrimaryHost } from './primary.ts';
 import { Resync } from './resync.ts';
@@ -35,7 +35,6 @@ import {
   UNEQUAL,
   unequalText,
 } from './retry-times.ts';
-import { SPLIT_BRAIN } from './split-brain.ts';
 import { Standing } from './standing.ts';
 
 /** A disk that failed to flush is asked again after this. */
@@ -57,7 +56,7 @@ export class Peering {
   #joined = false;
   #joining = false;
   #loop: Promise<void> = Promise.resolve();
-  #lastFailure = '';
+  readonly #failures: DialFailures;
   readonly #unequal = new Backoff(UNEQUAL);
   #peerCounters = { local: 0n, remote: 0n };
   readonly #words: ControlWords;
@@ -79,6 +78,7 @@ export class Peering {
       },
       aloneConfirmed,
     );
+    this.#failures = new DialFailures(core, this.standing);
     this.#giveUp = new GiveUp(core, {
       peerBoot: () => this.#link?.words?.boot ?? null,
       flushPeer: () => this.primary.flusher.flushPeer(),
@@ -176,7 +176,7 @@ export class Peering {
             this.#core.report('refused', 'warn', unequalText(this.#core.setup.resource.name));
         }
       } catch (error) {
-        this.#refused(error);
+        if (!this.#abort.signal.aborted) this.#failures.tell(error);
         if (error instanceof JudgedError) wait = RETRY_JUDGED_MS;
         if (error instanceof RefusedError)
           wait = clock.now() < freshUntil ? RETRY_FRESH_MS : RETRY_REFUSED_MS;
@@ -356,22 +356,6 @@ export class Peering {
     // Neither its data nor what is said of it can be written: there is nothing that could be copied back.
     if (this.#core.store.blockFailed) void this.#giveUp.now();
     return true;
-  }
-
-  #refused(error: unknown): void {
-    if (this.#abort.signal.aborted) return;
-    const message = describeError(error);
-    if (error instanceof RefusedError && error.epoch !== null) this.standing.peerEpoch(error.epoch);
-    // Also what the connector was refused.
-    const meant =
-      error instanceof JudgedError || (error instanceof NetError && error.code === 'peer-refused');
-    if (message === SPLIT_BRAIN) {
-      if (this.#core.peerProblem === message) return;
-      this.#core.peerProblem = message;
-      this.standing.splitBrain('the two disks went on apart from each other');
-    } else if (meant) tellRefusal(this.#core, message);
-    else if (message !== this.#lastFailure) this.#core.report('refused', 'debug', message);
-    this.#lastFailure = message;
   }
 
   #hostOf(standing: Standing): PrimaryHost {

@@ -15,6 +15,7 @@ import { isMultiple, MAXPHYS, reportDiskError } from './core.ts';
 import { putZeros, ZeroRequests } from './discard-op.ts';
 import { Flusher } from './flusher.ts';
 import type { Link } from './link.ts';
+import { PeerOnly } from './peer-only.ts';
 import type { IoResult } from './ports.ts';
 import { ReadOp } from './read-op.ts';
 import type { ReadOwner } from './read-op.ts';
@@ -47,6 +48,7 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
   readonly #core: EngineCore;
   readonly #host: PrimaryHost;
   readonly #zeros: ZeroRequests;
+  readonly #peerOnly: PeerOnly;
   #pendingBytes = 0;
   #running = 0;
   #closed = false;
@@ -61,6 +63,7 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
     this.gate = new AckGate(core, host);
     this.flusher = new Flusher(core, this, host);
     this.#zeros = new ZeroRequests(core, this);
+    this.#peerOnly = new PeerOnly(core, this, host);
   }
 
   get sizeBytes(): number {
@@ -218,11 +221,11 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
   settled(op: WriteOp, withoutPeer: boolean): void {
     // Also what reached a disk that was given up meanwhile.
     if (op.localError !== null || this.#core.store.givenUp) {
-      this.#localWriteFailed(op);
+      this.#peerOnly.localFailed(op);
       return;
     }
-    if (withoutPeer && this.#touchesStale(op)) op.failure = 'EIO';
-    this.#acknowledge(op, withoutPeer && op.failure === null);
+    if (withoutPeer && this.#peerOnly.touchesStale(op)) op.failure = 'EIO';
+    this.acknowledge(op, withoutPeer && op.failure === null);
   }
 
   ended(op: WriteOp, outcome: 'clean' | 'dirty'): void {
@@ -238,38 +241,9 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
     this.#ended();
   }
 
-  #acknowledge(op: WriteOp, withoutPeer: boolean): void {
+  acknowledge(op: WriteOp, withoutPeer: boolean): void {
     if (this.#closed) op.answer('ESHUTDOWN');
     else this.gate.push(op, withoutPeer);
-  }
-
-  /** hast.md 13.2: the peer's copy is the good one now, and that is durable before success is said. */
-  #localWriteFailed(op: WriteOp): void {
-    const { map, store } = this.#core;
-    if (!store.givenUp) this.#core.counters.writeErrors++;
-    reportDiskError(this.#core, 'write', op.localError ?? 'EIO');
-    // What is flushed has to be the life of the peer that answered.
-    let whole = !op.withoutPeer && (store.givenUp || op.link === this.link);
-    for (let e = op.first; e <= op.last; e++) whole &&= !map.isDirty(e) || map.isStale(e);
-    if (!whole) {
-      op.failure = 'EIO';
-      this.#acknowledge(op, false);
-      return;
-    }
-    for (let e = op.first; e <= op.last; e++) map.markStale(e);
-    void this.#atPeerAlone().then((durable) => {
-      if (!durable) op.failure = 'EIO';
-      this.#acknowledge(op, false);
-    });
-  }
-
-  /** What the peer alone has must not be lost with its power: it is flushed there. */
-  async #atPeerAlone(): Promise<boolean> {
-    const flushing = this.flusher.flushPeer();
-    const stale = await this.#host.becameStale();
-    const flushed = await flushing;
-    if (this.#core.store.givenUp) return flushed === 'flushed' && (await this.#host.standsIn());
-    return stale && (flushed === 'flushed' || flushed === 'unable');
   }
 
   /** A1: nothing is sent or written before the bits are durable. */
@@ -323,7 +297,7 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
     } else {
       op.unlinked = true;
       this.withoutPeer++;
-      if (this.#touchesStale(op)) {
+      if (this.#peerOnly.touchesStale(op)) {
         op.failure = 'EIO';
         op.local(null);
         return;
@@ -352,12 +326,6 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
     if (store.givenUp) done(null);
     else if (op.punch) putZeros(ports.disk, at, op.data.length, done);
     else ports.disk.write(at, op.data, done);
-  }
-
-  #touchesStale(op: WriteOp): boolean {
-    if (this.#core.map.staleCount === 0) return false;
-    for (let e = op.first; e <= op.last; e++) if (this.#core.map.isStale(e)) return true;
-    return false;
   }
 
   #mode(): 'fullsync' | 'memsync' | 'async' {
