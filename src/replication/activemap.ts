@@ -45,6 +45,8 @@ export class ActiveMap {
   readonly #durable: Buffer;
   readonly #kept: RecentExtents;
   #unflushed = new Set<number>();
+  /** Stale, and perhaps not flushed on the other side. */
+  readonly #unsure = new Set<number>();
   #dirtyCount = 0;
   #staleCount = 0;
   #suspectCount = 0;
@@ -149,12 +151,31 @@ export class ActiveMap {
     this.#set(e, DIRTY);
   }
 
-  /** Our copy is worthless, the other side's is good. */
+  /** Our copy is worthless, the other side's is good and durable. */
   markStale(e: number): void {
     this.markDirty(e);
     if (this.isStale(e)) return;
     this.#staleCount++;
     this.#set(e, STALE);
+  }
+
+  /**
+   * Our copy may be worthless, the other side's is good. Until it is known to be durable there, ours is what is left
+   * when the link dies. What the peer lacks anyway cannot be had from it.
+   */
+  lose(e: number): void {
+    if (this.isDirty(e)) return;
+    this.#unsure.add(e);
+    this.markStale(e);
+  }
+
+  /** Starts a flush of the other side. Give what it made durable to keep(). */
+  takeUnsure(): readonly number[] {
+    return [...this.#unsure];
+  }
+
+  keep(round: readonly number[]): void {
+    for (const e of round) this.#unsure.delete(e);
   }
 
   /** From now on a markDirty() of this extent makes the copy of it incomplete. */
@@ -187,8 +208,13 @@ export class ActiveMap {
     }
   }
 
-  /** The link is gone: nothing that was not flushed over there is certain (A7). */
+  /** The link is gone: nothing that was not flushed over there is certain (A7), so our copy of it counts. */
   unflushedToDirty(): void {
+    for (const e of this.#unsure) {
+      this.#staleCount--;
+      this.#unset(e, STALE);
+    }
+    this.#unsure.clear();
     for (const e of this.#unflushed) {
       this.#unset(e, UNFLUSHED);
       this.markDirty(e);
@@ -210,7 +236,10 @@ export class ActiveMap {
       this.#unset(e, FLUSHING);
       if (outcome === 'again') this.#setUnflushed(e);
       else if (outcome === 'dirty') this.markDirty(e);
-      else if (outcome === 'stale') this.#lose(e);
+      else if (outcome === 'stale') {
+        if (!this.isDirty(e)) this.markStale(e);
+        this.#unsure.delete(e);
+      }
       this.#refresh(e);
     }
     if (outcome === 'flushed') this.#kick();
@@ -220,7 +249,7 @@ export class ActiveMap {
   suspectRecent(): void {
     for (const e of this.#unflushed) {
       this.#unset(e, UNFLUSHED);
-      this.#lose(e);
+      this.lose(e);
       this.#refresh(e);
     }
     this.#unflushed.clear();
@@ -249,6 +278,7 @@ export class ActiveMap {
   abandon(): void {
     this.#abandoned = true;
     for (let e = 0; e < this.extents; e++) this.markStale(e);
+    this.#unsure.clear();
     this.#kick();
   }
 
@@ -303,13 +333,8 @@ export class ActiveMap {
     this.#refresh(oldest);
   }
 
-  /** What the peer lacks anyway cannot be had from it. */
-  #lose(e: number): void {
-    if (!this.isDirty(e) || this.isStale(e)) this.markStale(e);
-  }
-
   #resolve(e: number, outcome: 'clean' | 'dirty'): void {
-    if (outcome === 'clean') this.#lose(e);
+    if (outcome === 'clean') this.lose(e);
     if ((this.#inflight[e] ?? 0) > 0) return;
     this.#suspectCount--;
     this.#unset(e, SUSPECT);
@@ -323,6 +348,7 @@ export class ActiveMap {
   #clearDirty(e: number): void {
     if (this.isDirty(e)) this.#dirtyCount--;
     if (this.isStale(e)) this.#staleCount--;
+    this.#unsure.delete(e);
     this.#unset(e, DIRTY | STALE);
     this.#refresh(e);
   }

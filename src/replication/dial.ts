@@ -5,7 +5,7 @@
 import { Buffer } from 'node:buffer';
 import { describeError, NetError, WireError } from '../model/errors.ts';
 import { compareHistories } from '../model/record.ts';
-import type { Epoch } from '../model/record.ts';
+import type { DiskState, Epoch } from '../model/record.ts';
 import {
   aboveOurs,
   encodeFrame,
@@ -20,6 +20,7 @@ import type { HastMetadata } from '../protocol/hast-metadata.ts';
 import { NONCE_BYTES } from '../protocol/link-proof.ts';
 import type { NvField } from '../protocol/nv.ts';
 import type { EngineCore } from './core.ts';
+import { namesPeer } from './core.ts';
 import { idToWire, readEpoch, readWords, wordsFields } from './heartbeat.ts';
 import type { PeerWords } from './heartbeat.ts';
 import { distrusts, isAuthentic, proven } from './peer-proof.ts';
@@ -106,7 +107,9 @@ export async function dial(core: EngineCore, firstVersion: number, signal: Abort
       { name: 'resuid', type: 'uint64', value: meta.resuid },
       { name: 'localcnt', type: 'uint64', value: meta.localcnt },
       { name: 'remotecnt', type: 'uint64', value: meta.remotecnt },
-      ...(core.setup.peerKind === 'hastate' ? [...wordsFields(core), ...sizeFields(meta)] : []),
+      ...(core.setup.peerKind === 'hastate'
+        ? [...wordsFields(core, saidState(core)), ...sizeFields(meta)]
+        : []),
     ];
     back.send(...encodeFrame(version, proven(core, { sender: 'primary', nonce, token: tokenCopy }, request)));
     const reply = await frames.next(timeout, signal);
@@ -171,6 +174,15 @@ function readSession(
     source,
     map,
   };
+}
+
+/**
+ * A primary that lacks something takes what differs from a peer that has everything. Where neither has, its own map
+ * knows of every extent which of the two copies is good.
+ */
+function saidState(core: EngineCore): DiskState {
+  const { state } = core.store.record;
+  return state === 'inconsistent' && !namesPeer(core) ? 'clean' : state;
 }
 
 /** A resource gets its identity at the first handshake. @returns true when this is it */

@@ -105,15 +105,20 @@ export async function outdate(core: EngineCore, epoch: Epoch, leave: () => void)
   core.report('record', 'warn', `${name} is outdated: the primary goes on without it.`);
 }
 
-/** hast.md 13.2: as primary, only the peer has everything from now on. Rejects with DiskError. */
+/**
+ * hast.md 13.2: as primary, only the peer has everything from now on, unless all was copied back meanwhile. Rejects
+ * with DiskError.
+ */
 export async function recordStale(core: EngineCore): Promise<void> {
-  const { state } = core.store.record;
-  await core.save(({ record }) =>
-    record.state === 'inconsistent' && !record.inSync.includes(core.self)
-      ? null
-      : { record: lost(record, core.self) },
-  );
-  if (state !== 'inconsistent') core.report('record', 'warn', 'This disk lacks data that only the peer has.');
+  const { map, store, self } = core;
+  const before = store.record.state;
+  await core.save(({ record }) => {
+    const told = record.state === 'inconsistent' && !record.inSync.includes(self);
+    if (told || map.staleCount + map.suspectCount === 0) return null;
+    return { record: lost(record, self) };
+  });
+  if (before !== 'inconsistent' && store.record.state === 'inconsistent')
+    core.report('record', 'warn', 'This disk lacks data that only the peer has.');
 }
 
 /**

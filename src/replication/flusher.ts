@@ -26,7 +26,7 @@ export class Flusher {
   readonly #peer: PeerFlush;
   #running = false;
   #waiting: FlushDone[] = [];
-  #internal: ((both: boolean) => void)[] = [];
+  #internal: ((here: boolean, there: boolean) => void)[] = [];
   #cancelIdle: (() => void) | null = null;
   /** A failed local flush stays failed, since what it covered may be lost, until both sides have everything again. */
   #failed = false;
@@ -46,6 +46,14 @@ export class Flusher {
 
   /** As flush(), past the gate. @returns true when both sides have flushed */
   flushBoth(): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#internal.push((here, there) => resolve(there && (here || this.#core.store.givenUp)));
+      this.#next();
+    });
+  }
+
+  /** As flushBoth(), of the local disk. */
+  flushHere(): Promise<boolean> {
     return new Promise((resolve) => {
       this.#internal.push(resolve);
       this.#next();
@@ -88,7 +96,7 @@ export class Flusher {
       if (!givenUp) this.#settle(round, localError, peer);
       const good = localError === null && !this.#failed;
       const peerHas = peer === 'flushed' || peer === 'unable';
-      for (const done of internal) done(peerHas && (good || givenUp));
+      for (const done of internal) done(good, peerHas);
       if (good) this.#answer(askers, null, !peerHas && ackMode(this.#core) !== 'async');
       else if (peer !== 'flushed' || askers.length === 0) this.#answer(askers, 'EIO', false);
       else void this.#host.standsIn().then((ok) => this.#answer(askers, ok ? null : 'EIO', false));
@@ -120,7 +128,7 @@ export class Flusher {
       reportDiskError(this.#core, 'flush', localError);
       map.settle(round, peerHas ? 'stale' : 'dirty');
       map.suspectRecent();
-      if (map.staleCount > 0) void this.#host.becameStale();
+      if (map.staleCount > 0) void this.#host.lean();
       return;
     }
     if (peer === 'flushed') map.settle(round, 'flushed');

@@ -18,8 +18,8 @@ export interface GiveUpHost {
   flushPeer(): Promise<PeerFlushed>;
   /** The peer records durably what our record says of both. @returns false when the link died first */
   tellPeer(): Promise<boolean>;
-  /** As PrimaryHost. */
-  becameStale(): Promise<boolean>;
+  /** See OwnCopy. */
+  lean(): Promise<boolean>;
   dropLink(reason: string): void;
   /** Nothing works on the local disk from here on. */
   leftDisk(): void;
@@ -85,7 +85,7 @@ export class GiveUp {
     if (store.givenUp) return this.now();
     // What differs and is not stale would be copied from here, from where the flush failed.
     if (!this.#hasAll() || map.dirtyCount > map.staleCount) return Promise.resolve(false);
-    return map.staleCount + map.suspectCount === 0 ? Promise.resolve(true) : this.#host.becameStale();
+    return map.staleCount + map.suspectCount === 0 ? Promise.resolve(true) : this.#host.lean();
   }
 
   /** Before a new link is used. @returns why it cannot be, or null */

@@ -51,8 +51,11 @@ export function readEpoch(nv: NvMap): Epoch | null {
   return number === undefined ? null : { number, id: idFromWire(nv.big('epochid', 'uint64')) };
 }
 
-/** What a hastate node says of itself and its disk. */
-export function wordsFields(core: EngineCore): NvField[] {
+/**
+ * What a hastate node says of itself and its disk.
+ * @param state of its record, unless it knows better
+ */
+export function wordsFields(core: EngineCore, state: DiskState = core.store.record.state): NvField[] {
   const { record } = core.store;
   return [
     { name: 'hastate', type: 'uint8', value: 1 },
@@ -61,7 +64,7 @@ export function wordsFields(core: EngineCore): NvField[] {
     ...epochFields(record.epoch),
     u64('gen', idToWire(record.generations.current)),
     u64('genprev', idToWire(record.generations.previous)),
-    text('hstate', record.state),
+    text('hstate', state),
     text('insync', record.inSync.join(',')),
     text('mode', core.setup.resource.replication),
     ...(core.ports.disk.punch === undefined ? [] : [{ name: 'punches', type: 'uint8', value: 1 } as const]),

@@ -1,4 +1,4 @@
-/** Writes which in the end only the peer's disk has. @see hast.md section 13.2 */
+/** Writes of which only the peer's copy counts. @see OwnCopy, hast.md section 13.2 */
 import type { EngineCore } from './core.ts';
 import { reportDiskError } from './core.ts';
 import type { Primary, PrimaryHost } from './primary.ts';
@@ -21,6 +21,27 @@ export class PeerOnly {
     return false;
   }
 
+  /** Both disks have answered, and ours is not what counts. */
+  settled(op: WriteOp): void {
+    const { link } = op;
+    const missing = (): void => {
+      if (this.touchesStale(op)) op.failure = 'EIO';
+      this.#primary.acknowledge(op, op.failure === null);
+    };
+    if (op.failure !== null || op.withoutPeer || link !== this.#primary.link) {
+      missing();
+      return;
+    }
+    void this.#atPeerAlone().then((durable) => {
+      if (!durable && link !== this.#primary.link) {
+        missing();
+        return;
+      }
+      if (!durable) op.failure = 'EIO';
+      this.#primary.acknowledge(op, false);
+    });
+  }
+
   /** The peer's copy is the good one now, and that is durable before success is said. */
   localFailed(op: WriteOp): void {
     const { map, store } = this.#core;
@@ -34,7 +55,7 @@ export class PeerOnly {
       this.#primary.acknowledge(op, false);
       return;
     }
-    for (let e = op.first; e <= op.last; e++) map.markStale(e);
+    for (let e = op.first; e <= op.last; e++) map.lose(e);
     void this.#atPeerAlone().then((durable) => {
       if (!durable) op.failure = 'EIO';
       this.#primary.acknowledge(op, false);
@@ -43,10 +64,7 @@ export class PeerOnly {
 
   /** What the peer alone has must not be lost with its power: it is flushed there. */
   async #atPeerAlone(): Promise<boolean> {
-    const flushing = this.#primary.flusher.flushPeer();
-    const stale = await this.#host.becameStale();
-    const flushed = await flushing;
-    if (this.#core.store.givenUp) return flushed === 'flushed' && (await this.#host.standsIn());
-    return stale && (flushed === 'flushed' || flushed === 'unable');
+    if (!(await this.#host.lean())) return false;
+    return this.#core.store.givenUp ? this.#host.standsIn() : true;
   }
 }

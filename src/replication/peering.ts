@@ -22,6 +22,7 @@ import { GiveUp } from './give-up.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { keepAlive } from './keep-alive.ts';
 import { Link } from './link.ts';
+import { OwnCopy } from './own-copy.ts';
 import { Primary } from './primary.ts';
 import type { PrimaryHost } from './primary.ts';
 import { Resync } from './resync.ts';
@@ -43,6 +44,7 @@ const JOIN_RETRY_MS = 1000;
 export class Peering {
   readonly primary: Primary;
   readonly standing: Standing;
+  readonly own: OwnCopy;
   /** ms of the clock; null while the link is up or never was. */
   downAt: number | null = null;
   readonly #core: EngineCore;
@@ -75,6 +77,7 @@ export class Peering {
         },
         changed: () => this.primary.gate.poke(),
         thawed: () => this.primary.thaw(),
+        flushHere: () => this.primary.flusher.flushHere(),
       },
       aloneConfirmed,
     );
@@ -83,7 +86,7 @@ export class Peering {
       peerBoot: () => this.#link?.words?.boot ?? null,
       flushPeer: () => this.primary.flusher.flushPeer(),
       tellPeer: async () => this.#link !== null && (await this.#words.say(this.#link, 'joined')),
-      becameStale: () => this.becameStale(),
+      lean: () => this.own.lean(),
       dropLink: (reason) => this.#link?.close(reason),
       leftDisk: () => {
         this.#joined = false;
@@ -92,7 +95,16 @@ export class Peering {
         core.verify?.interrupted('the local disk was given up');
       },
     });
-    this.primary = new Primary(core, this.#hostOf(this.standing));
+    this.own = new OwnCopy(core, {
+      flushPeer: () => this.primary.flusher.flushPeer(),
+      differs: () => (this.#joined = false),
+      recorded: () => {
+        this.#resync?.pump();
+        // Neither its data nor what is said of it can be written: there is nothing that could be copied back.
+        if (core.store.blockFailed) void this.#giveUp.now();
+      },
+    });
+    this.primary = new Primary(core, this.#hostOf(this.standing, this.own));
   }
 
   /** Writes go to the peer. */
@@ -242,7 +254,8 @@ export class Peering {
       await this.#core.save(({ meta }) => ({ meta: { ...meta, localcnt: 1n } }));
     const refusal = this.#giveUp.meet(dialled);
     if (refusal !== null) throw new Error(refusal);
-    if (map.staleCount > 0 && !(await this.becameStale())) throw new Error('the record cannot be written');
+    // The peer has flushed in the handshake.
+    if (map.staleCount > 0) await recordStale(this.#core);
     if (!link.isUp()) return;
     this.primary.link = link;
     await commitMap(map);
@@ -345,20 +358,7 @@ export class Peering {
     this.primary.gate.poke();
   }
 
-  async becameStale(): Promise<boolean> {
-    this.#joined = false;
-    try {
-      await recordStale(this.#core);
-    } catch {
-      return false;
-    }
-    this.#resync?.pump();
-    // Neither its data nor what is said of it can be written: there is nothing that could be copied back.
-    if (this.#core.store.blockFailed) void this.#giveUp.now();
-    return true;
-  }
-
-  #hostOf(standing: Standing): PrimaryHost {
+  #hostOf(standing: Standing, own: OwnCopy): PrimaryHost {
     return {
       get frozen() {
         return standing.frozen;
@@ -371,7 +371,10 @@ export class Peering {
       },
       look: () => standing.look(),
       wantAlone: () => standing.wantAlone(),
-      becameStale: () => this.becameStale(),
+      get ownCopyCounts() {
+        return own.counts;
+      },
+      lean: () => own.lean(),
       giveUp: () => this.#giveUp.now(),
       standsIn: () => this.#giveUp.standsIn(),
       idle: () => {

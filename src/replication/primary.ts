@@ -28,8 +28,9 @@ const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 const MAX_REQUEST_BYTES = 1024 * 1024;
 
 export interface PrimaryHost extends GateHost {
-  /** Our copy of some extents became worthless: resolves when that is durable, false when it could not be. */
-  becameStale(): Promise<boolean>;
+  /** See OwnCopy. */
+  readonly ownCopyCounts: boolean;
+  lean(): Promise<boolean>;
   /** What the map cannot say is said elsewhere, durably, and the peer answers for this disk; false: it cannot. */
   giveUp(): Promise<boolean>;
   /** The peer has flushed: see GiveUp. */
@@ -218,19 +219,25 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
     this.#ended();
   }
 
+  onlyPeerCounts(op: WriteOp): boolean {
+    return !this.#host.ownCopyCounts || this.#peerOnly.touchesStale(op);
+  }
+
   settled(op: WriteOp, withoutPeer: boolean): void {
     // Also what reached a disk that was given up meanwhile.
     if (op.localError !== null || this.#core.store.givenUp) {
       this.#peerOnly.localFailed(op);
       return;
     }
-    if (withoutPeer && this.#peerOnly.touchesStale(op)) op.failure = 'EIO';
-    this.acknowledge(op, withoutPeer && op.failure === null);
+    if (this.onlyPeerCounts(op)) this.#peerOnly.settled(op);
+    else this.acknowledge(op, withoutPeer && op.failure === null);
   }
 
-  ended(op: WriteOp, outcome: 'clean' | 'dirty'): void {
+  ended(op: WriteOp, done: 'clean' | 'dirty'): void {
+    // The peer may have lost what it answered before this link.
+    const outcome = op.link === this.link ? done : 'dirty';
     if (op.unlinked) this.withoutPeer--;
-    if (this.#core.map.end(op.first, op.last, outcome)) void this.#host.becameStale();
+    if (this.#core.map.end(op.first, op.last, outcome)) void this.#host.lean();
     this.#pendingBytes -= op.data.length;
     if (op.isFree) op.free?.();
     if (outcome === 'clean') this.flusher.wrote();

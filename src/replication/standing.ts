@@ -2,6 +2,7 @@
  * How a primary stands to its peer: may it answer, must it wait, does it go on alone, is it frozen.
  * @see SAFETY A3, A4, A5
  */
+import { DiskError } from '../model/errors.ts';
 import { compareEpochs, wentAlone } from '../model/record.ts';
 import type { Epoch } from '../model/record.ts';
 import type { EngineCore } from './core.ts';
@@ -17,6 +18,8 @@ export interface StandingHost {
   readonly linked: boolean;
   changed(): void;
   thawed(): void;
+  /** Resolves with whether everything that was written to the local disk is durable. */
+  flushHere(): Promise<boolean>;
 }
 
 export class Standing implements GateHost {
@@ -162,12 +165,21 @@ export class Standing implements GateHost {
   async #saveAlone(): Promise<void> {
     const named = namesPeer(this.#core);
     const generation = this.#core.ports.random.id();
+    const { self } = this.#core;
+    // What came back from the peer is not durable here yet, where it is all that is left.
+    const mended = this.#isWhole() && !this.#core.store.record.inSync.includes(self);
+    if (mended && !(await this.#host.flushHere()))
+      throw new DiskError(
+        'disk-flush',
+        `the local disk of ${this.#core.setup.resource.name} cannot be flushed, so nothing goes on with it alone: check it`,
+      );
     if (named) this.aloneConfirmed = this.#outdated;
     await this.#core.save(({ record, meta, givenUp }) => {
       // Only the peer has everything: this node never goes on without it.
-      if (givenUp) return null;
+      if (givenUp || (mended && !this.#isWhole())) return null;
+      const alone = wentAlone(record, self, generation);
       return {
-        record: wentAlone(record, this.#core.self, generation),
+        record: mended ? { ...alone, state: 'clean', inSync: [self] } : alone,
         meta: meta.localcnt === this.peerRemote ? { ...meta, localcnt: meta.localcnt + 1n } : meta,
       };
     });
@@ -178,6 +190,10 @@ export class Standing implements GateHost {
         `${this.#core.setup.resource.name}: going on without ${this.#core.namedPeer ?? 'the peer'}`,
       );
     this.#host.changed();
+  }
+
+  #isWhole(): boolean {
+    return this.#core.map.staleCount === 0;
   }
 
   /** H has passed since the peer's last message, in which we could have heard it. */
@@ -222,7 +238,7 @@ export class Standing implements GateHost {
 
   /** A3: the record names the peer and something cannot be answered with it. */
   #wantOut(): void {
-    if (this.#host.linked || this.#core.map.staleCount > 0) return;
+    if (this.#host.linked || !this.#isWhole()) return;
     const now = this.#core.ports.clock.now();
     this.#wantedAt ??= now;
     if (this.#out()) {

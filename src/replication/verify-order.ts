@@ -37,7 +37,7 @@ export function orderVerify(core: EngineCore, peering: Peering | null, order: Or
       busy: () => peering.primary.running > 0,
       wrote: () => peering.primary.flusher.wrote(),
       dirtied: () => peering.copyDirty(),
-      becameStale: () => void peering.becameStale(),
+      becameStale: () => void peering.own.lean(),
     },
     { rate: order.rate ?? core.setup.resyncRate ?? 0, repair: order.repair },
   );

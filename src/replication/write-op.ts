@@ -9,6 +9,8 @@ import type { Asker } from './link.ts';
 import type { RangeHold } from './rangelock.ts';
 
 export interface WriteOwner {
+  /** What the local disk has of it does not count: the peer's last word is waited for, in every mode. */
+  onlyPeerCounts(op: WriteOp): boolean;
   /** The mode's conditions hold, or the write failed: `withoutPeer` when the peer lacks it. */
   settled(op: WriteOp, withoutPeer: boolean): void;
   /** Both sides have answered. */
@@ -125,9 +127,8 @@ export class WriteOp implements Answer, Asker {
     if (this.#awaitsLocal) return;
     const finished = this.#awaitsFinal === 0;
     // A local failure can only be made good by the peer's last word.
-    const ready =
-      this.localError === null ? this.#mode === 'async' || this.#awaitsAck <= 0 || this.#lost : finished;
-    if (ready && !this.#settled) {
+    const enough = this.localError === null && (this.#mode === 'async' || this.#awaitsAck <= 0 || this.#lost);
+    if (!this.#settled && (finished || (enough && !this.#owner.onlyPeerCounts(this)))) {
       this.#settled = true;
       this.#owner.settled(this, this.withoutPeer && !(this.#mode === 'async' && this.localError === null));
     }

@@ -95,6 +95,7 @@ class GateWorld {
       },
       changed: poke,
       thawed: poke,
+      flushHere: () => Promise.resolve(true),
     };
     this.#standing = new Standing(core, host, !this.#record.inSync.includes('hastb'));
     this.#gate = new AckGate(core, this.#standing);

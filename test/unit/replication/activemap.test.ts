@@ -178,6 +178,47 @@ test('what the peer lacks anyway does not become stale by our failed flush', () 
   expect([map.isStale(2), map.isDirty(2)]).toEqual([false, true]);
 });
 
+describe('an extent that only the peer has', () => {
+  const afterDeath = (): [boolean, boolean, number] => {
+    map.unflushedToDirty();
+    return [map.isDirty(2), map.isStale(2), map.staleCount];
+  };
+
+  test('is ours, different from the peer’s, when the link dies before the peer has flushed it', () => {
+    map.lose(2);
+    const round = map.takeUnsure();
+    map.keep([]);
+    expect([round, map.staleCount]).toEqual([[2], 1]);
+    expect(afterDeath()).toEqual([true, false, 0]);
+  });
+
+  test('stays the peer’s once that has flushed it, and when it was so before', () => {
+    map.lose(2);
+    map.keep(map.takeUnsure());
+    map.lose(2);
+    expect(map.takeUnsure()).toEqual([]);
+    expect(afterDeath()).toEqual([true, true, 1]);
+  });
+
+  test('stays the peer’s when a failed flush here took what the peer’s own made durable', () => {
+    begin(2);
+    map.end(2, 2, 'clean');
+    const round = map.takeUnflushed();
+    map.lose(2);
+    map.settle(round, 'stale');
+    expect(afterDeath()).toEqual([true, true, 1]);
+  });
+
+  test('is nothing of that when it was copied back, or is what the peer lacks', () => {
+    map.lose(2);
+    map.watch(2);
+    map.copied(2, true);
+    map.markDirty(3);
+    map.lose(3);
+    expect([map.takeUnsure(), map.staleCount, map.isStale(3)]).toEqual([[], 0, false]);
+  });
+});
+
 describe('after a failed local flush', () => {
   test('a write that is under way is stale when it ends, if the peer has it, and no write after it is', () => {
     begin(1, 2);

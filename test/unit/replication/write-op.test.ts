@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { WriteOp, type WriteOwner } from '../../../src/replication/write-op.ts';
 
 const IGNORED: WriteOwner = {
+  onlyPeerCounts: () => false,
   settled: () => undefined,
   ended: () => undefined,
   localDone: () => undefined,
