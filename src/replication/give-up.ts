@@ -13,8 +13,6 @@ import { recordGivenUp } from './disk-truth.ts';
 import type { PeerFlushed } from './peer-flush.ts';
 
 export interface GiveUpHost {
-  /** The life of the peer that the link is to, or null. */
-  peerBoot(): string | null;
   flushPeer(): Promise<PeerFlushed>;
   /** The peer records durably what our record says of both. @returns false when the link died first */
   tellPeer(): Promise<boolean>;
@@ -35,8 +33,6 @@ export class GiveUp {
   #running: Promise<boolean> | null = null;
   /** The peer has recorded that it alone is in sync. */
   #told = false;
-  /** In which life the peer had everything when the disk was given up, and why that was. */
-  #boot: string | null = null;
   #cause: string | null = null;
 
   constructor(core: EngineCore, host: GiveUpHost) {
@@ -101,12 +97,11 @@ export class GiveUp {
   }
 
   /**
-   * In the same life of its daemon it has everything still that it answered as written, flushed or not: unless a flush
-   * failed there since, which leaves bits in its map. What it had only received may have died with its engine.
+   * What it answered as written stands in its map, durably, until it has flushed it, as it does in each handshake: a
+   * failed flush, the death of its daemon or its power leave bits there. What it had only received leaves none.
    */
-  #hasUnflushed({ words, map }: Dialled): boolean {
-    if (words?.boot !== this.#boot || ackMode(this.#core) !== 'fullsync') return false;
-    return map === null || map.every((bits) => bits === 0);
+  #hasUnflushed({ map }: Dialled): boolean {
+    return ackMode(this.#core) === 'fullsync' && map !== null && map.every((bits) => bits === 0);
   }
 
   /** The link is used. */
@@ -122,11 +117,7 @@ export class GiveUp {
 
   async #record(): Promise<boolean> {
     const { map } = this.#core;
-    const hasAll = (): boolean => {
-      this.#boot = this.#host.peerBoot();
-      return this.#hasAll();
-    };
-    if (!(await recordGivenUp(this.#core, hasAll))) return false;
+    if (!(await recordGivenUp(this.#core, () => this.#hasAll()))) return false;
     this.#cause = this.#core.diskError ?? this.#core.stall?.text ?? 'it cannot be written';
     map.abandon();
     this.#host.leftDisk();

@@ -83,7 +83,6 @@ export class Peering {
     );
     this.#failures = new DialFailures(core, this.standing);
     this.#giveUp = new GiveUp(core, {
-      peerBoot: () => this.#link?.words?.boot ?? null,
       flushPeer: () => this.primary.flusher.flushPeer(),
       tellPeer: async () => this.#link !== null && (await this.#words.say(this.#link, 'joined')),
       lean: () => this.own.lean(),

@@ -232,6 +232,53 @@ describe('a primary whose whole disk is dead', () => {
     expect((await beta.snapshot()).record.state).toBe('clean');
   });
 
+  /** Its disk dies, and its link breaks while that is being recorded; `meanwhile` happens to the peer. */
+  const cutWhileRecording = async (meanwhile: (beta: SimNode) => unknown): Promise<SimPair> => {
+    const pair = await joined({ replication: 'fullsync' });
+    const { alpha, beta, clock } = pair;
+    expect(await alpha.write(EXTENT, block(7))).toBeNull();
+    alpha.sidecarMs = 100;
+    die(alpha);
+    const asked = watch(alpha.submit(20 * EXTENT, block(9)));
+    await clock.run(50);
+    await meanwhile(beta);
+    pair.net.resetAll();
+    if (!beta.up) await beta.start();
+    await beta.run({ type: 'become-secondary' });
+    await clock.run(5000);
+    expect(asked.answer).toBe('EIO');
+    return pair;
+  };
+
+  test('serves on through a peer that was restarted in order meanwhile: its map says that it has flushed everything', async () => {
+    const { alpha, beta } = await cutWhileRecording(async (peer) => {
+      await peer.run({ type: 'stop' });
+      peer.crash('process');
+    });
+    expect(await alpha.write(20 * EXTENT, block(9))).toBeNull();
+    expect([durableAt(beta, EXTENT), durableAt(beta, 20 * EXTENT)]).toEqual([7, 9]);
+  });
+
+  test.each([
+    [
+      'failed to flush once, though it succeeds now',
+      ({ disk }: SimNode): void => {
+        disk.faults.flush = () => {
+          disk.faults = {};
+          return 'EIO';
+        };
+      },
+    ],
+    ['died before it had flushed, though its kernel did not', (beta: SimNode): void => beta.crash('process')],
+  ])('serves nothing more when its peer meanwhile %s', async (_, meanwhile) => {
+    const { alpha, beta, clock } = await cutWhileRecording(meanwhile);
+    const asked = [watch(alpha.submit(20 * EXTENT, block(9))), watch(flushing(alpha))];
+    await clock.run(5000);
+    for (const { answer } of asked) expect([undefined, 'EIO']).toContain(answer);
+    expect(alpha.seen?.diskError).toContain('nothing is acknowledged any more');
+    expect((await beta.snapshot()).record.state).toBe('clean');
+  });
+
   test('hands over, and the other one does not call that disk in sync', async () => {
     const pair = await joined();
     const { alpha, beta } = pair;
