@@ -167,7 +167,7 @@ export class Standing implements GateHost {
     const generation = this.#core.ports.random.id();
     const { self } = this.#core;
     // What came back from the peer is not durable here yet, where it is all that is left.
-    const mended = this.#isWhole() && !this.#core.store.record.inSync.includes(self);
+    const mended = this.#isWhole() && this.#leavesSelf();
     if (mended && !(await this.#host.flushHere()))
       throw new DiskError(
         'disk-flush',
@@ -194,6 +194,10 @@ export class Standing implements GateHost {
 
   #isWhole(): boolean {
     return this.#core.map.staleCount === 0;
+  }
+
+  #leavesSelf(): boolean {
+    return !this.#core.store.record.inSync.includes(this.#core.self);
   }
 
   /** H has passed since the peer's last message, in which we could have heard it. */
@@ -248,6 +252,15 @@ export class Standing implements GateHost {
     if (now - this.#wantedAt < ASK_AFTER_MS) return;
     if (this.#askedAt !== null && now - this.#askedAt < ASK_AGAIN_MS) return;
     this.#askedAt = now;
+    if (this.#leavesSelf())
+      // What the peer has stays a candidate unless this node can go on with its own.
+      void this.#host.flushHere().then((durable) => {
+        if (durable && !this.#host.linked) this.#askOut();
+      });
+    else this.#askOut();
+  }
+
+  #askOut(): void {
     const { epoch } = this.#core.store.record;
     this.#core.report(
       'want-outdate',

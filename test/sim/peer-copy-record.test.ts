@@ -149,13 +149,20 @@ test('without a stale extent no write asks the peer for a flush', async () => {
 });
 
 describe('a primary whose lost extents came back, and whose peer dies before it is told,', () => {
-  async function alone(flush: () => string | null): Promise<SimPair> {
+  async function alone(
+    flush: () => string | null,
+    gone: (pair: SimPair) => void = ({ beta }) => beta.crash('power'),
+  ): Promise<SimPair> {
     const pair = await stale();
     const { alpha, beta, clock } = pair;
     alpha.disk.faults = { flush };
     // The last step of getting in sync.
-    when(beta, 'flush', () => beta.crash('power'));
-    await clock.run(5000, () => !beta.up);
+    let isGone = false;
+    when(beta, 'flush', () => {
+      isGone = true;
+      gone(pair);
+    });
+    await clock.run(5000, () => isGone);
     return pair;
   }
 
@@ -179,6 +186,23 @@ describe('a primary whose lost extents came back, and whose peer dies before it 
     await clock.run(5000);
     expect(write.answer).toBeUndefined();
     expect((await alpha.snapshot()).record).toMatchObject({ state: 'inconsistent', inSync: ['beta'] });
+  });
+
+  test('leaves the peer a candidate then, when that is there still and only the data link is not', async () => {
+    const pair = await alone(
+      () => 'EIO',
+      ({ net }) => {
+        net.refusing = true;
+        net.resetAll();
+      },
+    );
+    const { alpha, beta, clock } = pair;
+    const write = watch(alpha.submit(at(9), block(9)));
+    await clock.run(5000);
+    expect([write.answer, (await beta.snapshot()).record.state]).toEqual([undefined, 'clean']);
+    alpha.crash('power');
+    await pair.promote(beta, ['beta']);
+    expect(await beta.read(at(3), BLOCK)).toEqual(block(2));
   });
 });
 
