@@ -21,6 +21,9 @@ const LOSETUP_TIMEOUT_MS = 5000;
 const ROLLBACK_TIMEOUT_MS = 20_000;
 const LOG_TAIL_CHARACTERS = 1000;
 
+/** One losetup after the other. */
+type InTurn = (losetup: () => Promise<string>) => Promise<string>;
+
 export function nbdfuseLoopDriver(options: DriverOptions): DeviceDriver {
   const root = async (): Promise<string> => {
     const directory = join(options.stateDir, 'device');
@@ -28,6 +31,13 @@ export function nbdfuseLoopDriver(options: DriverOptions): DeviceDriver {
     return realpath(directory);
   };
   const places = async (resource: string): Promise<Places> => placesOf(await root(), directoryName(resource));
+  // losetup finds a free device and takes it in two steps: who loses it to another one in between sleeps for 200 ms.
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn: InTurn = (losetup) => {
+    const mine = last.then(losetup);
+    last = mine.catch(() => undefined);
+    return mine;
+  };
   return {
     kind: 'nbdfuse-loop',
     async attach(attachOptions, signal) {
@@ -35,7 +45,7 @@ export function nbdfuseLoopDriver(options: DriverOptions): DeviceDriver {
       await detachNbdfuse(place, signal, options.unmountTimeoutMs);
       const name = join(await deviceDirectory(options), attachOptions.deviceName ?? attachOptions.resource);
       try {
-        return await attachNbdfuse(place, name, attachOptions, signal);
+        return await attachNbdfuse(place, name, { ...attachOptions, inTurn }, signal);
       } catch (error) {
         // What this cannot remove, leftovers() tells; the cause is what the operator needs first.
         await detachNbdfuse(place, AbortSignal.timeout(ROLLBACK_TIMEOUT_MS)).catch(() => undefined);
@@ -61,13 +71,13 @@ export function nbdfuseLoopDriver(options: DriverOptions): DeviceDriver {
 async function attachNbdfuse(
   places: Places,
   name: string,
-  options: AttachOptions,
+  options: AttachOptions & { readonly inTurn: InTurn },
   signal: AbortSignal,
 ): Promise<AttachedDevice> {
   await mkdir(places.mountPoint, { recursive: true, mode: 0o700 });
   await mountFuseControl();
   await startNbdfuse(places, options, signal);
-  const loop = await attachLoop(places, options.sectorBytes ?? 512, signal);
+  const loop = await attachLoop(places, options, signal);
   await setDeviceName(name, loop, places.nameRecord);
   const { fuse, processes } = await findAttachment(places);
   const { mountPoint, file } = places;
@@ -136,10 +146,14 @@ async function waitForPidFile(path: string, signal: AbortSignal): Promise<void> 
   }
 }
 
-async function attachLoop(places: Places, sectorBytes: number, signal: AbortSignal): Promise<string> {
+async function attachLoop(
+  places: Places,
+  { sectorBytes = 512, inTurn }: AttachOptions & { readonly inTurn: InTurn },
+  signal: AbortSignal,
+): Promise<string> {
   const sector = sectorBytes === 512 ? [] : ['--sector-size', String(sectorBytes)];
   const argv = ['losetup', '-f', '--show', '--direct-io=on', ...sector, places.file];
-  const path = await runCommand(argv, { timeoutMs: LOSETUP_TIMEOUT_MS, signal });
+  const path = await inTurn(() => runCommand(argv, { timeoutMs: LOSETUP_TIMEOUT_MS, signal }));
   const loop = (await listLoops()).find((one) => one.path === path);
   if (loop?.directIo === true) return path;
   throw new DiskError(

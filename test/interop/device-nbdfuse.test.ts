@@ -79,6 +79,33 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'fusermount3', 'mkfs
       return { socketPath, program };
     }
 
+    it('makes the loop devices of several resources one after the other, so that none loses its place to another', async () => {
+      const here = await bench();
+      const { socketPath } = await serveFile(here.stateDir);
+      const notes = join(here.stateDir, 'losetup');
+      const { PATH = '' } = process.env;
+      await mkdir(join(here.stateDir, 'bin'));
+      const noting = `#!/bin/sh\necho begins >>${notes}; PATH=${PATH}:/usr/sbin:/sbin losetup "$@"; code=$?; echo ends >>${notes}; exit $code\n`;
+      await writeFile(join(here.stateDir, 'bin', 'losetup'), noting, { mode: 0o755 });
+      const resources = ['disk1', 'disk2', 'disk3'];
+      const signal = AbortSignal.timeout(15_000);
+      try {
+        process.env['PATH'] = `${here.stateDir}/bin:${PATH}`;
+        const attached = resources.map((resource) =>
+          here.driver.attach({ resource, socketPath, exportName: EXPORT }, signal),
+        );
+        expect((await Promise.all(attached)).map(({ path }) => path)).toEqual(
+          resources.map((resource) => join(here.stateDir, 'dev', resource)),
+        );
+      } finally {
+        process.env['PATH'] = PATH;
+        for (const resource of resources) await here.driver.detach(resource, AbortSignal.timeout(25_000));
+      }
+      expect((await readFile(notes, 'utf8')).split('\n').slice(0, 6)).toEqual(
+        resources.flatMap(() => ['begins', 'ends']),
+      );
+    });
+
     it('keeps a file system over detach and attach, clean', async () => {
       const here = await bench();
       const disk = new MemoryDevice(64 * MIB);
