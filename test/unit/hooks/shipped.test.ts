@@ -139,8 +139,26 @@ describe('the ZFS hook, with the recorded behaviour of zpool', () => {
     ] as const)
       expect(await hooks.run('10-zfs', verb, params, { devices })).toMatchObject({ exitCode });
     const calls = (await hooks.calls()).filter((call) => !call.startsWith('zpool list'));
-    expect(calls).toEqual(['zpool import -o cachefile=none -d /dev/hast tank', 'zpool export tank']);
+    expect(calls).toEqual([
+      'zpool import -o cachefile=none -d /dev/hast tank',
+      'zpool set cachefile=none tank',
+      'zpool export tank',
+    ]);
   });
+
+  it.each(['FAULTED', 'UNAVAIL'])(
+    'imports a pool anew that a cache file brought up %s at boot, before its disks were here',
+    async (health) => {
+      const hooks = await shippedHooks({ fakes: 'zfs' });
+      await hooks.state('imported');
+      await hooks.state('health', `${health}\n`);
+      const started = await hooks.run('10-zfs', 'start', params, { devices });
+      expect(started).toMatchObject({ failure: null });
+      expect(started.output).toContain('pool tank is ONLINE');
+      const calls = (await hooks.calls()).filter((call) => !call.startsWith('zpool list'));
+      expect(calls).toEqual(['zpool export tank', 'zpool import -o cachefile=none -d /dev/hast tank']);
+    },
+  );
 
   it('imports by guid under the name of the pool, from the directory that is given', async () => {
     const hooks = await shippedHooks({ fakes: 'zfs' });
