@@ -14,6 +14,8 @@ import type { JournalEvent } from '../protocol/control.ts';
 import type { Runtime } from './runtime.ts';
 
 const MAX_WAITING = 64;
+/** As nice(1): a failover is not to wait for processors with the programs that tell of it. */
+const NICE = 10;
 /** What the last events get when the daemon stops. ms */
 const LAST_WORDS_MS = 10_000;
 const LAST_LINES = 500;
@@ -154,7 +156,7 @@ export class Notices {
   async #notifySteps(notice: Notice): Promise<HookStep[]> {
     const { runtime, hooksDir } = this.#options;
     const [resource] = notice.args;
-    const found = await discoverHooks(hooksDir());
+    const found = await discoverHooks(hooksDir(), { only: 'notify' });
     const steps = planNotify(found, notice.event, notice.args, {
       node: runtime.node,
       peer: runtime.settings.peer?.name ?? null,
@@ -165,7 +167,7 @@ export class Notices {
       stateDir: runtime.stateDir,
     });
     for (const { path, reason } of found.refused)
-      if (path.includes('/notify.d/')) this.#refuse(resource, path, `${path} may not run: ${reason}`);
+      this.#refuse(resource, path, `${path} may not run: ${reason}`);
     // The same hook may run for several resources at once, each with an output of its own.
     return steps.map((step) => ({ ...step, group: `notify.${resource}` }));
   }
@@ -191,7 +193,12 @@ export class Notices {
     const { runtime, outputDir } = this.#options;
     const call = `${what} ${[step.verb, ...step.args].join(' ')}`;
     try {
-      const outcome = await runHook(step, { signal: this.#ending.signal, outputDir, log: runtime.log });
+      const outcome = await runHook(step, {
+        signal: this.#ending.signal,
+        outputDir,
+        log: runtime.log,
+        nice: NICE,
+      });
       const ok = hookSucceeded(outcome);
       const took = `${outcome.durationMs} ms`;
       const printed = outcome.output.trim().slice(-LAST_LINES);

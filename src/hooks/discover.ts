@@ -37,6 +37,8 @@ export interface HookDirectory {
 export interface DiscoverOptions {
   /** User beside root whose files are trusted; default: the user of this process. */
   readonly uid?: number;
+  /** Looks for these alone and finds none of the others: for whoever is waited for. */
+  readonly only?: 'hooks' | 'notify' | 'fence';
 }
 
 /** Where hooks are unless hastate.yaml says otherwise. */
@@ -62,9 +64,11 @@ export function isHookName(name: string): boolean {
 export async function discoverHooks(dir: string, options: DiscoverOptions = {}): Promise<HookDirectory> {
   const uid = options.uid ?? process.geteuid?.() ?? 0;
   const refused: RefusedHook[] = [];
-  const hooks = await discoverIn(dir, uid, refused);
-  const notify = await discoverIn(join(dir, 'notify.d'), uid, refused);
-  const fence = await discoverIn(join(dir, 'fence.d'), uid, refused);
+  const find = async (what: 'hooks' | 'notify' | 'fence', where: string): Promise<DiscoveredHook[]> =>
+    (options.only ?? what) === what ? discoverIn(where, uid, refused) : [];
+  const hooks = await find('hooks', dir);
+  const notify = await find('notify', join(dir, 'notify.d'));
+  const fence = await find('fence', join(dir, 'fence.d'));
   return { dir, hooks, notify, fence, refused };
 }
 

@@ -1,5 +1,6 @@
 /** Runs one hook to a known end, or says that its end is not known. @see SAFETY C2, C3, C5 */
 import { randomUUID } from 'node:crypto';
+import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 
@@ -17,6 +18,8 @@ export interface RunHookOptions {
   readonly log: HookLog;
   /** Told of a run that had to be ended and of which something survives. */
   readonly onLeft?: (run: HookRun) => void;
+  /** As nice(1), where it may; default: as this process. */
+  readonly nice?: number;
 }
 
 interface Attempt extends Pick<HookOutcome, 'exitCode' | 'signal' | 'timedOut' | 'aborted' | 'groupGone'> {
@@ -94,7 +97,11 @@ async function attemptAll(step: HookStep, fd: number, options: RunHookOptions) {
   return { last, attempts };
 }
 
-async function attempt(step: HookStep, fd: number, { signal, onLeft }: RunHookOptions): Promise<Attempt> {
+async function attempt(
+  step: HookStep,
+  fd: number,
+  { signal, onLeft, nice }: RunHookOptions,
+): Promise<Attempt> {
   const mark = randomUUID();
   // execa hands any descriptor on; only its types end at 9.
   const inherited = fd as 9;
@@ -118,6 +125,7 @@ async function attempt(step: HookStep, fd: number, { signal, onLeft }: RunHookOp
   }));
   const pgid = child.pid;
   if (pgid === undefined) return notStarted((await exit).spawnError);
+  if (nice !== undefined) makeNice(pgid, nice);
 
   const limit = new AbortController();
   const given = AbortSignal.any([signal, limit.signal]);
@@ -141,6 +149,14 @@ async function attempt(step: HookStep, fd: number, { signal, onLeft }: RunHookOp
       ? `${why} and was ended`
       : `${why}, and some of its processes (group ${pgid}) survive even SIGKILL; they wait for a device or file system that hangs`,
   };
+}
+
+function makeNice(pid: number, nice: number): void {
+  try {
+    setPriority(pid, nice);
+  } catch {
+    // It has ended already, or may not be nicer than we are.
+  }
 }
 
 /** C2: TERM, after the grace KILL, then whether nothing is left. */

@@ -160,7 +160,7 @@ export class Fence {
   async #plan(peer: string, why: string): Promise<readonly HookStep[]> {
     const { runtime } = this.#options;
     const dir = hooksDirectory(runtime);
-    const steps = planFence(await discoverHooks(dir), runtime.settings.fence.hooks, peer, {
+    const steps = planFence(await discoverHooks(dir, { only: 'fence' }), runtime.settings.fence.hooks, peer, {
       node: runtime.node,
       peer,
       devices: {},

@@ -116,7 +116,7 @@ export class GroupHooks {
   ): Promise<{ steps: readonly HookStep[]; problem: string | null }> {
     const runtime = this.#runtime;
     try {
-      const discovered = await discoverHooks(hooksDirectory(runtime));
+      const discovered = await discoverHooks(hooksDirectory(runtime), { only: 'hooks' });
       const steps = planHooks(group, discovered, verb, this.context(members, call));
       // A copy for this transition: what is edited meanwhile applies to the next one.
       return { steps: await this.pin(steps, 'hooks-running', group), problem: null };

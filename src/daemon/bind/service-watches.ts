@@ -97,7 +97,7 @@ export class ServiceWatches {
     call: HookCall,
   ): Promise<void> {
     const { runtime, hooks } = this.#options;
-    const discovered = await discoverHooks(hooksDirectory(runtime));
+    const discovered = await discoverHooks(hooksDirectory(runtime), { only: 'hooks' });
     const declares = (name: string): boolean => {
       const header = discovered.hooks.find((hook) => hook.name === name)?.header;
       return header?.declared === true && header.verbs.includes('status');

@@ -1,5 +1,5 @@
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -263,6 +263,19 @@ exit 0`,
       '10 role a init secondary hasta why \n20 role a init secondary\n',
     );
     expect(said('exec.refused')[0]?.message).toContain('30-open may not run');
+  });
+
+  it('run nicer than the daemon, so that a failover need not wait for processors with them', async () => {
+    exec = null;
+    const nice = getPriority() + 10;
+    await script(
+      at('hooks', 'notify.d', '10-nice'),
+      `# hastate: timeout=10s\nuntil [ "$(ps -o ni= -p $$)" -eq ${nice} ]; do sleep 0.02; done`,
+    );
+    start();
+    happens('engine.connected');
+    await until('it was told', () => said().length === 1);
+    expect(said()[0]?.level).toBe('info');
   });
 
   it('hear of the last events before the daemon ends', async () => {
