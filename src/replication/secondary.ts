@@ -161,8 +161,8 @@ export class Secondary {
         inSync: (words) => this.#inSync(session, words),
         damaged: () => this.#damaged(),
         refused: (reason) => tellRefusal(this.#core, `the primary refused this node: ${reason}`),
-        closed: (reason) => {
-          this.downAt = this.#core.ports.clock.now();
+        closed: (reason, at) => {
+          this.downAt = at;
           this.#core.report('disconnected', 'warn', `Disconnected from the primary: ${reason}`);
         },
       },

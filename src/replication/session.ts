@@ -43,7 +43,8 @@ export interface SessionHost {
   damaged(): void;
   /** The primary found something in our handshake that it does not accept. */
   refused(reason: string): void;
-  closed(reason: string): void;
+  /** @param at when the first of its connections was lost. ms of the clock */
+  closed(reason: string, at: number): void;
 }
 
 export class Session {
@@ -63,6 +64,7 @@ export class Session {
   readonly #batches: boolean;
   readonly #maxRequest: number;
   #closed = false;
+  #lostAt: number | null = null;
   #heardAt: number;
   readonly #inFlight = new InFlight();
   #cancelFlush: (() => void) | null = null;
@@ -116,7 +118,7 @@ export class Session {
 
   /** Takes over both connections. */
   start(): void {
-    this.#out.onClose((reason) => this.close(reason));
+    this.#out.onClose((reason) => this.#lost(reason));
     this.#out.onData(() => this.close('the primary sent data on the reply connection'));
     this.#in.onClose((reason) => this.close(reason));
     this.#in.reuse?.();
@@ -146,7 +148,13 @@ export class Session {
     this.#cancelFlush?.();
     this.#in.close(reason);
     this.#out.close(reason);
-    this.#host.closed(reason);
+    this.#host.closed(reason, this.#lostAt ?? this.#core.ports.clock.now());
+  }
+
+  /** B7: what a primary sent before it died counts, whichever of its two connections is seen to end first. */
+  #lost(reason: string): void {
+    this.#lostAt ??= this.#core.ports.clock.now();
+    void this.#in.drain().then(() => this.close(reason));
   }
 
   #take(chunk: Buffer): void {

@@ -1,4 +1,4 @@
-/** A secondary whose disk fails: what may be gone stays marked, and its own map says so to the next primary. */
+/** A secondary whose disk or primary fails: what it received is there, or marked, and its own map says so to the next primary. */
 import { describe, expect, test } from 'vitest';
 import { mapBit } from '../../src/protocol/hast-metadata.ts';
 import { SimPair } from '../../src/simulate/sim-node.ts';
@@ -89,4 +89,15 @@ describe('a primary that asks for more than it takes', () => {
     }
     expect(one.closed).toContain('than can be answered');
   });
+});
+
+test('what a primary had sent when it died is applied, also when its connection for answers is seen to end first (B7)', async () => {
+  const { pair, one, two } = await plainSecondary();
+  pair.net.readDelayMs = 10_000;
+  write(one, 1, 3);
+  await pair.clock.run(2);
+  pair.net.readDelayMs = 0.2;
+  two.close();
+  await pair.clock.run(20);
+  expect(pair.beta.data[3 * EXTENT]).toBe(1);
 });
