@@ -1,4 +1,5 @@
 /** What is lost without a rule about hooks and devices, and not with it: the same story twice, on real daemons. */
+import { existsSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -27,6 +28,8 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'blkid', 'mkfs.ext4'
     let lab: Lab;
     const at = (node: LabNode, ...rest: string[]): string => join(lab.directory, node, 'mnt', ...rest);
     const broken = (): string => join(lab.directory, 'broken');
+    const hangs = (): string => join(lab.directory, 'hangs');
+    const closed = (): string => join(lab.directory, 'closed');
 
     afterEach(async () => {
       await lab.stop();
@@ -37,6 +40,7 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'blkid', 'mkfs.ext4'
     /**
      * A pair whose last hook opens the shop, which takes an order at once if it can, and says so when the file
      * system has it. The mount hook fails on the node that is `broken`, and is content with what is mounted already.
+     * While it `hangs` the shop does not close, and saves what it knows in the end.
      */
     async function openShop(without: string | null): Promise<Readonly<Record<LabNode, LabDaemon>>> {
       lab = await labWithDevice();
@@ -52,7 +56,15 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'blkid', 'mkfs.ext4'
       ];
       await lab.writeHook('20-mount', mount.join('\n'));
       const shop = [
-        '[ "$1" = start ] || exit 0',
+        '# hastate: timeout=1s',
+        'if [ "$1" != start ]; then',
+        `  [ -e ${hangs()} ] || exit 0`,
+        `  echo $$ >${lab.directory}/closes`,
+        `  known=$(cat ${mnt}/orders)`,
+        `  while [ -e ${hangs()} ]; do sleep 0.02; done`,
+        `  echo "$known" >${mnt}/orders; sync; touch ${closed()}`,
+        '  exit',
+        'fi',
         `order="order $(date +%s%N) at $HASTATE_NODE"`,
         `echo "$order" >>${mnt}/orders && sync ${mnt}/orders && echo "$order" >>${lab.directory}/acknowledged`,
         'exit 0',
@@ -104,6 +116,39 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'blkid', 'mkfs.ext4'
         switchOver(hastb, hasta);
         await hasta.untilPrimary('storage');
         expect(await lostAt('hasta')).toEqual([expect.stringMatching(/ at hastb$/)]);
+      });
+    });
+
+    describe('that does not close when it is told to (C3)', () => {
+      /** There, and back while it still closes. */
+      const moveTwice = async (without: string | null): Promise<void> => {
+        const { hasta, hastb } = await openShop(without);
+        await writeFile(hangs(), '');
+        switchOver(hasta, hastb);
+        await hastb.untilPrimary('storage');
+        await untilHandsOver({ primary: hastb, standby: hasta });
+        await hastb.request('switchover', { group: 'storage', to: 'hasta' }, 20_000);
+        await hasta.untilPrimary('storage');
+        expect(await acknowledged()).toHaveLength(3);
+      };
+
+      it('is ended before the other node opens, and knows every order when it is back', async () => {
+        await moveTwice(null);
+        const pid = (await readFile(join(lab.directory, 'closes'), 'utf8')).trim();
+        expect(existsSync(`/proc/${pid}`)).toBe(false);
+        await rm(hangs());
+        expect(await lostAt('hasta')).toEqual([]);
+      });
+
+      it('would close without the rule when it is open again, and forget the orders taken since', async () => {
+        await moveTwice('C3-stop');
+        expect(await lostAt('hasta')).toEqual([]);
+        await rm(hangs());
+        await eventually('it has closed', () => existsSync(closed()));
+        expect(await lostAt('hasta')).toEqual([
+          expect.stringMatching(/ at hastb$/),
+          expect.stringMatching(/ at hasta$/),
+        ]);
       });
     });
 
