@@ -174,6 +174,8 @@ export class Link {
 
   async start(): Promise<void> {
     await this.#channel?.start();
+    // What the peer said while this node opened its disks nobody could hear.
+    this.#runtime.wake.since = this.#runtime.clock.now();
     this.#tick();
   }
 

@@ -52,14 +52,16 @@ export class RecordExchange {
       this.#dispelDoubt(member, heartbeat);
       return;
     }
+    // A primary comes on the data link, where the engine tells it.
+    if (words.role !== 'primary') this.#lookForSplit(member, order === 'clash');
     this.#judgeCopy(member, words, heartbeat, order !== 'older');
   }
 
-  /** D5: the engine notices when the peer's epoch is the higher one, this is for the other side. Said once. */
-  #lookForSplit(member: Member): void {
+  /** D5: the engine notices when the peer's epoch is the higher one, this is for all others. Said once. */
+  #lookForSplit(member: Member, clash = false): void {
     const { settings, snapshot } = member;
     const generation = snapshot?.record.generations.current;
-    if (generation === undefined || !wentApart(this.#runtime, member)) return;
+    if (generation === undefined || !(clash || wentApart(this.#runtime, member))) return;
     if (this.#splits.get(settings.name) === generation) return;
     this.#splits.set(settings.name, generation);
     this.#runtime.journal.add({
