@@ -46,6 +46,8 @@ describe('a crash', () => {
     expect(clients.stale).toEqual([]);
     await hasta.stop();
     await hastb.stop();
+    // A resource is named once in a line.
+    for (const daemon of [hasta, hastb]) expect(await daemon.logged(/disk1.* disk1[: ]/)).toEqual([]);
     expect(await differences(lab.places.hasta.disk('disk1'), lab.places.hastb.disk('disk1'))).toEqual([]);
   });
 

@@ -14,3 +14,9 @@ export const EVENT_OF: Partial<Record<EngineEvent['kind'], ResourceMachineEvent[
   thawed: 'ENGINE.THAWED',
   'split-brain': 'ENGINE.SPLIT_BRAIN',
 };
+
+/** What an engine says, with the name of its resource before it, which some of its messages begin with. */
+export function withName(resource: string, message: string): string {
+  const named = message.startsWith(`${resource}: `) || message.startsWith(`${resource} is `);
+  return named ? message : `${resource}: ${message}`;
+}

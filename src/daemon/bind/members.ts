@@ -18,7 +18,7 @@ import type { LeaseMemory } from '../engine/lease-memory.ts';
 import type { Runtime } from '../runtime.ts';
 import { leaseOf } from './lease-of.ts';
 import { reach, runChart } from './actors.ts';
-import { EVENT_OF } from './engine-events.ts';
+import { EVENT_OF, withName } from './engine-events.ts';
 import { engineSetup, linkSecrets } from './engine-setup.ts';
 import { needOrder, prepareCommand } from './promotion-order.ts';
 
@@ -201,7 +201,7 @@ export class Member {
     this.#runtime.journal.add({
       kind: `engine.${event.kind}`,
       level: event.level,
-      message: `${this.settings.name}: ${event.message}`,
+      message: withName(this.settings.name, event.message),
       resource: this.settings.name,
       ...(event.data === undefined ? {} : { data: event.data }),
     });
