@@ -10,6 +10,7 @@ import {
   journalOf,
   resyncedBytes,
   untilGone,
+  untilHandsOver,
   untilPaired,
 } from '../support/failover.ts';
 import { Lab } from '../support/lab.ts';
@@ -163,6 +164,7 @@ describe('a planned change', () => {
   it('by a clean stop of both without a write in between lets neither serve alone: each may have missed something', async () => {
     lab = await Lab.make();
     const { hasta, hastb } = await lab.startPair();
+    await untilHandsOver({ primary: hasta, standby: hastb });
     await hasta.stop();
     await hastb.untilPrimary('storage');
     await hastb.stop();
