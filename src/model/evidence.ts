@@ -34,6 +34,8 @@ export interface MemberEvidence {
    * it did not go on alone. Null while no record of it was heard.
    */
   readonly peerAgrees: boolean | null;
+  /** D5: by the peer's latest record both disks went on from a common history. */
+  readonly wentApart: boolean;
 }
 
 /** The peer's own words, of its current boot. */

@@ -1,6 +1,6 @@
 /**
  * What one member's disk says to a promotion. Pure.
- * @see SAFETY B2-B4, E1
+ * @see SAFETY B2-B4, D5, E1
  */
 import type { Evidence, MemberEvidence } from './evidence.ts';
 import { type Findings, refuse, wait } from './findings.ts';
@@ -30,6 +30,16 @@ export function judgeMember(evidence: Evidence, member: MemberEvidence, found: F
       'E1',
       'primary-connected',
       `${name} is connected to its primary: give that one role secondary or init first`,
+    );
+    return;
+  }
+  if (member.wentApart && !forced(evidence)) {
+    refuse(
+      found,
+      'D5',
+      'split-brain',
+      `${name} of this node and that of ${evidence.peer ?? 'the peer'} went on apart, and each lacks what the other acknowledged: decide which copy to keep`,
+      `hastate resolve ${name} --discard NODE --dry-run`,
     );
     return;
   }

@@ -65,6 +65,22 @@ describe('two nodes that were both primary last, apart from each other', () => {
     }
   });
 
+  it('in different epochs boot together: the later one does not serve what lacks the writes of the other', async () => {
+    const groups = [{ name: 'storage', resources: ['disk1'], more: ['boot-wait: 30s'] }];
+    lab = await Lab.make({ groups });
+    const pair = await lab.startPair();
+    await untilPaired({ primary: pair.hasta, standby: pair.hastb });
+    await Promise.all([pair.hasta.kill(), pair.hastb.kill()]);
+    for (const node of ['hasta', 'hastb', 'hastb'] as const) await (await serveAlone(node)).kill();
+    const before = await Promise.all([pair.hasta, pair.hastb].map(promotions));
+    const [hasta, hastb] = [lab.daemon('hasta').start(), lab.daemon('hastb').start()];
+    for (const daemon of [hasta, hastb]) {
+      await staysOut(daemon, /split-brain/);
+      expect(await codesOf(daemon)).toContain('split-brain');
+    }
+    expect(await Promise.all([hasta, hastb].map(promotions))).toEqual(before);
+  });
+
   it('one of them serves: the other one hears it before it does so too, however long its start takes', async () => {
     lab = await Lab.make();
     await (await serveAlone('hastb')).kill();

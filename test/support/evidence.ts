@@ -20,6 +20,7 @@ const MEMBER: MemberEvidence = {
   dataLinkDownAt: 9400,
   dataLinkUp: false,
   peerAgrees: true,
+  wentApart: false,
 };
 
 export function evidenceOf(given: Given = {}): Evidence {

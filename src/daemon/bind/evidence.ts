@@ -8,7 +8,7 @@ import type { GroupSettings } from '../../model/settings.ts';
 import type { EngineSnapshot } from '../../replication/messages.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Member } from './members.ts';
-import { peerAgrees } from './record-exchange.ts';
+import { peerAgrees, wentApart } from './record-exchange.ts';
 
 const NOT_OPEN: Freshness = { kind: 'unknown', why: 'the disk is not open' };
 
@@ -30,6 +30,7 @@ function memberEvidence(
     dataLinkDownAt: snapshot?.dataLinkDownAt ?? null,
     dataLinkUp: snapshot?.dataLinkUp ?? false,
     peerAgrees: peerAgrees(runtime, member),
+    wentApart: wentApart(runtime, member),
   };
 }
 

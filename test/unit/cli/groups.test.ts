@@ -97,6 +97,7 @@ const evidence: Evidence = {
       dataLinkDownAt: 9880,
       dataLinkUp: false,
       peerAgrees: true,
+      wentApart: false,
     },
   ],
   heardAt: { dataLink: 9880, peerChannel: 8800, adverts: null },
