@@ -17,9 +17,10 @@ import {
   type NbdRequest,
 } from '../protocol/nbd.ts';
 import { encodeGreeting } from '../protocol/nbd-negotiation.ts';
-import { NbdHandshake, type ExportOffer } from './nbd-handshake.ts';
+import { NbdHandshake, type Agreed, type ExportOffer } from './nbd-handshake.ts';
 import { refusalOf } from './nbd-refusal.ts';
 import { readInto, ReceiveSlab, type Receiver } from './receive-slab.ts';
+import { ALLOCATION_CONTEXT } from './nbd-contexts.ts';
 import { ReplyBatch, type ReplyRoom } from './reply-batch.ts';
 import { readSplit, writeSplit } from './split-request.ts';
 import { startWithoutData } from './nbd-no-data.ts';
@@ -37,6 +38,8 @@ const MAX_REQUESTS_IN_FLIGHT = 1024;
 const BURST = 16;
 /** A payload of at most this waits where it was received until all of it is there. */
 const IN_PLACE_BYTES = 32 * 1024;
+/** Of one answer to BLOCK_STATUS: the client asks on. */
+const MAX_PIECES = 128;
 /** Behind a write of more than this another is expected, of which little is read with its header. */
 const LARGE_BYTES = 128 * 1024;
 const HEADER_WINDOW_BYTES = 4096;
@@ -75,6 +78,7 @@ export class NbdConnection implements Receiver {
   readonly #tickets = new Tickets((ticket, error) => this.#settle(ticket, error));
   readonly #unparsed = new Unparsed();
   readonly #request = noRequest();
+  #agreed: Agreed;
   #incoming: IncomingWrite | null = null;
   #inFlight = 0;
   #readBytes = 0;
@@ -97,6 +101,7 @@ export class NbdConnection implements Receiver {
     own?.once('close', () => socket.destroy());
     this.#device = options.device;
     this.#handshake = new NbdHandshake(options.offer);
+    this.#agreed = this.#handshake.agreed;
     this.#socket.setTimeout(HANDSHAKE_TIMEOUT_MS, () => this.close());
     // `close` follows every error and does what is needed.
     this.#socket.on('error', () => undefined);
@@ -227,6 +232,8 @@ export class NbdConnection implements Receiver {
     if (step.next === 'transmission') {
       this.#socket.setTimeout(0);
       this.#phase = 'transmission';
+      this.#agreed = this.#handshake.agreed;
+      if (this.#agreed.structured) this.#batch.structure();
       this.#options.onAgreed();
     }
     if (step.next === 'end') this.#leave();
@@ -242,12 +249,12 @@ export class NbdConnection implements Receiver {
       if (length <= IN_PLACE_BYTES && unparsed.length < REQUEST_BYTES + length) return false;
       unparsed.skip(REQUEST_BYTES);
       this.#lastWasLarge = length > LARGE_BYTES;
-      this.#takePayload(request, refusalOf(request, this.#device));
+      this.#takePayload(request, refusalOf(request, this.#device, this.#agreed));
       return true;
     }
     unparsed.skip(REQUEST_BYTES);
     this.#lastWasLarge = false;
-    const refusal = refusalOf(request, this.#device);
+    const refusal = refusalOf(request, this.#device, this.#agreed);
     if (refusal !== null) this.#refuse(request, refusal);
     else this.#start(request);
     return true;
@@ -298,14 +305,31 @@ export class NbdConnection implements Receiver {
     }
     this.#inFlight += 1;
     if (type !== NbdCommand.READ) {
-      startWithoutData(this.#device, request, this.#tickets.take(request, null).done);
+      if (type === NbdCommand.BLOCK_STATUS) this.#ask(request);
+      else startWithoutData(this.#device, request, this.#tickets.take(request, null).done);
       return;
     }
     this.#readBytes += length;
     const room = this.#batch.room(length);
+    room.offset = offset;
     const ticket = this.#tickets.take(request, room);
     if (length <= this.#device.maxRequestBytes) this.#device.read(offset, length, ticket.read, room.payload);
     else readSplit(this.#device, offset, room.payload, ticket.done);
+  }
+
+  #ask({ cookieHigh, cookieLow, flags, offset, length }: NbdRequest): void {
+    const most = (flags & CommandFlag.REQ_ONE) === 0 ? MAX_PIECES : 1;
+    this.#device.allocation?.(offset, length, most, (error, pieces) => {
+      this.#inFlight -= 1;
+      if (this.#phase === 'closed') {
+        this.#options.onProgress();
+        return;
+      }
+      if (error === null && pieces.length > 0)
+        this.#batch.addStatus(cookieHigh, cookieLow, ALLOCATION_CONTEXT, pieces);
+      else this.#batch.add(nbdError(error ?? 'EIO'), cookieHigh, cookieLow, null);
+      this.#sendSoon();
+    });
   }
 
   #startWrite(request: NbdRequest, data: Buffer, free: (() => void) | undefined): void {
@@ -332,6 +356,10 @@ export class NbdConnection implements Receiver {
 
   #reply(cookieHigh: number, cookieLow: number, error: string | null, room: ReplyRoom | null): void {
     this.#batch.add(nbdError(error), cookieHigh, cookieLow, room);
+    this.#sendSoon();
+  }
+
+  #sendSoon(): void {
     if (this.#collecting || this.#turnEnd !== null) return;
     this.#turnEnd = setImmediate(() => {
       this.#turnEnd = null;

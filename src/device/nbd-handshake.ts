@@ -21,6 +21,7 @@ import {
   encodeTextInfo,
   type GoOption,
 } from '../protocol/nbd-negotiation.ts';
+import { Contexts } from './nbd-contexts.ts';
 
 /**
  * CAN_MULTI_CONN: all connections share one device, whose flush covers every write that was answered before it
@@ -42,6 +43,16 @@ export interface ExportOffer {
   readonly sectorBytes: number;
   /** Whether TRIM gives space back. */
   readonly discards: boolean;
+  /** The disk tells where it has holes. */
+  readonly holes: boolean;
+}
+
+/** What holds in the transmission phase. */
+export interface Agreed {
+  /** Replies with data or an error are structured. */
+  readonly structured: boolean;
+  /** BLOCK_STATUS may be asked. */
+  readonly allocation: boolean;
 }
 
 export interface HandshakeStep {
@@ -57,10 +68,21 @@ export function epochExportName(exportName: string, epoch: Epoch): string {
 
 export class NbdHandshake {
   readonly #offer: ExportOffer;
+  readonly #contexts: Contexts;
   #noZeroes: boolean | null = null;
+  #agreed: Agreed = { structured: false, allocation: false };
 
   constructor(offer: ExportOffer) {
     this.#offer = offer;
+    this.#contexts = new Contexts({
+      holes: offer.holes,
+      refusal: (name) => (this.#serves(name) ? null : refusalText(name, offer)),
+    });
+  }
+
+  /** Final when the transmission phase begins. */
+  get agreed(): Agreed {
+    return this.#agreed;
   }
 
   /**
@@ -89,6 +111,12 @@ export class NbdHandshake {
         return this.#go(option, data);
       case NbdOption.LIST:
         return { answer: this.#list(data), next: 'option' };
+      case NbdOption.STRUCTURED_REPLY:
+        return { answer: this.#contexts.structure(data), next: 'option' };
+      case NbdOption.LIST_META_CONTEXT:
+        return { answer: this.#contexts.list(data), next: 'option' };
+      case NbdOption.SET_META_CONTEXT:
+        return { answer: this.#contexts.choose(data), next: 'option' };
       case NbdOption.ABORT:
         return { answer: encodeOptionReply(option, NbdReply.ACK), next: 'end' };
       default:
@@ -102,6 +130,7 @@ export class NbdHandshake {
       throw new WireError('nbd-export-unknown', 0, 'export-name', refusalText(name, this.#offer));
     }
     const answer = encodeExportNameAnswer(this.#offer.sizeBytes, this.#flags(), this.#noZeroes === true);
+    this.#agree(name);
     return { answer, next: 'transmission' };
   }
 
@@ -127,7 +156,15 @@ export class NbdHandshake {
         infos.push(encodeOptionReply(option, NbdReply.INFO, encodeTextInfo(type, text)));
     }
     infos.push(encodeOptionReply(option, NbdReply.ACK));
-    return { answer: Buffer.concat(infos), next: option === NbdOption.GO ? 'transmission' : 'option' };
+    const answer = Buffer.concat(infos);
+    if (option !== NbdOption.GO) return { answer, next: 'option' };
+    this.#agree(go.name);
+    return { answer, next: 'transmission' };
+  }
+
+  #agree(name: string): void {
+    const { structured } = this.#contexts;
+    this.#agreed = { structured, allocation: structured && this.#contexts.allocationOf(name) };
   }
 
   #list(data: Buffer): Buffer {
@@ -143,7 +180,11 @@ export class NbdHandshake {
   }
 
   #flags(): number {
-    return EXPORT_FLAGS | (this.#offer.discards ? TransmissionFlag.SEND_TRIM : 0);
+    return (
+      EXPORT_FLAGS |
+      (this.#offer.discards ? TransmissionFlag.SEND_TRIM : 0) |
+      (this.#contexts.structured ? TransmissionFlag.SEND_DF : 0)
+    );
   }
 
   #serves(name: string): boolean {

@@ -3,6 +3,7 @@
  * @see NBD protocol, "Request types", "Error values", "Block size constraints"
  */
 import { CommandFlag, MAX_PAYLOAD_BYTES, NbdCommand, type NbdRequest } from '../protocol/nbd.ts';
+import type { Agreed } from './nbd-handshake.ts';
 
 export interface RequestLimits {
   readonly sizeBytes: number;
@@ -11,17 +12,18 @@ export interface RequestLimits {
   readonly discards: boolean;
 }
 
-/** FUA is allowed with every command, the others only where they mean something. */
-const ZERO_FLAGS = CommandFlag.FUA | CommandFlag.NO_HOLE | CommandFlag.FAST_ZERO;
+const NOTHING_AGREED: Agreed = { structured: false, allocation: false };
 
 /** Null: nothing is wrong with it. Else `EINVAL`, or `ENOSPC` for data behind the end. */
 export function refusalOf(
   request: NbdRequest,
   { sizeBytes, sectorBytes, discards }: RequestLimits,
+  agreed: Agreed = NOTHING_AGREED,
 ): string | null {
   const { type, offset, length } = request;
-  const allowed = type === NbdCommand.WRITE_ZEROES ? ZERO_FLAGS : CommandFlag.FUA;
-  if ((request.flags & ~allowed) !== 0) return 'EINVAL';
+  // FUA is allowed with every command, the others only where they mean something.
+  const special = request.flags & ~CommandFlag.FUA;
+  if (special !== 0 && (special & ~specialFlags(type, agreed)) !== 0) return 'EINVAL';
   switch (type) {
     case NbdCommand.DISC:
     case NbdCommand.FLUSH:
@@ -35,10 +37,26 @@ export function refusalOf(
       break;
     case NbdCommand.WRITE_ZEROES:
       break;
+    case NbdCommand.BLOCK_STATUS:
+      if (!agreed.allocation) return 'EINVAL';
+      break;
     default:
       return 'EINVAL';
   }
   if (length === 0 || offset % sectorBytes !== 0 || length % sectorBytes !== 0) return 'EINVAL';
   if (offset + length <= sizeBytes) return null;
   return type === NbdCommand.WRITE || type === NbdCommand.WRITE_ZEROES ? 'ENOSPC' : 'EINVAL';
+}
+
+function specialFlags(type: number, { structured }: Agreed): number {
+  switch (type) {
+    case NbdCommand.WRITE_ZEROES:
+      return CommandFlag.NO_HOLE | CommandFlag.FAST_ZERO;
+    case NbdCommand.READ:
+      return structured ? CommandFlag.DF : 0;
+    case NbdCommand.BLOCK_STATUS:
+      return CommandFlag.REQ_ONE;
+    default:
+      return 0;
+  }
 }

@@ -135,6 +135,7 @@ function accept(
       sizeBytes: device.sizeBytes,
       sectorBytes: device.sectorBytes,
       discards: device.discards,
+      holes: device.allocation !== undefined,
     },
     onProgress,
     onAgreed,

@@ -3,7 +3,16 @@
  * its data, where the device has put it, so that a batch is one piece of memory and one send.
  */
 import type { Socket } from 'node:net';
+import type { Allocation } from '../model/block-device.ts';
 import { SIMPLE_REPLY_BYTES, viewOf, writeSimpleReply } from '../protocol/nbd.ts';
+import {
+  DATA_HEADER_BYTES,
+  ERROR_CHUNK_BYTES,
+  statusChunkBytes,
+  writeDataHeader,
+  writeErrorChunk,
+  writeStatusChunk,
+} from '../protocol/nbd-structured.ts';
 
 const SLAB_BYTES = 512 * 1024;
 /** More has memory of its own. */
@@ -23,9 +32,14 @@ export interface ReplyRoom {
   readonly memory: Memory;
   readonly start: number;
   readonly end: number;
+  /** Of the data on the disk: a structured reply tells it. */
+  offset: number;
 }
 
 export class ReplyBatch {
+  #structured = false;
+  /** Before the data of a read. */
+  #headerBytes = SIMPLE_REPLY_BYTES;
   #slab: Memory = memoryOf(Buffer.alloc(0));
   #at = 0;
   /** Rooms that nothing was added for yet. */
@@ -46,15 +60,21 @@ export class ReplyBatch {
     return this.#bytes;
   }
 
+  /** From now on data and errors go in structured replies. */
+  structure(): void {
+    this.#structured = true;
+    this.#headerBytes = DATA_HEADER_BYTES;
+  }
+
   /** Give it to add() when the data is there, or when it will never be. */
   room(length: number): ReplyRoom {
-    const bytes = SIMPLE_REPLY_BYTES + length;
+    const bytes = this.#headerBytes + length;
     this.#open += 1;
-    if (bytes > SLAB_ROOM_BYTES) return roomIn(this.#large(bytes), 0, bytes);
+    if (bytes > SLAB_ROOM_BYTES) return roomIn(this.#large(bytes), 0, bytes, this.#headerBytes);
     const start = this.#cut(bytes);
     const known = this.#rooms[this.#nextRoom];
     const same = known?.start === start && known.end === this.#at;
-    const room = same ? known : roomIn(this.#slab, start, this.#at);
+    const room = same ? known : roomIn(this.#slab, start, this.#at, this.#headerBytes);
     this.#rooms[this.#nextRoom] = room;
     this.#nextRoom += 1;
     return room;
@@ -63,11 +83,39 @@ export class ReplyBatch {
   /** @param room holds the reply's data; null when there is none; unused when the reply is an error */
   add(error: number, cookieHigh: number, cookieLow: number, room: ReplyRoom | null): void {
     if (room !== null) this.#open -= 1;
+    if (this.#structured && (room !== null || error !== 0)) {
+      this.#addChunk(error, cookieHigh, cookieLow, room);
+      return;
+    }
     const carries = room !== null && error === 0;
     const start = carries ? room.start : this.#cut(SIMPLE_REPLY_BYTES);
     const memory = carries ? room.memory : this.#slab;
     const end = carries ? room.end : this.#at;
     writeSimpleReply(memory.view, start, error, cookieHigh, cookieLow);
+    this.#grow(memory, start, end);
+  }
+
+  /** The answer to BLOCK_STATUS; structured. */
+  addStatus(cookieHigh: number, cookieLow: number, context: number, pieces: readonly Allocation[]): void {
+    const start = this.#cut(statusChunkBytes(pieces.length));
+    writeStatusChunk(this.#slab.view, start, cookieHigh, cookieLow, context, pieces);
+    this.#grow(this.#slab, start, this.#at);
+  }
+
+  #addChunk(error: number, cookieHigh: number, cookieLow: number, room: ReplyRoom | null): void {
+    if (room !== null && error === 0) {
+      const { memory, start, end, offset, payload } = room;
+      writeDataHeader(memory.view, start, cookieHigh, cookieLow, offset, payload.length);
+      this.#grow(memory, start, end);
+      return;
+    }
+    const start = this.#cut(ERROR_CHUNK_BYTES);
+    writeErrorChunk(this.#slab.view, start, error, cookieHigh, cookieLow);
+    this.#grow(this.#slab, start, this.#at);
+  }
+
+  /** What was written there is sent next. */
+  #grow(memory: Memory, start: number, end: number): void {
     this.#bytes += end - start;
     if (memory !== this.#memory || start !== this.#end) {
       this.#endPiece();
@@ -133,6 +181,6 @@ function memoryOf(bytes: Buffer): Memory {
   return { bytes, view: viewOf(bytes) };
 }
 
-function roomIn(memory: Memory, start: number, end: number): ReplyRoom {
-  return { memory, start, end, payload: memory.bytes.subarray(start + SIMPLE_REPLY_BYTES, end) };
+function roomIn(memory: Memory, start: number, end: number, headerBytes: number): ReplyRoom {
+  return { memory, start, end, offset: 0, payload: memory.bytes.subarray(start + headerBytes, end) };
 }

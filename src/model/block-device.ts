@@ -7,6 +7,14 @@ export interface ZeroOptions {
   readonly fast: boolean;
 }
 
+/** A piece of a disk. */
+export interface Allocation {
+  /** Bytes. */
+  readonly length: number;
+  /** It reads as zeros and takes no space; else nothing is known of it. */
+  readonly hole: boolean;
+}
+
 /**
  * A primary's disk as seen by what exports it. Implemented by the engine, used by the
  * NBD and ggate servers. Offsets and lengths in bytes from the start of the user data.
@@ -47,6 +55,19 @@ export interface BlockDevice {
    * afterwards. With `fua` what was done is durable.
    */
   discard(offset: number, length: number, fua: boolean, done: (error: string | null) => void): void;
+  /**
+   * Where the range has holes, from its start on, perhaps not to its end: one to `most` pieces of whole sectors,
+   * neighbours different. No part of a write that was answered before this call is told as a hole. Absent: nothing
+   * is known of any range.
+   */
+  readonly allocation?:
+    | ((
+        offset: number,
+        length: number,
+        most: number,
+        done: (error: string | null, pieces: readonly Allocation[]) => void,
+      ) => void)
+    | undefined;
   /** Hints are worth giving: the disk gives space back. */
   readonly discards: boolean;
   /** Bytes of writes taken and not yet answered: over a bound of the server's it stops reading from its client. */

@@ -16,18 +16,29 @@ export const OPTION_HEADER_BYTES = 16;
 export const OPTION_REPLY_HEADER_BYTES = 20;
 /** Strings are at most 4096 bytes; no option that we take needs more than two of them. */
 export const MAX_OPTION_BYTES = 8192;
-const MAX_NAME_BYTES = 4096;
+/** Names of exports, queries. */
+export const MAX_NAME_BYTES = 4096;
 const EXPORT_NAME_PADDING = 124;
 
 export const HANDSHAKE_FIXED_NEWSTYLE = 1;
 export const HANDSHAKE_NO_ZEROES = 2;
 
-export const NbdOption = { EXPORT_NAME: 1, ABORT: 2, LIST: 3, INFO: 6, GO: 7 } as const;
+export const NbdOption = {
+  EXPORT_NAME: 1,
+  ABORT: 2,
+  LIST: 3,
+  INFO: 6,
+  GO: 7,
+  STRUCTURED_REPLY: 8,
+  LIST_META_CONTEXT: 9,
+  SET_META_CONTEXT: 10,
+} as const;
 
 export const NbdReply = {
   ACK: 1,
   SERVER: 2,
   INFO: 3,
+  META_CONTEXT: 4,
   ERR_UNSUP: 0x80000001,
   ERR_INVALID: 0x80000003,
   ERR_UNKNOWN: 0x80000006,

@@ -1,5 +1,6 @@
 /**
- * NBD transmission phase: requests and simple replies, as both sides read and write them.
+ * NBD transmission phase: requests and simple replies, as both sides read and write them. Structured replies stand in
+ * nbd-structured.ts.
  * All numbers are big-endian. The handshake stands in nbd-negotiation.ts.
  * @see NBD protocol, "Transmission phase"
  */
@@ -20,12 +21,17 @@ export const NbdCommand = {
   FLUSH: 3,
   TRIM: 4,
   WRITE_ZEROES: 6,
+  BLOCK_STATUS: 7,
 } as const;
 
 export const CommandFlag = {
   FUA: 1 << 0,
   /** WRITE_ZEROES: space may not be given back. */
   NO_HOLE: 1 << 1,
+  /** READ: all data in one chunk. */
+  DF: 1 << 2,
+  /** BLOCK_STATUS: no more than the first piece. */
+  REQ_ONE: 1 << 3,
   /** WRITE_ZEROES: ENOTSUP at once unless it is quicker than writing. */
   FAST_ZERO: 1 << 4,
 } as const;
@@ -38,6 +44,7 @@ export const TransmissionFlag = {
   SEND_FUA: 1 << 3,
   SEND_TRIM: 1 << 5,
   SEND_WRITE_ZEROES: 1 << 6,
+  SEND_DF: 1 << 7,
   CAN_MULTI_CONN: 1 << 8,
   SEND_FAST_ZERO: 1 << 11,
 } as const;

@@ -1,4 +1,4 @@
-import type { BlockDevice, ZeroOptions } from '../../../src/model/block-device.ts';
+import type { Allocation, BlockDevice, ZeroOptions } from '../../../src/model/block-device.ts';
 
 type Done = (error: string | null) => void;
 
@@ -16,6 +16,7 @@ export class MemoryDevice implements BlockDevice {
   later = false;
   error: string | null = null;
   discards = true;
+  allocation: BlockDevice['allocation'];
 
   constructor(sizeBytes: number, options: { sectorBytes?: number; maxRequestBytes?: number } = {}) {
     this.content = Buffer.alloc(sizeBytes);
@@ -67,6 +68,28 @@ export class MemoryDevice implements BlockDevice {
   flush(done: Done): void {
     this.requests.push('flush');
     this.#answer(() => done(this.error));
+  }
+
+  /** Sectors of zeros are holes from now on. */
+  tellHoles(): this {
+    this.allocation = (offset, length, most, done) => {
+      this.requests.push(`allocation ${offset} ${length} ${most}`);
+      this.#answer(() => done(this.error, this.error === null ? this.#pieces(offset, length, most) : []));
+    };
+    return this;
+  }
+
+  #pieces(offset: number, length: number, most: number): Allocation[] {
+    const pieces: { length: number; hole: boolean }[] = [];
+    const zeros = Buffer.alloc(this.sectorBytes);
+    for (let at = offset; at < offset + length; at += this.sectorBytes) {
+      const hole = this.content.compare(zeros, 0, zeros.length, at, at + this.sectorBytes) === 0;
+      const last = pieces.at(-1);
+      if (last?.hole === hole) last.length += this.sectorBytes;
+      else if (pieces.length === most) break;
+      else pieces.push({ length: this.sectorBytes, hole });
+    }
+    return pieces;
   }
 
   /** Answers what was held, and what comes from now on. */

@@ -189,7 +189,7 @@ describe('the NBD server', () => {
     client.socket.write(
       Buffer.concat([
         encodeClientFlags(3),
-        encodeOption(8, Buffer.alloc(0)),
+        encodeOption(5, Buffer.alloc(0)),
         encodeOption(7, Buffer.from('000000ff', 'hex')),
         encodeOption(3, Buffer.alloc(0)),
         encodeOption(2, Buffer.alloc(0)),

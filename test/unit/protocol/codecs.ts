@@ -18,7 +18,9 @@ import {
 import { decodeIPv4 } from '../../../src/protocol/ipv4.ts';
 import { lzfCompress, lzfDecompress } from '../../../src/protocol/lzf.ts';
 import * as nbd from '../../../src/protocol/nbd.ts';
+import { decodeMetaContextOption, encodeMetaContextOption } from '../../../src/protocol/nbd-meta-context.ts';
 import * as negotiation from '../../../src/protocol/nbd-negotiation.ts';
+import * as structured from '../../../src/protocol/nbd-structured.ts';
 import { decodeNv } from '../../../src/protocol/nv.ts';
 import type { NvMap } from '../../../src/protocol/nv.ts';
 import { decodePeerMessage, encodePeerMessage } from '../../../src/protocol/peer-message.ts';
@@ -95,7 +97,23 @@ const NBD_READERS: readonly ((input: Buffer) => unknown)[] = [
   negotiation.decodeOptionReplyHeader,
   negotiation.decodeGreeting,
   negotiation.decodeClientFlags,
+  decodeMetaContextOption,
 ];
+
+/** A chunk that says where there are holes. */
+function statusChunk(): Buffer {
+  const pieces = [false, true, false].map((hole, index) => ({ length: 512 << index, hole }));
+  const bytes = Buffer.alloc(structured.statusChunkBytes(pieces.length));
+  structured.writeStatusChunk(nbd.viewOf(bytes), 0, 7, 9, 1, pieces);
+  return bytes;
+}
+
+function readChunk(input: Buffer): unknown {
+  const { type, length } = structured.decodeChunkHeader(input);
+  if (type !== structured.ChunkType.BLOCK_STATUS) return type;
+  const start = structured.CHUNK_HEADER_BYTES;
+  return structured.decodeStatus(input.subarray(start, start + length));
+}
 
 export const CODECS: readonly Codec[] = [
   {
@@ -208,7 +226,7 @@ export const CODECS: readonly Codec[] = [
   },
   {
     name: 'nbd negotiation',
-    // The first byte says which of the six it is.
+    // The first byte says which of the seven it is.
     samples: [
       nbdInfo(negotiation.encodeExportInfo(1 << 20, 3)),
       nbdInfo(negotiation.encodeBlockSizeInfo(512, 4096, 1 << 20)),
@@ -217,8 +235,17 @@ export const CODECS: readonly Codec[] = [
       Buffer.concat([Buffer.from([3]), negotiation.encodeOptionReply(7, 1)]),
       Buffer.concat([Buffer.from([4]), negotiation.encodeGreeting()]),
       Buffer.concat([Buffer.from([5]), negotiation.encodeClientFlags(3)]),
+      ...[[], ['base:'], ['base:allocation', 'qemu:dirty-bitmap:x', '']].map((queries) =>
+        Buffer.concat([Buffer.from([6]), encodeMetaContextOption({ exportName: 'disk1', queries })]),
+      ),
     ],
     decode: (input) => NBD_READERS[(input[0] ?? 0) % NBD_READERS.length]?.(input.subarray(1)),
+    maxBuffer: 0,
+  },
+  {
+    name: 'nbd chunks',
+    samples: [statusChunk()],
+    decode: readChunk,
     maxBuffer: 0,
   },
 ];
