@@ -137,6 +137,11 @@ export class ActiveMap {
     return (this.#flag(e) & STALE) !== 0;
   }
 
+  /** Nothing that was ever written there is under way, not flushed, or on one side only. */
+  isSettled(e: number): boolean {
+    return (this.#flag(e) & ~KEPT) === 0 && (this.#inflight[e] ?? 0) === 0;
+  }
+
   /** The next dirty extent at or after `from`, or -1. */
   nextDirty(from: number): number {
     if (this.#dirtyCount === 0) return -1;

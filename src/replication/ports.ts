@@ -3,7 +3,7 @@
  * sockets, the simulator to its own. Everything is non-blocking and calls back;
  * a port never throws for an I/O failure, it reports one.
  */
-import type { BlockDevice } from '../model/block-device.ts';
+import type { Allocation, BlockDevice } from '../model/block-device.ts';
 import type { Epoch } from '../model/record.ts';
 import type { AloneNeeds } from '../model/without-peer.ts';
 import type { Held } from '../protocol/buffer-pool.ts';
@@ -40,6 +40,18 @@ export interface DiskPort {
    * Only where the disk can; `EOPNOTSUPP` when it turns out that it cannot: then some of the range may be zero.
    */
   readonly punch?: ((offset: number, length: number, done: (error: IoResult) => void) => void) | undefined;
+  /**
+   * Where the range has holes, from its start on, perhaps not to its end: at most `most` pieces of whole sectors.
+   * The call may complete before it returns. Only where the disk can tell.
+   */
+  readonly holes?:
+    | ((
+        offset: number,
+        length: number,
+        most: number,
+        done: (error: IoResult, pieces: readonly Allocation[]) => void,
+      ) => void)
+    | undefined;
   /** fdatasync: everything written before the call is durable. */
   flush(done: (error: IoResult) => void): void;
   close(): Promise<void>;

@@ -9,7 +9,8 @@ import type { ResourceQueues } from '../protocol/control.ts';
 import { HAST_CMD } from '../protocol/hast-message.ts';
 import { ackMode } from './ack-mode.ts';
 import { AckGate } from './ack-gate.ts';
-import type { GateHost } from './ack-gate.ts';
+import type { Answer, GateHost } from './ack-gate.ts';
+import { allocationOf } from './allocation-op.ts';
 import type { EngineCore } from './core.ts';
 import { isMultiple, MAXPHYS, reportDiskError } from './core.ts';
 import { putZeros, ZeroRequests } from './discard-op.ts';
@@ -42,6 +43,7 @@ export interface PrimaryHost extends GateHost {
 export class Primary implements BlockDevice, WriteOwner, ReadOwner {
   readonly gate: AckGate;
   readonly flusher: Flusher;
+  readonly allocation: BlockDevice['allocation'];
   /** The link to use, or null. */
   link: Link | null = null;
   /** Writes under way which the peer was not sent. */
@@ -65,6 +67,7 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
     this.flusher = new Flusher(core, this, host);
     this.#zeros = new ZeroRequests(core, this);
     this.#peerOnly = new PeerOnly(core, this, host);
+    this.allocation = allocationOf(core, this);
   }
 
   get sizeBytes(): number {
@@ -142,6 +145,17 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
     return this.#core.ports.disk.punch !== undefined;
   }
 
+  /** For what reads no data: `start` once, when a request of this range may begin, or why it never may. */
+  admit(offset: number, length: number, refuse: (error: string) => void, start: () => void): void {
+    const refusal = this.#refusal(offset, length);
+    if (refusal !== null) refuse(refusal);
+    else if (this.#mustPark()) this.#parked.push(() => this.admit(offset, length, refuse, start));
+    else {
+      this.#running++;
+      start();
+    }
+  }
+
   /** @param punch `data` is all zeros, and the disks may give its space back */
   submit(
     offset: number,
@@ -211,7 +225,7 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
     if (op.hold !== null) this.#core.locks.release(op.hold);
   }
 
-  readDone(op: ReadOp): void {
+  readDone(op: Answer): void {
     this.gate.push(op, false);
   }
 

@@ -1,4 +1,5 @@
 /** A disk with a volatile cache: what was not flushed may be lost, sector by sector, when power fails. */
+import type { Allocation } from '../model/block-device.ts';
 import type { DiskPort, DiskProgress, IoResult } from '../replication/ports.ts';
 import type { SimClock, SimRandom } from './sim-clock.ts';
 
@@ -24,13 +25,18 @@ export class SimDisk implements DiskPort {
   readonly durable: Buffer;
   faults: DiskFaults = {};
   /** Called before an operation starts: for tests that watch order. */
-  onOperation: (kind: 'read' | 'write' | 'writeDurable' | 'flush', offset: number, length: number) => void =
-    () => undefined;
+  onOperation: (
+    kind: 'read' | 'write' | 'writeDurable' | 'flush' | 'holes',
+    offset: number,
+    length: number,
+  ) => void = () => undefined;
   latencyMs = 0.3;
   /** Reads and writes are done before the call returns, as a fast file's are. */
   instant = false;
   /** Gives space back; see canPunch(). */
   punch?: DiskPort['punch'];
+  /** Knows where it has holes; see tellHoles(). */
+  holes?: DiskPort['holes'];
   /** Bytes that were punched. */
   punched = 0;
   readonly #clock: SimClock;
@@ -93,6 +99,31 @@ export class SimDisk implements DiskPort {
       this.punched += length;
       this.#put(offset, Buffer.alloc(length), done);
     };
+  }
+
+  /**
+   * From now on sectors of zeros are holes. `behind`: those that were zeros at the last flush, as a file system says
+   * that does not look at what it caches.
+   */
+  tellHoles(behind = false): void {
+    this.holes = (offset, length, most, done) => {
+      this.onOperation('holes', offset, length);
+      const pieces = this.#pieces(behind ? this.durable : this.content, offset, length, most);
+      this.#soon(() => done(null, pieces));
+    };
+  }
+
+  #pieces(content: Buffer, offset: number, length: number, most: number): Allocation[] {
+    const pieces: { length: number; hole: boolean }[] = [];
+    const zeros = Buffer.alloc(this.sectorBytes);
+    for (let at = offset; at < offset + length; at += this.sectorBytes) {
+      const hole = content.compare(zeros, 0, zeros.length, at, at + this.sectorBytes) === 0;
+      const last = pieces.at(-1);
+      if (last?.hole === hole) last.length += this.sectorBytes;
+      else if (pieces.length === most) break;
+      else pieces.push({ length: this.sectorBytes, hole });
+    }
+    return pieces;
   }
 
   writeDurable(offset: number, data: Buffer, done: (error: IoResult) => void): void {

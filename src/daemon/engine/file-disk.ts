@@ -13,6 +13,8 @@ import { lockDisk } from './disk-lock.ts';
 import type { DiskLock } from './disk-lock.ts';
 import { measureDisk } from './disk-size.ts';
 import type { DiskSize } from './disk-size.ts';
+import { findHoles, holeSeeker } from './find-holes.ts';
+import type { Seek } from './find-holes.ts';
 import { LatencyGauge } from './latency-gauge.ts';
 import { PoolShare } from './pool-share.ts';
 import { holePuncher } from './punch-hole.ts';
@@ -25,6 +27,7 @@ const MIN_SECTORS_BEHIND_METADATA = 2;
 const METADATA_BYTES = 4096;
 
 type Done = (error: IoResult) => void;
+type HolesDone = Parameters<NonNullable<DiskPort['holes']>>[3];
 
 /** What a request moves: `bytes` are done so far at each call back. */
 type PoolCall = (
@@ -63,7 +66,9 @@ export async function openFileDisk(
   try {
     const lock = await lockDisk(path, fd, stateDir);
     durableFd = await openPath(path, constants.O_RDWR | constants.O_DSYNC);
-    return new FileDisk(fd, durableFd, size, lock, await holePuncher(fd, stats, size.sizeBytes), io);
+    const punch = await holePuncher(fd, stats, size.sizeBytes);
+    const seek = await holeSeeker(fd, size.sizeBytes);
+    return new FileDisk(fd, durableFd, size, lock, { punch, seek }, io);
   } catch (error) {
     await closeFd(fd);
     if (durableFd !== null) await closeFd(durableFd);
@@ -79,6 +84,7 @@ export class FileDisk implements DiskPort {
   /** What the lock does not do, for status; or null. */
   readonly warning: string | null;
   readonly punch: DiskPort['punch'];
+  readonly holes: DiskPort['holes'];
   readonly #fd: number;
   readonly #durableFd: number;
   readonly #lock: DiskLock;
@@ -86,6 +92,8 @@ export class FileDisk implements DiskPort {
   readonly #reads = new LatencyGauge();
   readonly #writes = new LatencyGauge();
   readonly #share = new PoolShare();
+  /** One at a time: many seeks of many askers would keep flushes waiting. */
+  readonly #seekers = new PoolShare(1);
   #running = 0;
   #flushing = 0;
   #finished = 0;
@@ -98,7 +106,7 @@ export class FileDisk implements DiskPort {
     durableFd: number,
     size: DiskSize,
     lock: DiskLock,
-    punch: PunchHole | null,
+    { punch, seek }: { readonly punch: PunchHole | null; readonly seek: Seek | null },
     io: DirectIo,
   ) {
     this.#io = io;
@@ -110,6 +118,15 @@ export class FileDisk implements DiskPort {
     this.warning = lock.warning;
     this.punch =
       punch === null ? undefined : (offset, length, done) => this.#punch(punch, offset, length, done);
+    if (seek === null) return;
+    const inTurn: Seek = (position, whence, done) =>
+      this.#share.enter((leave) =>
+        seek(position, whence, (found, errno) => {
+          leave();
+          done(found, errno);
+        }),
+      );
+    this.holes = (offset, length, most, done) => this.#holes(inTurn, offset, length, most, done);
   }
 
   read(offset: number, into: Buffer, done: Done): void {
@@ -160,6 +177,17 @@ export class FileDisk implements DiskPort {
   #punch(punch: PunchHole, offset: number, length: number, done: Done): void {
     if (!this.#begin(offset, length, done)) return;
     punch(offset, length, (punched) => this.#finish(done, punched ? null : 'EOPNOTSUPP'));
+  }
+
+  #holes(seek: Seek, offset: number, length: number, most: number, done: HolesDone): void {
+    if (!this.#begin(offset, length, (error) => done(error, []))) return;
+    const { sectorBytes } = this;
+    this.#seekers.enter((leave) =>
+      findHoles(seek, { offset, length, sectorBytes }, most, (error, pieces) => {
+        leave();
+        this.#finish((result) => done(result, pieces), error);
+      }),
+    );
   }
 
   /** Waits for what runs, then lets go of the disk. Idempotent. */

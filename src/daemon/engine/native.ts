@@ -16,6 +16,10 @@ export interface LibC {
   readonly fallocate:
     | ((fd: number, mode: number, offset: number, length: number, done: (result: number) => void) => void)
     | null;
+  /** Linux's lseek(2) in the thread pool, or null. `done` gets the new position, or -1 and errno(3). */
+  readonly lseek:
+    | ((fd: number, offset: number, whence: number, done: (position: number, errno: number) => void) => void)
+    | null;
 }
 
 /** As the C library's function. @returns bytes, or -1 */
@@ -37,6 +41,8 @@ interface Library {
 interface Koffi {
   load(path: string | null): Library;
   sizeof(type: string): number;
+  /** Of the last call, in a call back of the one that it belongs to. */
+  errno(): number;
 }
 
 interface DirectIo {
@@ -92,6 +98,7 @@ function bindLibC(): LibC | null {
       pread: move('pread'),
       pwrite: move('pwrite'),
       fallocate: bindFallocate(library),
+      lseek: bindLseek(koffi, library),
     };
   } catch {
     return null;
@@ -105,5 +112,17 @@ function bindFallocate(library: Library): LibC['fallocate'] {
     fallocate.async(fd, mode, offset, length, (error: Error | null, result: number) =>
       done(error === null ? result : -1),
     );
+  };
+}
+
+function bindLseek(koffi: Koffi, library: Library): LibC['lseek'] {
+  if (process.platform !== 'linux' || koffi.sizeof('void *') !== 8) return null;
+  const lseek = library.func('int64_t lseek(int, int64_t, int)');
+  return (fd, offset, whence, done) => {
+    lseek.async(fd, offset, whence, (error: Error | null, position: number) => {
+      const errno = koffi.errno();
+      if (error === null) done(position, errno);
+      else done(-1, 0);
+    });
   };
 }
