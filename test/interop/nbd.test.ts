@@ -26,13 +26,37 @@ describe.skipIf(needs('nbdinfo', 'nbdcopy'))('libnbd', () => {
       can_zero: true,
       can_fast_zero: true,
       can_cache: false,
-      can_df: false,
+      can_df: true,
       description: 'hastate resource disk1, primary in epoch 7',
       is_read_only: false,
       block_size_minimum: 4096,
       block_size_preferred: 4096,
       block_size_maximum: 32 * MIB,
     });
+  });
+
+  it('is told where there are holes, in as many answers as it takes', async () => {
+    const device = new MemoryDevice(8 * MIB).tellHoles();
+    for (let at = 0; at < 2 * MIB; at += 8192) device.content.fill(1, at, at + 4096);
+    const { stdout } = await execa('nbdinfo', ['--map', '--json', uri(await serve(device))]);
+    const map = JSON.parse(stdout) as { offset: number; length: number; type: number }[];
+    expect(map).toHaveLength(512);
+    expect(map.slice(0, 2)).toMatchObject([
+      { offset: 0, length: 4096, type: 0 },
+      { offset: 4096, length: 4096, type: 3 },
+    ]);
+    expect(map.at(-1)).toMatchObject({ offset: 2 * MIB - 4096, length: 6 * MIB + 4096, type: 3 });
+  });
+
+  it('reads no hole that it was told of', async () => {
+    const device = new MemoryDevice(32 * MIB).tellHoles();
+    const data = content(MIB);
+    data.copy(device.content, 8 * MIB);
+    const copy = join(await temporaryDirectory(), 'copy');
+    await execa('nbdcopy', [uri(await serve(device)), copy]);
+    expect((await readFile(copy)).equals(device.content)).toBe(true);
+    const read = device.requests.filter((each) => each.startsWith('read'));
+    expect(read.reduce((sum, each) => sum + Number(each.split(' ')[2]), 0)).toBe(MIB);
   });
 
   it('is not offered TRIM where no space would be given back', async () => {
@@ -129,6 +153,18 @@ describe.skipIf(needs('qemu-io'))('qemu', () => {
         `discard ${5 * MIB} ${MIB}`,
       ]),
     );
+  });
+
+  it.skipIf(needs('qemu-img'))('maps data and holes', async () => {
+    const device = new MemoryDevice(8 * MIB).tellHoles();
+    device.content.fill(1, MIB, 2 * MIB);
+    const words = ['map', '--output=json', '-f', 'raw', uri(await serve(device))];
+    const map = JSON.parse((await execa('qemu-img', words)).stdout) as object[];
+    expect(map).toMatchObject([
+      { start: 0, length: MIB, zero: true, data: false },
+      { start: MIB, length: MIB, zero: false, data: true },
+      { start: 2 * MIB, length: 6 * MIB, zero: true, data: false },
+    ]);
   });
 
   it('notices a pattern that is not there', async () => {
