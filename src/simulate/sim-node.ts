@@ -33,6 +33,8 @@ export interface SimOptions {
   readonly secrets?: Partial<Record<SimName, Buffer>>;
   /** Bytes per second. */
   readonly resyncRate?: number;
+  /** `remote none`: alpha has no other node. */
+  readonly single?: boolean;
   /** False: somebody else plays the peer channel. */
   readonly hears?: boolean;
 }
@@ -146,7 +148,7 @@ export class SimNode {
         name: this.resource,
         provname: this.resource,
         local: '/sim',
-        remote: otherOf(this.name),
+        remote: options.single === true ? null : otherOf(this.name),
         source: null,
         replication: options.replication ?? 'memsync',
         checksum: options.checksum ?? 'none',
@@ -154,7 +156,7 @@ export class SimNode {
         timeoutMs: 20_000,
         exec: null,
         metaflush: true,
-        peer: otherOf(this.name),
+        peer: options.single === true ? null : otherOf(this.name),
       },
       node: this.name,
       boot: random.id(),
@@ -192,9 +194,10 @@ export class SimNode {
           else await new Promise(() => undefined);
         },
       },
-      connector: {
-        connect: (timeoutMs, signal) => net.connect(this.name, otherOf(this.name), timeoutMs, signal),
-      },
+      connector:
+        options.single === true
+          ? null
+          : { connect: (timeoutMs, signal) => net.connect(this.name, otherOf(this.name), timeoutMs, signal) },
       lease,
       exporter: {
         open: (device) => {

@@ -48,6 +48,16 @@ describe('holes', () => {
     expect(await holes(pair, 512, EXTENT, 1)).toEqual([-(EXTENT - 512)]);
   });
 
+  test('of a disk without another node are those of the disk, though all that was written is dirty', async () => {
+    const pair = new SimPair(41, { single: true });
+    pair.alpha.disk.tellHoles();
+    await pair.alpha.start();
+    await pair.promote(pair.alpha, ['alpha']);
+    expect(await pair.alpha.write(EXTENT, block(1))).toBeNull();
+    expect(await pair.alpha.flush()).toBeNull();
+    expect(await holes(pair, 0, 3 * EXTENT)).toEqual([-EXTENT, BLOCK, -(2 * EXTENT - BLOCK)]);
+  });
+
   test('are not known where the disk cannot tell', async () => {
     const pair = new SimPair(41);
     await pair.join();
