@@ -10,7 +10,7 @@ import {
 } from '../../../src/protocol/nbd-negotiation.ts';
 import { decodeChunkHeader, decodeStatus, type Chunk } from '../../../src/protocol/nbd-structured.ts';
 import { MemoryDevice } from './memory-device.ts';
-import { content, request, serve, type RawClient } from './nbd-fixture.ts';
+import { content, request, serve, until, type RawClient, type Served } from './nbd-fixture.ts';
 
 const MIB = 1024 * 1024;
 const NONE = Buffer.alloc(0);
@@ -49,8 +49,10 @@ async function options(client: RawClient, ...sent: Buffer[]): Promise<OptionRepl
   return answers;
 }
 
-async function greeted(device: MemoryDevice): Promise<RawClient> {
-  const client = await (await serve(device)).raw();
+const greeted = async (device: MemoryDevice): Promise<RawClient> => greetedBy(await serve(device));
+
+async function greetedBy(served: Served): Promise<RawClient> {
+  const client = await served.raw();
   await client.take(GREETING_BYTES);
   client.socket.write(encodeClientFlags(3));
   return client;
@@ -64,8 +66,10 @@ async function chunk(client: RawClient): Promise<Chunk & { payload: Buffer }> {
 }
 
 /** In the transmission phase, with everything asked for. */
-async function agreed(device: MemoryDevice): Promise<RawClient> {
-  const client = await greeted(device);
+const agreed = async (device: MemoryDevice): Promise<RawClient> => agreedWith(await serve(device));
+
+async function agreedWith(served: Served): Promise<RawClient> {
+  const client = await greetedBy(served);
   await options(client, STRUCTURED, choose(ALLOCATION), go());
   return client;
 }
@@ -244,6 +248,22 @@ describe('the places of holes', () => {
     client.socket.write(encodeOption(1, Buffer.from('disk1')));
     await client.take(10);
     expect(await ask(client, request(7, 1, 0, 1536))).toEqual([-1024, 512]);
+  });
+
+  it('are told to who says goodbye before the answer, and to nobody who is gone', async () => {
+    const device = islands();
+    device.held = [];
+    const served = await serve(device);
+    const [leaving, gone] = [await agreedWith(served), await agreedWith(served)];
+    leaving.socket.write(Buffer.concat([request(7, 1, 0, 1536), request(2, 2, 0, 0)]));
+    gone.socket.write(request(7, 1, 0, 512));
+    await until(() => device.held?.length === 2);
+    gone.socket.destroy();
+    await gone.closed;
+    device.release();
+    expect(decodeStatus((await chunk(leaving)).payload).pieces).toHaveLength(2);
+    await leaving.closed;
+    await until(() => served.server.clients === 0);
   });
 
   it('that the device cannot tell are an error', async () => {
