@@ -50,7 +50,7 @@ describe('a held group', () => {
     });
     await rm(broken);
     await hastb.request('groups', { clearHold: 'storage' });
-    await hastb.untilPrimary('storage');
+    await hastb.until('serving', (s) => groupOf(s, 'storage').state === 'primary.serving');
     const journal = await journalOf(hastb);
     const at = (fits: (event: (typeof journal)[number]) => boolean): number =>
       journal.findLast(fits)?.at ?? NaN;

@@ -131,7 +131,7 @@ rc=$?; rm -f running.$n; exit $rc`,
         disk.hang();
         await writeFile(at('hasta', 'hang'), '');
         await hastb.untilPrimary('storage');
-        expect(groupOf(await hasta.status(), 'storage').state).toBe('stuck');
+        await hasta.until('stuck', (status) => groupOf(status, 'storage').state === 'stuck');
         const [told] = (await journalOf(hasta)).filter(({ kind }) => kind === 'hook.stuck');
         expect(told?.message).toMatch(
           /no hook is run with 'stop': hook 50-service status was killed, and some of its processes/,
