@@ -60,9 +60,14 @@ export class Flusher {
     });
   }
 
-  /** The peer's disk alone. */
-  flushPeer(): Promise<PeerFlushed> {
-    return new Promise((resolve) => this.#peer.start(resolve));
+  /** The peer's disk alone. `then` runs before anything else that the peer said is read: the link may end with that. */
+  flushPeer(then: (result: PeerFlushed) => void = () => undefined): Promise<PeerFlushed> {
+    return new Promise((resolve) =>
+      this.#peer.start((result) => {
+        then(result);
+        resolve(result);
+      }),
+    );
   }
 
   /** Something was written on both sides. */

@@ -95,7 +95,7 @@ export class Peering {
       },
     });
     this.own = new OwnCopy(core, {
-      flushPeer: () => this.primary.flusher.flushPeer(),
+      flushPeer: (then) => this.primary.flusher.flushPeer(then),
       differs: () => (this.#joined = false),
       recorded: () => {
         this.#resync?.pump();
