@@ -236,10 +236,7 @@ export class ActiveMap {
       this.#unset(e, FLUSHING);
       if (outcome === 'again') this.#setUnflushed(e);
       else if (outcome === 'dirty') this.markDirty(e);
-      else if (outcome === 'stale') {
-        if (!this.isDirty(e)) this.markStale(e);
-        this.#unsure.delete(e);
-      }
+      else if (outcome === 'stale') this.#loseForGood(e);
       this.#refresh(e);
     }
     if (outcome === 'flushed') this.#kick();
@@ -249,7 +246,7 @@ export class ActiveMap {
   suspectRecent(): void {
     for (const e of this.#unflushed) {
       this.#unset(e, UNFLUSHED);
-      this.lose(e);
+      this.#loseForGood(e);
       this.#refresh(e);
     }
     this.#unflushed.clear();
@@ -333,8 +330,14 @@ export class ActiveMap {
     this.#refresh(oldest);
   }
 
+  /** As lose(), by a failed flush: whatever becomes of the link, ours is not what was acknowledged. */
+  #loseForGood(e: number): void {
+    if (!this.isDirty(e)) this.markStale(e);
+    this.#unsure.delete(e);
+  }
+
   #resolve(e: number, outcome: 'clean' | 'dirty'): void {
-    if (outcome === 'clean') this.lose(e);
+    if (outcome === 'clean') this.#loseForGood(e);
     if ((this.#inflight[e] ?? 0) > 0) return;
     this.#suspectCount--;
     this.#unset(e, SUSPECT);

@@ -4,7 +4,8 @@
  */
 import { describe, expect, test } from 'vitest';
 import type { SimPair } from '../../src/simulate/sim-node.ts';
-import { at, block, breakBlocks, joined, MODES, watch, when } from '../support/stale-pair.ts';
+import { at, block, BLOCK, breakBlocks, joined, mended, MODES, watch, when } from '../support/stale-pair.ts';
+import type { Watched } from '../support/stale-pair.ts';
 
 const SEEDS = [1, 2, 3, 4];
 
@@ -13,6 +14,18 @@ function endsWithAnswer({ alpha, beta }: SimPair): void {
   breakBlocks(beta, at(9));
   beta.disk.latencyMs = 2;
   when(beta, 'flush', () => void alpha.submit(at(9), block(9)));
+}
+
+/** The next flush of the local disk fails, and its cache is lost with it: these extents are as they were. */
+function loseInFlush({ alpha }: SimPair, ...extents: readonly number[]): void {
+  alpha.disk.faults.flush = () => {
+    alpha.disk.faults = {};
+    for (const extent of extents) {
+      const from = alpha.dataOffset + at(extent);
+      alpha.disk.durable.copy(alpha.disk.content, from, from, from + BLOCK);
+    }
+    return 'EIO';
+  };
 }
 
 describe.each(MODES)('%s: a link that ends with the answer to the flush', (replication) => {
@@ -26,5 +39,31 @@ describe.each(MODES)('%s: a link that ends with the answer to the flush', (repli
     const write = watch(alpha.submit(at(3), block(2)));
     await clock.run(50);
     expect([write.answer, (await alpha.snapshot()).record.inSync]).toEqual([null, ['beta']]);
+  });
+});
+
+describe.each(MODES)('%s: what both took while a local flush ran that then failed', (replication) => {
+  /** @param next what becomes of the link when the peer is to flush after the one that failed here */
+  async function during(seed: number, next: (pair: SimPair) => void): Promise<[SimPair, Watched]> {
+    const pair = await joined({ replication }, seed);
+    const { alpha, beta, clock } = pair;
+    expect(await alpha.write(at(7), block(1))).toBeNull();
+    await clock.run(4000);
+    alpha.disk.latencyMs = 2;
+    let write: Watched = { answer: undefined };
+    when(alpha, 'flush', () => (write = watch(alpha.submit(at(7), block(2)))));
+    loseInFlush(pair, 7);
+    when(beta, 'flush', () => when(beta, 'flush', () => next(pair)));
+    alpha.device?.flush(() => undefined);
+    await clock.run(60);
+    alpha.disk.latencyMs = 0.3;
+    return [pair, write];
+  }
+
+  test.each(SEEDS)('is the peer’s when the link is cut before its next flush, seed %i', async (seed) => {
+    const [pair, write] = await during(seed, ({ net }) => net.resetAll());
+    expect(write.answer).toBeNull();
+    await mended(pair);
+    expect(await pair.alpha.read(at(7), BLOCK)).toEqual(block(2));
   });
 });
