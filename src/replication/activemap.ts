@@ -37,6 +37,8 @@ export class ActiveMap {
   readonly extents: number;
   /** How often the map was written. */
   updates = 0;
+  /** A failed flush may have taken what only the local disk has, or it is not known what it took. */
+  ownLost = false;
   readonly #setup: ActiveMapSetup;
   readonly #flags: Uint8Array;
   readonly #inflight: Uint32Array;
@@ -257,6 +259,7 @@ export class ActiveMap {
       this.#suspectCount++;
       this.#set(e, SUSPECT);
     }
+    if (this.#staleCount === 0 || this.#dirtyCount > this.#staleCount) this.ownLost = true;
   }
 
   /** One bit per dirty extent, `bytes` long: what the other side has to copy. */
@@ -338,6 +341,7 @@ export class ActiveMap {
 
   #resolve(e: number, outcome: 'clean' | 'dirty'): void {
     if (outcome === 'clean') this.#loseForGood(e);
+    else if (!this.isStale(e)) this.ownLost = true;
     if ((this.#inflight[e] ?? 0) > 0) return;
     this.#suspectCount--;
     this.#unset(e, SUSPECT);

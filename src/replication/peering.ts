@@ -247,6 +247,8 @@ export class Peering {
       for (let e = 0; e < map.extents; e++) if (mapBit(dialled.map, e)) map.markDirty(e);
     if (dialled.source === 'secondary') {
       for (let e = map.nextDirty(0); e >= 0; e = map.nextDirty(e + 1)) map.markStale(e);
+      // Nothing that differs counts as ours any more.
+      map.ownLost = false;
       this.primary.gate.failAlone('EIO');
     }
     if (dialled.virgin && this.#core.store.meta.localcnt === 0n)

@@ -12,6 +12,8 @@ import type { GateHost } from './ack-gate.ts';
 /** A link that is just being made is waited for this long before the peer is asked to record `outdated`. ms. */
 const ASK_AFTER_MS = 250;
 const ASK_AGAIN_MS = 500;
+/** What could not be made durable is tried again after this. ms. */
+const ALONE_AGAIN_MS = 1000;
 
 export interface StandingHost {
   /** There is a link to a peer that speaks heartbeats. */
@@ -36,6 +38,7 @@ export class Standing implements GateHost {
   #wasLinked = false;
   #wantedAt: number | null = null;
   #askedAt: number | null = null;
+  #aloneAgainAt = -Infinity;
   #saving: Promise<void> | null = null;
   /** Higher numbers freeze; a handshake in our own epoch raises it. */
   #knownEpoch: number;
@@ -153,13 +156,19 @@ export class Standing implements GateHost {
   wantAlone(): void {
     if (this.#stopped || this.frozen !== null || this.#saving !== null) return;
     if (namesPeer(this.#core) || !this.aloneConfirmed) this.#wantOut();
-    else if (!this.countersReady) void this.goAlone().catch(() => undefined);
+    else if (!this.countersReady) this.#tryAlone();
   }
 
   /** Makes durable that only this disk has everything from now on. Rejects with DiskError. */
   goAlone(): Promise<void> {
     this.#saving ??= this.#saveAlone().finally(() => (this.#saving = null));
     return this.#saving;
+  }
+
+  #tryAlone(): void {
+    const { clock } = this.#core.ports;
+    if (clock.now() < this.#aloneAgainAt) return;
+    void this.goAlone().catch(() => (this.#aloneAgainAt = clock.now() + ALONE_AGAIN_MS));
   }
 
   async #saveAlone(): Promise<void> {
@@ -246,7 +255,7 @@ export class Standing implements GateHost {
     const now = this.#core.ports.clock.now();
     this.#wantedAt ??= now;
     if (this.#out()) {
-      void this.goAlone().catch(() => undefined);
+      this.#tryAlone();
       return;
     }
     if (now - this.#wantedAt < ASK_AFTER_MS) return;
