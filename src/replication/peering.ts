@@ -187,7 +187,7 @@ export class Peering {
             this.#core.report('refused', 'warn', unequalText(this.#core.setup.resource.name));
         }
       } catch (error) {
-        if (!this.#abort.signal.aborted) this.#failures.tell(error);
+        if (!this.#abort.signal.aborted) await this.#failures.tell(error);
         if (error instanceof JudgedError) wait = RETRY_JUDGED_MS;
         if (error instanceof RefusedError)
           wait = clock.now() < freshUntil ? RETRY_FRESH_MS : RETRY_REFUSED_MS;

@@ -132,6 +132,27 @@ export class Standing implements GateHost {
     this.#host.changed();
   }
 
+  /**
+   * The peer recorded that it lacks something, and so does our own disk: no record names a copy that has everything.
+   * Rejects with DiskError.
+   */
+  async neitherComplete(): Promise<void> {
+    const { self, namedPeer } = this.#core;
+    if (namedPeer === null || !namesPeer(this.#core)) return;
+    await this.#core.save(({ record, givenUp }) =>
+      givenUp || record.inSync.includes(self)
+        ? null
+        : { record: { ...record, inSync: record.inSync.filter((name) => name !== namedPeer) } },
+    );
+    if (namesPeer(this.#core)) return;
+    this.#core.report(
+      'record',
+      'warn',
+      `${this.#core.setup.resource.name}: ${namedPeer} lacks something, too: each extent is copied from the disk that has it`,
+    );
+    this.confirmAlone();
+  }
+
   /** A handshake in our own epoch succeeded. */
   linkedUp(): void {
     this.rejoined();

@@ -4,7 +4,18 @@
  */
 import { describe, expect, test } from 'vitest';
 import type { SimPair } from '../../src/simulate/sim-node.ts';
-import { at, block, BLOCK, breakBlocks, joined, mended, MODES, watch, when } from '../support/stale-pair.ts';
+import {
+  at,
+  block,
+  BLOCK,
+  breakBlocks,
+  joined,
+  mended,
+  MODES,
+  stale,
+  watch,
+  when,
+} from '../support/stale-pair.ts';
 import type { Watched } from '../support/stale-pair.ts';
 
 const SEEDS = [1, 2, 3, 4];
@@ -39,6 +50,9 @@ describe.each(MODES)('%s: a link that ends with the answer to the flush', (repli
     const write = watch(alpha.submit(at(3), block(2)));
     await clock.run(50);
     expect([write.answer, (await alpha.snapshot()).record.inSync]).toEqual([null, ['beta']]);
+    pair.beta.disk.faults = {};
+    await mended(pair);
+    expect(await alpha.read(at(3), BLOCK)).toEqual(block(2));
   });
 });
 
@@ -66,4 +80,29 @@ describe.each(MODES)('%s: what both took while a local flush ran that then faile
     await mended(pair);
     expect(await pair.alpha.read(at(7), BLOCK)).toEqual(block(2));
   });
+});
+
+describe.each(MODES)('%s: a peer that fails once while only it has everything', (replication) => {
+  test.each(['write', 'flush'] as const)(
+    'at a %s leaves each extent to the side that has it',
+    async (kind) => {
+      const pair = await stale({ replication });
+      const { alpha, beta, clock } = pair;
+      expect(await alpha.write(at(3, 1), block(3))).toBeNull();
+      beta.disk.faults[kind] = () => {
+        beta.disk.faults = {};
+        return 'EIO';
+      };
+      const write = watch(alpha.submit(at(9), block(9)));
+      await clock.run(100);
+      expect([write.answer !== null, (await beta.snapshot()).record.state]).toEqual([true, 'inconsistent']);
+      // Before the local disk takes anything again.
+      const copied = await clock.run(10_000, () => alpha.seen?.record.inSync.length === 0);
+      expect(copied).toBe(true);
+      await mended(pair);
+      expect((await alpha.snapshot()).record).toMatchObject({ state: 'clean', inSync: ['alpha', 'beta'] });
+      expect(await alpha.read(at(3), BLOCK)).toEqual(block(2));
+      expect(await alpha.read(at(3, 1), BLOCK)).toEqual(block(3));
+    },
+  );
 });
