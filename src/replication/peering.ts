@@ -279,7 +279,7 @@ export class Peering {
     if (link.words === null) {
       if (namesPeer(this.#core)) await this.standing.goAlone();
       this.standing.confirmAlone();
-    } else if (map.dirtyCount > map.staleCount) {
+    } else if (map.dirtyCount > map.staleCount && dialled.source === 'primary') {
       // The peer is a resync target from here on and says so durably, before anything is copied.
       if (namesPeer(this.#core)) await this.standing.goAlone();
       if (!(await this.#words.say(link, 'syncstart'))) return;

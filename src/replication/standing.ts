@@ -4,7 +4,7 @@
  */
 import { DiskError } from '../model/errors.ts';
 import { compareEpochs, wentAlone } from '../model/record.ts';
-import type { Epoch } from '../model/record.ts';
+import type { Epoch, ResourceRecord } from '../model/record.ts';
 import type { EngineCore } from './core.ts';
 import { describeEpoch, namesPeer } from './core.ts';
 import type { GateHost } from './ack-gate.ts';
@@ -208,8 +208,9 @@ export class Standing implements GateHost {
       // Only the peer has everything: this node never goes on without it.
       if (givenUp || (mended && !this.#isWhole())) return null;
       const alone = wentAlone(record, self, generation);
+      const lacks: ResourceRecord = { ...alone, inSync: record.inSync.includes(self) ? alone.inSync : [] };
       return {
-        record: mended ? { ...alone, state: 'clean', inSync: [self] } : alone,
+        record: mended ? { ...alone, state: 'clean', inSync: [self] } : lacks,
         meta: meta.localcnt === this.peerRemote ? { ...meta, localcnt: meta.localcnt + 1n } : meta,
       };
     });

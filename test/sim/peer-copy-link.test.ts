@@ -106,3 +106,25 @@ describe.each(MODES)('%s: a peer that fails once while only it has everything', 
     },
   );
 });
+
+describe.each(MODES)('%s: writes that end after the link came back', (replication) => {
+  test.each([1, 2, 3, 4, 5, 6])('do not make a disk count that lacks something, seed %i', async (seed) => {
+    const pair = await stale({ replication }, seed);
+    const { alpha, beta, clock, net } = pair;
+    alpha.disk.latencyMs = 4;
+    let next = 0;
+    let alone = false;
+    const load = (): void => {
+      if (next > 400) return;
+      void alpha.submit(at(8 + (next++ % 50), 1), block(9));
+      clock.after(2.5, load);
+    };
+    net.resetAll();
+    load();
+    await clock.run(1500, () => (alone = alpha.seen?.record.inSync.includes('alpha') === true));
+    expect([alone, (await beta.snapshot()).record.state]).toEqual([false, 'clean']);
+    alpha.disk.latencyMs = 0.3;
+    await mended(pair);
+    expect(await alpha.read(at(3), BLOCK)).toEqual(block(2));
+  });
+});
