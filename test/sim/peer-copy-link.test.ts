@@ -3,7 +3,8 @@
  * acknowledged is on the side that counts. @see SAFETY A2, A3, A6
  */
 import { describe, expect, test } from 'vitest';
-import type { SimPair } from '../../src/simulate/sim-node.ts';
+import { NO_ID } from '../../src/model/record.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
 import {
   at,
   block,
@@ -127,4 +128,55 @@ describe.each(MODES)('%s: writes that end after the link came back', (replicatio
     await mended(pair);
     expect(await alpha.read(at(3), BLOCK)).toEqual(block(2));
   });
+});
+
+describe('a peer whose disk was made anew, while only the old one had something,', () => {
+  test('is refused each time, which both nodes tell, and is copied to once that was given up by force', async () => {
+    const pair = await stale();
+    const { alpha, beta, clock } = pair;
+    expect(await alpha.write(at(4), block(4))).toBeNull();
+    beta.crash('power');
+    beta.disk.content.fill(0);
+    beta.disk.durable.fill(0);
+    beta.create();
+    alpha.disk.faults = {};
+    await beta.start();
+    await beta.run({ type: 'become-secondary' });
+    await clock.run(60_000);
+    const ours = await alpha.snapshot();
+    expect(ours.record).toMatchObject({ state: 'inconsistent', inSync: ['beta'] });
+    expect(ours.peerProblem).toContain('the disk of the peer is new');
+    expect((await beta.snapshot()).peerProblem).toContain('the disk of the peer is new');
+    await expect(alpha.read(at(3), BLOCK)).rejects.toThrow('EIO');
+
+    alpha.crash('process');
+    await alpha.start();
+    const epoch = pair.nextEpoch();
+    await alpha.run({ type: 'prepare-primary', epoch, inSync: ['alpha'], forced: true });
+    await alpha.run({ type: 'become-primary', epoch });
+    await mended(pair);
+    expect(beta.data.subarray(at(4), at(4) + BLOCK)).toEqual(block(4));
+  });
+});
+
+test('two new disks: what only the peer took before it was told that it has everything is copied back from it', async () => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const pair = new SimPair(seed);
+    const { alpha, beta, clock, net } = pair;
+    for (const node of [alpha, beta]) await node.start();
+    await beta.run({ type: 'become-secondary' });
+    await pair.promote(alpha, ['alpha']);
+    beta.sidecarMs = 30;
+    await clock.run(8000, () => alpha.seen?.dataLinkUp === true);
+    breakBlocks(alpha, at(3));
+    const write = watch(alpha.submit(at(3), block(2)));
+    await clock.run(8 + seed);
+    expect(beta.seen?.record.generations.current).toBe(NO_ID);
+    net.resetAll();
+    await clock.run(30);
+    beta.sidecarMs = 0;
+    expect(write.answer).toBeNull();
+    await mended(pair);
+    expect(await alpha.read(at(3), BLOCK)).toEqual(block(2));
+  }
 });
