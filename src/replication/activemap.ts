@@ -37,6 +37,8 @@ export class ActiveMap {
   readonly extents: number;
   /** How often the map was written. */
   updates = 0;
+  /** A failed flush may have taken what only the local disk has, or it is not known what it took. */
+  ownLost = false;
   readonly #setup: ActiveMapSetup;
   readonly #flags: Uint8Array;
   readonly #inflight: Uint32Array;
@@ -241,10 +243,7 @@ export class ActiveMap {
       this.#unset(e, FLUSHING);
       if (outcome === 'again') this.#setUnflushed(e);
       else if (outcome === 'dirty') this.markDirty(e);
-      else if (outcome === 'stale') {
-        if (!this.isDirty(e)) this.markStale(e);
-        this.#unsure.delete(e);
-      }
+      else if (outcome === 'stale') this.#loseForGood(e);
       this.#refresh(e);
     }
     if (outcome === 'flushed') this.#kick();
@@ -254,7 +253,7 @@ export class ActiveMap {
   suspectRecent(): void {
     for (const e of this.#unflushed) {
       this.#unset(e, UNFLUSHED);
-      this.lose(e);
+      this.#loseForGood(e);
       this.#refresh(e);
     }
     this.#unflushed.clear();
@@ -265,6 +264,7 @@ export class ActiveMap {
       this.#suspectCount++;
       this.#set(e, SUSPECT);
     }
+    if (this.#staleCount === 0 || this.#dirtyCount > this.#staleCount) this.ownLost = true;
   }
 
   /** One bit per dirty extent, `bytes` long: what the other side has to copy. */
@@ -338,8 +338,15 @@ export class ActiveMap {
     this.#refresh(oldest);
   }
 
+  /** As lose(), by a failed flush: whatever becomes of the link, ours is not what was acknowledged. */
+  #loseForGood(e: number): void {
+    if (!this.isDirty(e)) this.markStale(e);
+    this.#unsure.delete(e);
+  }
+
   #resolve(e: number, outcome: 'clean' | 'dirty'): void {
-    if (outcome === 'clean') this.lose(e);
+    if (outcome === 'clean') this.#loseForGood(e);
+    else if (!this.isStale(e)) this.ownLost = true;
     if ((this.#inflight[e] ?? 0) > 0) return;
     this.#suspectCount--;
     this.#unset(e, SUSPECT);

@@ -3,7 +3,7 @@ import { describeError, NetError } from '../model/errors.ts';
 import type { EngineCore } from './core.ts';
 import { JudgedError, RefusedError } from './dial.ts';
 import { tellRefusal } from './peer-proof.ts';
-import { SPLIT_BRAIN } from './split-brain.ts';
+import { NEITHER_COMPLETE, SPLIT_BRAIN } from './split-brain.ts';
 import type { Standing } from './standing.ts';
 
 export class DialFailures {
@@ -16,9 +16,13 @@ export class DialFailures {
     this.#standing = standing;
   }
 
-  tell(error: unknown): void {
+  async tell(error: unknown): Promise<void> {
     const message = describeError(error);
-    if (error instanceof RefusedError && error.epoch !== null) this.#standing.peerEpoch(error.epoch);
+    if (error instanceof RefusedError && error.epoch !== null) {
+      this.#standing.peerEpoch(error.epoch);
+      // It comes from the peer, and our map knows which of the two has an extent.
+      if (message === NEITHER_COMPLETE) await this.#standing.neitherComplete().catch(() => undefined);
+    }
     // Also what the connector was refused.
     const meant =
       error instanceof JudgedError || (error instanceof NetError && error.code === 'peer-refused');

@@ -4,7 +4,7 @@
  */
 import { Buffer } from 'node:buffer';
 import { describeError, NetError, WireError } from '../model/errors.ts';
-import { compareHistories } from '../model/record.ts';
+import { compareHistories, NO_ID } from '../model/record.ts';
 import type { DiskState, Epoch } from '../model/record.ts';
 import {
   aboveOurs,
@@ -16,6 +16,7 @@ import {
   unpackPayload,
 } from '../protocol/hast-message.ts';
 import type { Frame } from '../protocol/hast-message.ts';
+import { mapBit } from '../protocol/hast-metadata.ts';
 import type { HastMetadata } from '../protocol/hast-metadata.ts';
 import { NONCE_BYTES } from '../protocol/link-proof.ts';
 import type { NvField } from '../protocol/nv.ts';
@@ -167,10 +168,15 @@ function readSession(
         `the peer's activemap has ${map.length} bytes for ${core.map.extents} extents`,
       );
   }
+  const words = core.setup.peerKind === 'hastate' ? readWords(nv) : null;
+  const virgin = nv.has('virgin');
+  // The second time it has an identity, but no history, and every bit is set, until it has everything.
+  const isNew = virgin || (words?.generations.current === NO_ID && isFull(map, core.map.extents));
+  if (isNew && core.map.staleCount > 0) throw new JudgedError('peer-new', lacksWhatOnlyPeerHad(core));
   return {
-    words: core.setup.peerKind === 'hastate' ? readWords(nv) : null,
+    words,
     counters: { local: nv.big('localcnt', 'uint64') ?? 0n, remote: nv.big('remotecnt', 'uint64') ?? 0n },
-    virgin: nv.has('virgin'),
+    virgin,
     source,
     map,
   };
@@ -183,6 +189,20 @@ function readSession(
 function saidState(core: EngineCore): DiskState {
   const { state } = core.store.record;
   return state === 'inconsistent' && !namesPeer(core) ? 'clean' : state;
+}
+
+function isFull(map: Buffer | null, extents: number): boolean {
+  if (map === null) return false;
+  for (let e = 0; e < extents; e++) if (!mapBit(map, e)) return false;
+  return true;
+}
+
+function lacksWhatOnlyPeerHad({ setup }: EngineCore): string {
+  const { name } = setup.resource;
+  return (
+    `the disk of the primary lacks data that only its peer had, and the disk of the peer is new: bring the old one back, ` +
+    `or restart ${name} on the primary and do without that data with 'hastate promote --force'`
+  );
 }
 
 /** A resource gets its identity at the first handshake. @returns true when this is it */

@@ -26,9 +26,9 @@ export class Flusher {
   readonly #peer: PeerFlush;
   #running = false;
   #waiting: FlushDone[] = [];
-  #internal: ((here: boolean, there: boolean) => void)[] = [];
+  #internal: ((good: boolean, there: boolean, here: boolean) => void)[] = [];
   #cancelIdle: (() => void) | null = null;
-  /** A failed local flush stays failed, since what it covered may be lost, until both sides have everything again. */
+  /** A failed local flush stays failed, since what it covered may be lost, until it is known to be here again. */
   #failed = false;
 
   constructor(core: EngineCore, primary: Primary, host: PrimaryHost) {
@@ -47,22 +47,27 @@ export class Flusher {
   /** As flush(), past the gate. @returns true when both sides have flushed */
   flushBoth(): Promise<boolean> {
     return new Promise((resolve) => {
-      this.#internal.push((here, there) => resolve(there && (here || this.#core.store.givenUp)));
+      this.#internal.push((good, there) => resolve(there && (good || this.#core.store.givenUp)));
       this.#next();
     });
   }
 
-  /** As flushBoth(), of the local disk. */
+  /** As flushBoth(), of the local disk: what counts as ours is durable, and no failed flush took any of it. */
   flushHere(): Promise<boolean> {
     return new Promise((resolve) => {
-      this.#internal.push(resolve);
+      this.#internal.push((_good, _there, here) => resolve(here && !this.#core.map.ownLost));
       this.#next();
     });
   }
 
-  /** The peer's disk alone. */
-  flushPeer(): Promise<PeerFlushed> {
-    return new Promise((resolve) => this.#peer.start(resolve));
+  /** The peer's disk alone. `then` runs before anything else that the peer said is read: the link may end with that. */
+  flushPeer(then: (result: PeerFlushed) => void = () => undefined): Promise<PeerFlushed> {
+    return new Promise((resolve) =>
+      this.#peer.start((result) => {
+        then(result);
+        resolve(result);
+      }),
+    );
   }
 
   /** Something was written on both sides. */
@@ -96,7 +101,7 @@ export class Flusher {
       if (!givenUp) this.#settle(round, localError, peer);
       const good = localError === null && !this.#failed;
       const peerHas = peer === 'flushed' || peer === 'unable';
-      for (const done of internal) done(good, peerHas);
+      for (const done of internal) done(good, peerHas, localError === null);
       if (good) this.#answer(askers, null, !peerHas && ackMode(this.#core) !== 'async');
       else if (peer !== 'flushed' || askers.length === 0) this.#answer(askers, 'EIO', false);
       else void this.#host.standsIn().then((ok) => this.#answer(askers, ok ? null : 'EIO', false));
@@ -133,6 +138,10 @@ export class Flusher {
     }
     if (peer === 'flushed') map.settle(round, 'flushed');
     else map.settle(round, peer === 'unable' ? 'again' : 'dirty');
-    if (peerHas && map.dirtyCount === 0 && map.suspectCount === 0) this.#failed = false;
+    if (map.suspectCount > 0) return;
+    // Both sides have the same again, whatever that is, or will have what the peer has.
+    if (peerHas && map.dirtyCount === map.staleCount) map.ownLost = false;
+    // All that it took was stale, and came back from the peer.
+    if (map.staleCount === 0 && !map.ownLost) this.#failed = false;
   }
 }

@@ -9,7 +9,8 @@ import { recordStale } from './disk-truth.ts';
 import type { PeerFlushed } from './peer-flush.ts';
 
 export interface OwnCopyHost {
-  flushPeer(): Promise<PeerFlushed>;
+  /** `then` runs in the moment of the answer. */
+  flushPeer(then: (result: PeerFlushed) => void): Promise<PeerFlushed>;
   /** The two sides differ from here on. */
   differs(): void;
   /** It is durable that this copy lacks something. */
@@ -42,8 +43,7 @@ export class OwnCopy {
     this.#host.differs();
     try {
       const unsure = map.takeUnsure();
-      const durable = await this.#peerFlushes();
-      if (durable) map.keep(unsure);
+      const durable = await this.#peerFlushes(() => map.keep(unsure));
       // What this disk lost for certain is recorded without a peer, too.
       if (!durable && map.staleCount === 0) return false;
       await recordStale(this.#core);
@@ -56,8 +56,13 @@ export class OwnCopy {
     }
   }
 
-  async #peerFlushes(): Promise<boolean> {
-    const result = await this.#host.flushPeer();
-    return result === 'flushed' || result === 'unable';
+  /** @param flushed runs with the peer's answer: what follows it may end the link, which decides whose copy counts */
+  async #peerFlushes(flushed: () => void = () => undefined): Promise<boolean> {
+    let durable = false;
+    await this.#host.flushPeer((result) => {
+      durable = result === 'flushed' || result === 'unable';
+      if (durable) flushed();
+    });
+    return durable;
   }
 }

@@ -95,7 +95,7 @@ export class Peering {
       },
     });
     this.own = new OwnCopy(core, {
-      flushPeer: () => this.primary.flusher.flushPeer(),
+      flushPeer: (then) => this.primary.flusher.flushPeer(then),
       differs: () => (this.#joined = false),
       recorded: () => {
         this.#resync?.pump();
@@ -187,7 +187,7 @@ export class Peering {
             this.#core.report('refused', 'warn', unequalText(this.#core.setup.resource.name));
         }
       } catch (error) {
-        if (!this.#abort.signal.aborted) this.#failures.tell(error);
+        if (!this.#abort.signal.aborted) await this.#failures.tell(error);
         if (error instanceof JudgedError) wait = RETRY_JUDGED_MS;
         if (error instanceof RefusedError)
           wait = clock.now() < freshUntil ? RETRY_FRESH_MS : RETRY_REFUSED_MS;
@@ -247,6 +247,8 @@ export class Peering {
       for (let e = 0; e < map.extents; e++) if (mapBit(dialled.map, e)) map.markDirty(e);
     if (dialled.source === 'secondary') {
       for (let e = map.nextDirty(0); e >= 0; e = map.nextDirty(e + 1)) map.markStale(e);
+      // Nothing that differs counts as ours any more.
+      map.ownLost = false;
       this.primary.gate.failAlone('EIO');
     }
     if (dialled.virgin && this.#core.store.meta.localcnt === 0n)
@@ -277,7 +279,7 @@ export class Peering {
     if (link.words === null) {
       if (namesPeer(this.#core)) await this.standing.goAlone();
       this.standing.confirmAlone();
-    } else if (map.dirtyCount > map.staleCount) {
+    } else if (map.dirtyCount > map.staleCount && dialled.source === 'primary') {
       // The peer is a resync target from here on and says so durably, before anything is copied.
       if (namesPeer(this.#core)) await this.standing.goAlone();
       if (!(await this.#words.say(link, 'syncstart'))) return;

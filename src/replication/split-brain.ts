@@ -18,6 +18,8 @@ export type MeetingVerdict =
   | { readonly kind: 'refuse'; readonly message: string };
 
 export const SPLIT_BRAIN = 'Split-brain condition!';
+export const NEITHER_COMPLETE =
+  'Neither disk is complete: a resync stopped half way on the side that should be the source.';
 
 const SAME_SIZE = "Run 'hastate create' with the same -m, -e and --align on both.";
 
@@ -87,10 +89,7 @@ export function decideByHistory(secondary: History, primary: History): MeetingVe
 }
 
 function noGoodCopy(): MeetingVerdict {
-  return {
-    kind: 'refuse',
-    message: 'Neither disk is complete: a resync stopped half way on the side that should be the source.',
-  };
+  return { kind: 'refuse', message: NEITHER_COMPLETE };
 }
 
 function order(a: bigint, b: bigint): number {

@@ -4,7 +4,7 @@
  */
 import { DiskError } from '../model/errors.ts';
 import { compareEpochs, wentAlone } from '../model/record.ts';
-import type { Epoch } from '../model/record.ts';
+import type { Epoch, ResourceRecord } from '../model/record.ts';
 import type { EngineCore } from './core.ts';
 import { describeEpoch, namesPeer } from './core.ts';
 import type { GateHost } from './ack-gate.ts';
@@ -12,6 +12,8 @@ import type { GateHost } from './ack-gate.ts';
 /** A link that is just being made is waited for this long before the peer is asked to record `outdated`. ms. */
 const ASK_AFTER_MS = 250;
 const ASK_AGAIN_MS = 500;
+/** What could not be made durable is tried again after this. ms. */
+const ALONE_AGAIN_MS = 1000;
 
 export interface StandingHost {
   /** There is a link to a peer that speaks heartbeats. */
@@ -36,6 +38,7 @@ export class Standing implements GateHost {
   #wasLinked = false;
   #wantedAt: number | null = null;
   #askedAt: number | null = null;
+  #aloneAgainAt = -Infinity;
   #saving: Promise<void> | null = null;
   /** Higher numbers freeze; a handshake in our own epoch raises it. */
   #knownEpoch: number;
@@ -129,6 +132,27 @@ export class Standing implements GateHost {
     this.#host.changed();
   }
 
+  /**
+   * The peer recorded that it lacks something, and so does our own disk: no record names a copy that has everything.
+   * Rejects with DiskError.
+   */
+  async neitherComplete(): Promise<void> {
+    const { self, namedPeer } = this.#core;
+    if (namedPeer === null || !namesPeer(this.#core)) return;
+    await this.#core.save(({ record, givenUp }) =>
+      givenUp || record.inSync.includes(self)
+        ? null
+        : { record: { ...record, inSync: record.inSync.filter((name) => name !== namedPeer) } },
+    );
+    if (namesPeer(this.#core)) return;
+    this.#core.report(
+      'record',
+      'warn',
+      `${this.#core.setup.resource.name}: ${namedPeer} lacks something, too: each extent is copied from the disk that has it`,
+    );
+    this.confirmAlone();
+  }
+
   /** A handshake in our own epoch succeeded. */
   linkedUp(): void {
     this.rejoined();
@@ -153,13 +177,19 @@ export class Standing implements GateHost {
   wantAlone(): void {
     if (this.#stopped || this.frozen !== null || this.#saving !== null) return;
     if (namesPeer(this.#core) || !this.aloneConfirmed) this.#wantOut();
-    else if (!this.countersReady) void this.goAlone().catch(() => undefined);
+    else if (!this.countersReady) this.#tryAlone();
   }
 
   /** Makes durable that only this disk has everything from now on. Rejects with DiskError. */
   goAlone(): Promise<void> {
     this.#saving ??= this.#saveAlone().finally(() => (this.#saving = null));
     return this.#saving;
+  }
+
+  #tryAlone(): void {
+    const { clock } = this.#core.ports;
+    if (clock.now() < this.#aloneAgainAt) return;
+    void this.goAlone().catch(() => (this.#aloneAgainAt = clock.now() + ALONE_AGAIN_MS));
   }
 
   async #saveAlone(): Promise<void> {
@@ -178,8 +208,9 @@ export class Standing implements GateHost {
       // Only the peer has everything: this node never goes on without it.
       if (givenUp || (mended && !this.#isWhole())) return null;
       const alone = wentAlone(record, self, generation);
+      const lacks: ResourceRecord = { ...alone, inSync: record.inSync.includes(self) ? alone.inSync : [] };
       return {
-        record: mended ? { ...alone, state: 'clean', inSync: [self] } : alone,
+        record: mended ? { ...alone, state: 'clean', inSync: [self] } : lacks,
         meta: meta.localcnt === this.peerRemote ? { ...meta, localcnt: meta.localcnt + 1n } : meta,
       };
     });
@@ -246,7 +277,7 @@ export class Standing implements GateHost {
     const now = this.#core.ports.clock.now();
     this.#wantedAt ??= now;
     if (this.#out()) {
-      void this.goAlone().catch(() => undefined);
+      this.#tryAlone();
       return;
     }
     if (now - this.#wantedAt < ASK_AFTER_MS) return;

@@ -186,6 +186,59 @@ describe('a primary whose lost extents came back, and whose peer dies before it 
     await clock.run(5000);
     expect(write.answer).toBeUndefined();
     expect((await alpha.snapshot()).record).toMatchObject({ state: 'inconsistent', inSync: ['beta'] });
+    let flushes = 0;
+    alpha.disk.onOperation = (kind) => {
+      if (kind === 'flush') flushes++;
+    };
+    await clock.run(10_000);
+    expect([flushes > 3, flushes < 15]).toEqual([true, true]);
+  });
+
+  test('goes on, flushes too, when it was a flush that took them, which the disk does again', async () => {
+    const pair = await joined();
+    const { alpha, beta, clock } = pair;
+    expect(await alpha.write(at(3), block(2))).toBeNull();
+    alpha.disk.faults.flush = () => {
+      alpha.disk.faults = {};
+      return 'EIO';
+    };
+    when(beta, 'read', () => when(beta, 'flush', () => beta.crash('power')));
+    const flush = watch(new Promise((resolve) => alpha.device?.flush(resolve)));
+    await clock.run(8000, () => !beta.up);
+    expect([flush.answer, beta.up]).toEqual([null, false]);
+    const write = watch(alpha.submit(at(9), block(9)));
+    await clock.run(5000);
+    expect(write.answer).toBeNull();
+    expect((await alpha.snapshot()).record).toMatchObject({ state: 'clean', inSync: ['alpha'] });
+    expect(await alpha.flush()).toBeNull();
+    await mended(pair);
+    expect(await alpha.read(at(3), BLOCK)).toEqual(block(2));
+  });
+
+  test('does not go on with one of which a flush may have taken what came back, also when the next one succeeds', async () => {
+    let failed = false;
+    const pair = await alone(
+      () => {
+        const error = failed ? null : 'EIO';
+        failed = true;
+        return error;
+      },
+      ({ net }) => {
+        net.refusing = true;
+        net.resetAll();
+      },
+    );
+    const { alpha, clock, net } = pair;
+    const write = watch(alpha.submit(at(9), block(9)));
+    await clock.run(10_000);
+    expect([failed, write.answer, (await alpha.snapshot()).record.inSync]).toEqual([
+      true,
+      undefined,
+      ['beta'],
+    ]);
+    net.refusing = false;
+    await mended(pair);
+    expect(await alpha.read(at(3), BLOCK)).toEqual(block(2));
   });
 
   test('leaves the peer a candidate then, when that is there still and only the data link is not', async () => {

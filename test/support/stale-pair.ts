@@ -48,7 +48,7 @@ export function watch(work: Promise<string | null>, then: () => void = () => und
 }
 
 /** Does something when the peer's disk is asked for the first time to do `kind`. */
-export function when(node: SimNode, kind: 'write' | 'flush', then: () => void): void {
+export function when(node: SimNode, kind: 'read' | 'write' | 'flush', then: () => void): void {
   node.disk.onOperation = (each) => {
     if (each !== kind) return;
     node.disk.onOperation = () => undefined;
