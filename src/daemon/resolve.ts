@@ -155,6 +155,7 @@ async function perform(ports: ResolvePorts, request: ResolveRequest): Promise<un
       // What the other node wrote alone is given up, so this copy lacks nothing of it.
       member.doubt = null;
       member.keptUntil = Number.NEGATIVE_INFINITY;
+      member.givenUpThere = ports.runtime.peer.resource(resource)?.record.generations.current ?? null;
       note(`${resource}: the copy on ${ports.runtime.node} is kept; the other one is given up`);
       return {};
   }

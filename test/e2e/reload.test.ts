@@ -150,6 +150,7 @@ describe.skipIf(needs('sh'))('one node', () => {
     daemon.signal('SIGHUP');
     const added = await daemon.until('there', (s) => s.groups.some(({ name }) => name === 'disk2'));
     expect(resourceOf(added, 'disk2')).toMatchObject({ role: 'init', error: null });
+    await daemon.untilAlone();
     expect((await lab.hastate('hasta', 'role', 'primary', 'disk2')).code).toBe(0);
     expect(resourceOf(await daemon.status(), 'disk2').export).not.toBeNull();
     await writeFile(lab.hastConf, before);

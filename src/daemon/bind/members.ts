@@ -43,6 +43,8 @@ export class Member {
   doubt: { since: number; why: string } | null = null;
   /** D5: an order to resolve a split-brain keeps this copy; until then no other may give it up. ms of the clock */
   keptUntil = Number.NEGATIVE_INFINITY;
+  /** D5: generation of the peer's copy that was given up for ours, whatever its last words were. */
+  givenUpThere: string | null = null;
   /** A5: the engine serves nothing until it has met the newer epoch. */
   frozen = false;
   readonly #reopening = new Backoff(REOPEN);

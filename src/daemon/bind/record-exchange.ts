@@ -19,10 +19,11 @@ export function peerAgrees(runtime: Runtime, member: Member): boolean | null {
 }
 
 /** D5: both disks went on from a common history, as far as the peer's last words tell. */
-export function wentApart(runtime: Runtime, { settings, snapshot }: Member): boolean {
+export function wentApart(runtime: Runtime, { settings, snapshot, givenUpThere }: Member): boolean {
   const theirs = runtime.peer.resource(settings.name)?.record.generations;
   const ours = snapshot?.record.generations;
-  return theirs !== undefined && ours !== undefined && compareHistories(ours, theirs) === 'diverged';
+  if (theirs === undefined || ours === undefined || theirs.current === givenUpThere) return false;
+  return compareHistories(ours, theirs) === 'diverged';
 }
 
 export class RecordExchange {
