@@ -18,6 +18,8 @@ export interface LinkInput {
 }
 
 export type LinkEvent =
+  /** From now on the other node could be heard. */
+  | { readonly type: 'LISTENING' }
   /** A valid message on any path. */
   | { readonly type: 'HEARD' }
   | { readonly type: 'BOOT'; readonly boot: string }
@@ -43,7 +45,7 @@ export const linkMachine = setup({
     unheard: {
       description: 'Not heard since this daemon started',
       after: { promotionDelay: 'silent' },
-      on: { HEARD: 'talking' },
+      on: { HEARD: 'talking', LISTENING: { target: 'unheard', reenter: true } },
     },
     talking: {
       description: 'Heard within the promotion delay on some path',
@@ -60,7 +62,7 @@ export const linkMachine = setup({
     silent: {
       description: 'Every path silent for the promotion delay',
       entry: { type: 'notifyLink', params: { state: 'silent' } },
-      on: { HEARD: 'talking', CERTAIN_DEATH: 'dead' },
+      on: { HEARD: 'talking', CERTAIN_DEATH: 'dead', LISTENING: 'unheard' },
     },
     dead: {
       description: 'Channel reset, new connection refused, nothing heard since',

@@ -29,7 +29,7 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'blkid', 'mkfs.ext4'
     const at = (node: LabNode, ...rest: string[]): string => join(lab.directory, node, 'mnt', ...rest);
     const broken = (): string => join(lab.directory, 'broken');
     const hangs = (): string => join(lab.directory, 'hangs');
-    const closed = (): string => join(lab.directory, 'closed');
+    const closed = (node: LabNode): string => join(lab.directory, `closed-${node}`);
 
     afterEach(async () => {
       await lab.stop();
@@ -62,7 +62,7 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'blkid', 'mkfs.ext4'
         `  echo $$ >${lab.directory}/closes`,
         `  known=$(cat ${mnt}/orders)`,
         `  while [ -e ${hangs()} ]; do sleep 0.02; done`,
-        `  echo "$known" >${mnt}/orders; sync; touch ${closed()}`,
+        `  echo "$known" >${mnt}/orders; sync; touch ${lab.directory}/closed-$HASTATE_NODE`,
         '  exit',
         'fi',
         `order="order $(date +%s%N) at $HASTATE_NODE"`,
@@ -144,7 +144,7 @@ describe.skipIf(needs('root', 'fuse', 'nbdfuse', 'losetup', 'blkid', 'mkfs.ext4'
         await moveTwice('C3-stop');
         expect(await lostAt('hasta')).toEqual([]);
         await rm(hangs());
-        await eventually('it has closed', () => existsSync(closed()));
+        await eventually('it has closed', () => existsSync(closed('hasta')));
         expect(await lostAt('hasta')).toEqual([
           expect.stringMatching(/ at hastb$/),
           expect.stringMatching(/ at hasta$/),

@@ -37,6 +37,19 @@ describe('what is heard of the peer', () => {
     expect(said).toEqual(['silent']);
   });
 
+  it('counts the silence anew from when the other node could be heard, also when it was called silent before', () => {
+    const { clock, said, actor } = start();
+    clock.increment(400);
+    actor.send({ type: 'LISTENING' });
+    clock.increment(499);
+    expect(said).toEqual([]);
+    clock.increment(1);
+    expect(said).toEqual(['silent']);
+    actor.send({ type: 'LISTENING' });
+    clock.increment(499);
+    expect([actor.getSnapshot().value, said]).toEqual(['unheard', ['silent']]);
+  });
+
   it('takes a certain death at once, and takes it back when something is heard', () => {
     const { said, actor } = start();
     actor.send({ type: 'HEARD' });

@@ -176,6 +176,7 @@ export class Link {
     await this.#channel?.start();
     // What the peer said while this node opened its disks nobody could hear.
     this.#runtime.wake.since = this.#runtime.clock.now();
+    this.#actor?.send({ type: 'LISTENING' });
     this.#tick();
   }
 

@@ -38,6 +38,7 @@ class Pair {
     const runtime = {
       ...{ node: name, clock: { now: () => 1000 }, journal: { add: () => undefined } },
       settings: { peer: peer ? { name: other(name) } : null },
+      peer: { resource: () => null },
     } as unknown as ResolvePorts['runtime'];
     return {
       runtime,
