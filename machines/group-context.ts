@@ -84,3 +84,9 @@ export function initialContext(input: GroupInput): GroupContext {
     leaving: false,
   };
 }
+
+/** What most ports are given. */
+export const scope = ({ context }: { context: GroupContext }): Scope => ({
+  group: context.group,
+  reason: context.reason,
+});

@@ -6,16 +6,12 @@
  */
 import { and, assign } from 'xstate';
 
-import { type GroupContext, initialContext, type Scope } from './group-context.ts';
+import { initialContext, scope } from './group-context.ts';
+import { outcome, stopHooks, summary } from './group-hooks.ts';
 import { groupSetup } from './group-setup.ts';
 import { thrown } from './thrown.ts';
 
 export type * from './group-context.ts';
-
-const scope = ({ context }: { context: GroupContext }): Scope => ({
-  group: context.group,
-  reason: context.reason,
-});
 
 /** Its engine is opened again. */
 const whenLost = {
@@ -184,17 +180,14 @@ export const groupMachine = groupSetup.createMachine({
             input: scope,
             onDone: [
               {
-                guard: { type: 'hooksStuck', params: ({ event }) => ({ result: event.output }) },
-                target: '#group.closing',
-                actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.output.summary }) },
+                guard: { type: 'hooksStuck', params: outcome },
+                target: '#group.demoting.takingAway',
+                actions: { type: 'noteFailure', params: summary },
               },
-              {
-                guard: { type: 'hooksOk', params: ({ event }) => ({ result: event.output }) },
-                target: '#group.primary',
-              },
+              { guard: { type: 'hooksOk', params: outcome }, target: '#group.primary' },
               {
                 target: '#group.demoting.stoppingHooks',
-                actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.output.summary }) },
+                actions: { type: 'noteFailure', params: summary },
               },
             ],
             onError: {
@@ -247,31 +240,23 @@ export const groupMachine = groupSetup.createMachine({
             },
           },
         },
-        stoppingHooks: {
+        stoppingHooks: { invoke: stopHooks('takingAway') },
+        takingAway: {
+          description: 'What a hook waits for in the kernel goes with the device, which lets the hook end',
           invoke: {
-            id: 'stopHooks',
-            src: 'stopHooks',
+            id: 'takeAway',
+            src: 'detachDevices',
             input: scope,
-            onDone: [
-              {
-                guard: { type: 'hooksStuck', params: ({ event }) => ({ result: event.output }) },
-                target: '#group.closing',
-                actions: { type: 'noteError', params: ({ event }) => ({ error: event.output.summary }) },
-              },
-              {
-                guard: { type: 'hooksOk', params: ({ event }) => ({ result: event.output }) },
-                target: 'detaching',
-              },
-              {
-                target: 'detaching',
-                actions: { type: 'noteError', params: ({ event }) => ({ error: event.output.summary }) },
-              },
-            ],
+            onDone: 'stoppingRest',
             onError: {
-              target: 'detaching',
+              target: 'stoppingRest',
               actions: { type: 'noteError', params: thrown },
             },
           },
+        },
+        stoppingRest: {
+          description: 'Once more, now that the device is gone',
+          invoke: stopHooks('#group.closing'),
         },
         detaching: {
           description: 'Unmounts and removes the device, by force in the end',

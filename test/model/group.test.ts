@@ -1,49 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { createActor, SimulatedClock, type Actor } from 'xstate';
+import type { Actor, SimulatedClock } from 'xstate';
 
-import { groupMachine, type HooksResult } from '../../machines/group.ts';
-import type { Epoch } from '../../src/model/record.ts';
+import type { groupMachine } from '../../machines/group.ts';
 import { evidenceOf, type Given } from '../support/evidence.ts';
-import { expectStates, type StateRecord } from '../support/expect-states.ts';
-import { handPort, settled } from '../support/ports.ts';
+import type { StateRecord } from '../support/expect-states.ts';
+import { EPOCH, groupByHand, HANGS, OK } from '../support/group-by-hand.ts';
+import { settled } from '../support/ports.ts';
 
-const EPOCH: Epoch = { number: 8, id: '00000000000000bb' };
-const OK: HooksResult = { ok: true, stuck: false, summary: '' };
-
-function build(byHand = false) {
-  const ports = {
-    settleSecondary: handPort(),
-    claimConsent: handPort(),
-    fencePeer: handPort(),
-    prepareMembers: handPort<Epoch>(),
-    promoteMembers: handPort(),
-    attachDevices: handPort(),
-    startHooks: handPort<HooksResult>(),
-    raiseAddress: handPort(),
-    lowerAddress: handPort(),
-    stopHooks: handPort<HooksResult>(),
-    detachDevices: handPort(),
-    releaseMembers: handPort(),
-    handOver: handPort(),
-    takeBack: handPort(),
-  };
-  const actors = Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, port.logic]));
-  const clock = new SimulatedClock();
-  const blocked: string[] = [];
-  const machine = groupMachine.provide({
-    actors: actors,
-    actions: { reportBlocked: (_, { error }) => void blocked.push(error ?? '') },
-  });
-  const actor = createActor(machine, {
-    clock,
-    input: { group: 'storage', holdBaseMs: 1000, retryMs: 500, byHand },
-  });
-  const states = expectStates(actor);
-  actor.start();
-  return { ports, clock, actor, states, blocked };
-}
-
-type Built = ReturnType<typeof build>;
+type Built = ReturnType<typeof groupByHand>;
 let ports: Built['ports'];
 let clock: SimulatedClock;
 let actor: Actor<typeof groupMachine>;
@@ -67,7 +31,7 @@ async function goUp(): Promise<void> {
 }
 
 beforeEach(async () => {
-  ({ ports, clock, actor, states } = build());
+  ({ ports, clock, actor, states } = groupByHand());
   await ports.settleSecondary.answer(undefined);
   states.restart();
 });
@@ -207,7 +171,9 @@ describe('a promotion that fails', () => {
     await ports.prepareMembers.answer(EPOCH);
     await ports.promoteMembers.answer(undefined);
     await ports.attachDevices.answer(undefined);
-    await ports.startHooks.answer({ ok: false, stuck: true, summary: '20-ext4 start timed out' });
+    await ports.startHooks.answer(HANGS);
+    await ports.detachDevices.answer(undefined);
+    await ports.stopHooks.answer(HANGS);
     await ports.releaseMembers.answer(undefined);
     expect(actor.getSnapshot().matches('stuck')).toBe(true);
   });
@@ -267,7 +233,9 @@ describe('going down', () => {
   it('is stuck, and never primary again, while a hook cannot be ended or a device not be removed', async () => {
     actor.send({ type: 'DEMOTE', reason: 'newer epoch', handoverTo: null });
     await ports.lowerAddress.answer(undefined);
-    await ports.stopHooks.answer({ ok: false, stuck: true, summary: '20-ext4 hangs' });
+    await ports.stopHooks.answer(HANGS);
+    await ports.detachDevices.fail('/dev/loop0 is held by 4711');
+    await ports.stopHooks.answer(HANGS);
     // The exports are closed first, so that the other node may take over.
     expect(actor.getSnapshot().matches('closing')).toBe(true);
     await ports.releaseMembers.answer(undefined);
@@ -279,6 +247,19 @@ describe('going down', () => {
     await ports.detachDevices.fail('/dev/loop0 is held by 4711');
     await ports.releaseMembers.answer(undefined);
     expect(actor.getSnapshot().matches('stuck')).toBe(true);
+  });
+
+  it('takes the device away from under a hook that hangs, then stops what is left and goes on in order', async () => {
+    actor.send({ type: 'DEMOTE', reason: 'switchover to hasta', handoverTo: 'hasta' });
+    await ports.lowerAddress.answer(undefined);
+    await ports.stopHooks.answer(HANGS);
+    await ports.detachDevices.answer(undefined);
+    expect(actor.getSnapshot().matches({ demoting: 'stoppingRest' })).toBe(true);
+    await ports.stopHooks.answer(OK);
+    await ports.detachDevices.answer(undefined);
+    await ports.releaseMembers.answer(undefined);
+    expect(ports.releaseMembers.calls).toMatchObject([{ handover: true }]);
+    expect(ports.handOver.waiting).toBe(1);
   });
 
   it('tries by itself to get unstuck, since holders may have ended', async () => {
@@ -330,13 +311,13 @@ it('finishes a promotion before it obeys a stop', async () => {
 });
 
 it('leaves a resource outside any group without a role until a person gives one', () => {
-  const { actor: byHand } = build(true);
+  const { actor: byHand } = groupByHand(true);
   expect(byHand.getSnapshot().matches('idle')).toBe(true);
 });
 
 describe('a resource outside any group that is given role init while it becomes secondary', () => {
   const leave = (): Built => {
-    const built = build(true);
+    const built = groupByHand(true);
     built.actor.send({ type: 'SECONDARY' });
     built.actor.send({ type: 'DEMOTE', reason: 'a person', handoverTo: null });
     expect(built.ports.releaseMembers.calls).toEqual([]);
@@ -366,7 +347,7 @@ describe('a resource outside any group that is given role init while it becomes 
 });
 
 it('tries again when some member cannot be secondary', async () => {
-  const fresh = build();
+  const fresh = groupByHand();
   await fresh.ports.settleSecondary.fail('disk1: in use');
   expect(fresh.blocked).toEqual(['disk1: in use']);
   fresh.clock.increment(500);

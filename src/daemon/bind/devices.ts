@@ -140,11 +140,6 @@ export class Devices {
     });
   }
 
-  /** Detaches by all means. What resists becomes an obstacle, not an error. */
-  async takeAway(group: GroupSettings, members: readonly Member[]): Promise<void> {
-    await this.detach(group, members).catch(() => undefined);
-  }
-
   /** @throws DiskError `device-held` when something of a member cannot be removed */
   async detach(group: GroupSettings, members: readonly Member[]): Promise<void> {
     const driver = await this.#driver(this.#kind(group));

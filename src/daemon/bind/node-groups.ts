@@ -80,14 +80,7 @@ export class NodeGroups {
       announceState: () => undefined,
       attachDevices: (group, members) => devices.attach(group, members),
       detachDevices: (group, members) => devices.detach(group, members),
-      runHooks: async (group, members, verb, call) => {
-        const result = await hooks.run(group, members, verb, call);
-        if (!result.stuck) return result;
-        // What waits for a device that hangs can be ended by nobody before that device is gone (C3).
-        await devices.takeAway(group, members);
-        // Then it ends by itself, and what was left to stop is stopped.
-        return verb === 'stop' ? hooks.run(group, members, verb, call) : result;
-      },
+      runHooks: (group, members, verb, call) => hooks.run(group, members, verb, call),
       watchServices: (group, members, call) => {
         this.#watches.begin(group, members, call);
       },
