@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { SimPair } from '../../src/simulate/sim-node.ts';
 import type { SimName, SimOptions } from '../../src/simulate/sim-node.ts';
-import { u64, u8, Wire } from '../support/sim-wire.ts';
+import { meetPlainPrimary, u64 } from '../support/sim-wire.ts';
 
 const block = (byte: number, length = 4096): Buffer => Buffer.alloc(length, byte);
 const NAMES: readonly SimName[] = ['alpha', 'beta'];
@@ -61,31 +61,16 @@ describe('A6: a flush at a plain hastd', () => {
     [22, 'has nothing to do with flushing, ends the link and leaves the extent dirty', true],
   ])('answered with errno %i, which %s', async (errno, _, ends) => {
     const pair = new SimPair(52, { peerKind: 'hastd', replication: 'fullsync' });
-    const wires: Wire[] = [];
-    pair.net.listen('beta', (connection) => wires.push(new Wire(pair, connection)));
     await pair.alpha.start();
     await pair.promote(pair.alpha, ['alpha']);
-    await pair.clock.run(3000, () => wires[0]?.frames.length === 1);
-    const [one] = wires;
-    one?.send([u8('version', 2), { name: 'token', type: 'bytes', value: Buffer.alloc(16, 7) }]);
-    await pair.clock.run(3000, () => wires[1]?.frames.length === 1);
-    const { datasize, extentsize } = await pair.alpha.snapshot();
-    one?.frames.splice(0);
-    one?.send([
-      { name: 'datasize', type: 'int64', value: datasize },
-      { name: 'extentsize', type: 'int32', value: extentsize },
-      u64('resuid', 4660),
-      u64('localcnt', 0),
-      u64('remotecnt', 0),
-      u8('syncsrc', 1),
-    ]);
+    const { one, two } = await meetPlainPrimary(pair);
     const failures: number[] = [];
     const answer = (): void => {
-      for (const { nv } of one?.frames.splice(0) ?? []) {
+      for (const { nv } of one.frames.splice(0)) {
         const seq = nv.big('seq', 'uint64') ?? 0n;
         const isFlush = nv.number('cmd', 'uint8') === 4;
         if (isFlush) failures.push(errno);
-        wires[1]?.send([
+        two.send([
           u64('seq', seq),
           ...(isFlush ? [{ name: 'error', type: 'int16', value: errno } as const] : []),
         ]);
@@ -94,10 +79,10 @@ describe('A6: a flush at a plain hastd', () => {
     const work = pair.alpha.submit(0, block(1), true);
     await pair.clock.run(1000, () => {
       answer();
-      return failures.length > 0 && one?.closed !== null;
+      return failures.length > 0 && one.closed !== null;
     });
     expect(failures.length).toBeGreaterThan(0);
-    expect(one?.closed === null).toBe(!ends);
+    expect(one.closed === null).toBe(!ends);
     pair.net.nodeDied('beta', true);
     expect(await pair.clock.finish(work)).toBeNull();
     await pair.clock.run(50);

@@ -1,35 +1,20 @@
 /** A primary beside a plain hastd that loses its power and, as hastds do, does not say what it lost. */
 import { expect, test } from 'vitest';
 import { SimPair } from '../../src/simulate/sim-node.ts';
-import { u64, u8, Wire } from '../support/sim-wire.ts';
+import { meetPlainPrimary, u64 } from '../support/sim-wire.ts';
 
 const EXTENT = 65536;
 
 /** One life of a hastd: meets its primary, answers everything at once, and keeps the offsets of what it wrote. */
 async function live(pair: SimPair): Promise<{ readonly written: number[]; answer: () => void }> {
-  const wires: Wire[] = [];
-  pair.net.listen('beta', (connection) => wires.push(new Wire(pair, connection)));
-  await pair.clock.run(20_000, () => wires[0]?.frames.length === 1);
-  const [one] = wires;
-  one?.send([u8('version', 2), { name: 'token', type: 'bytes', value: Buffer.alloc(16, 7) }]);
-  await pair.clock.run(3000, () => wires[1]?.frames.length === 1);
-  const { datasize, extentsize } = await pair.alpha.snapshot();
-  one?.frames.splice(0);
-  one?.send([
-    { name: 'datasize', type: 'int64', value: datasize },
-    { name: 'extentsize', type: 'int32', value: extentsize },
-    u64('resuid', 4660),
-    u64('localcnt', 0),
-    u64('remotecnt', 0),
-    u8('syncsrc', 1),
-  ]);
+  const { one, two } = await meetPlainPrimary(pair);
   const written: number[] = [];
   const answer = (): void => {
-    for (const { nv } of one?.frames.splice(0) ?? []) {
+    for (const { nv } of one.frames.splice(0)) {
       const seq = nv.big('seq', 'uint64');
       if (seq === undefined) continue;
       if (nv.number('cmd', 'uint8') === 2) written.push(Number(nv.big('offset', 'uint64')));
-      wires[1]?.send([u64('seq', seq)]);
+      two.send([u64('seq', seq)]);
     }
   };
   return { written, answer };

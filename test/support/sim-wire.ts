@@ -85,6 +85,28 @@ export async function shakeHands(
   return { one, two, hello, reply: await one.next() };
 }
 
+/** Both connections of alpha to a plain secondary that is played at beta, and that alpha's disk is the source for. */
+export async function meetPlainPrimary(pair: SimPair, ms = 20_000): Promise<{ one: Wire; two: Wire }> {
+  const wires: Wire[] = [];
+  pair.net.listen('beta', (connection) => wires.push(new Wire(pair, connection)));
+  await pair.clock.run(ms, () => wires[0]?.frames.length === 1);
+  wires[0]?.send([u8('version', 2), { name: 'token', type: 'bytes', value: Buffer.alloc(16, 7) }]);
+  await pair.clock.run(3000, () => wires[1]?.frames.length === 1);
+  const [one, two] = wires;
+  if (one === undefined || two === undefined) throw new Error('the primary did not come');
+  const { datasize, extentsize } = await pair.alpha.snapshot();
+  one.frames.splice(0);
+  one.send([
+    { name: 'datasize', type: 'int64', value: datasize },
+    { name: 'extentsize', type: 'int32', value: extentsize },
+    u64('resuid', 4660),
+    u64('localcnt', 0),
+    u64('remotecnt', 0),
+    u8('syncsrc', 1),
+  ]);
+  return { one, two };
+}
+
 /** A frame's fields as the captured indexes have them. */
 export function fieldsOf(frame: Frame): Record<string, unknown> {
   return Object.fromEntries(

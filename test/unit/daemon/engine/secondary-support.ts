@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { MessageChannel } from 'node:worker_threads';
+import { expect } from 'vitest';
 import { dataConnector } from '../../../../src/daemon/engine/connector.ts';
 import { DataListener } from '../../../../src/daemon/engine/data-listener.ts';
 import { Entrance } from '../../../../src/daemon/engine/entrance.ts';
@@ -19,6 +20,9 @@ export type Dup = ((fd: number) => number) | null;
 
 export const FIRST = Buffer.concat(encodeFrame(2, [{ name: 'resource', type: 'string', value: 'disk1' }]));
 const OURS = { resource: 'disk1', from: 'alpha', to: 'beta' };
+
+/** More than any buffer on the way takes at once. */
+export const BIG = Buffer.alloc(5_000_000, 'what is on the disk');
 
 const open: { close(): unknown }[] = [];
 
@@ -147,4 +151,16 @@ export function collected(connection: ConnectionPort): {
       return Buffer.concat(chunks);
     },
   };
+}
+
+/** That an accepted connection has its first frame and carries what either end sends. */
+export async function expectBothDirections(link: Awaited<ReturnType<Secondary['link']>>): Promise<void> {
+  const { near, far, head } = link;
+  expect(head.equals(FIRST)).toBe(true);
+  const [up, down] = [collected(far), collected(near)];
+  near.send(Buffer.from('head of a write '), BIG);
+  far.send(BIG, Buffer.from(' and its end'));
+  await until(() => up.length >= BIG.length + 16 && down.length >= BIG.length + 12);
+  expect(up.bytes.equals(Buffer.concat([Buffer.from('head of a write '), BIG]))).toBe(true);
+  expect(down.bytes.equals(Buffer.concat([BIG, Buffer.from(' and its end')]))).toBe(true);
 }
