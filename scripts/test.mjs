@@ -1,12 +1,14 @@
 /**
  * Runs the tests and says, by name, which suites were skipped and what they need.
  * Arguments go to vitest. With CI=true a skipped suite is a failure.
- * The last line is `N passed, N failed`; HASTATE_TEST_SUMMARY names a file that gets it too.
+ * What failed is told again at the end, as a long log is often read from its tail. The last line is
+ * `N passed, N failed`; HASTATE_TEST_SUMMARY names a file that gets both.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { ROOT } from './sources.mjs';
 
 /** Reads `suite\tmissing` lines, each once. */
@@ -15,18 +17,25 @@ function readSkips(file) {
   return [...new Set(readFileSync(file, 'utf8').split('\n').filter(Boolean))].sort();
 }
 
-/** Numbers of vitest's own report; a file that could not be loaded is one failure. */
-function readCounts(file) {
-  if (!existsSync(file)) return { passed: 0, failed: 1, skipped: 0 };
+/** One line of what a suite or a test ended with: enough to know it again. */
+function firstWords(message) {
+  const [line = ''] = stripVTControlCharacters(message ?? '').split('\n');
+  return line.slice(0, 300);
+}
+
+/** Numbers of vitest's own report, and a line for each failure; a file that could not be loaded or closed is one. */
+function readReport(file) {
+  if (!existsSync(file)) return { passed: 0, skipped: 0, failures: ['no report was written'] };
   const report = JSON.parse(readFileSync(file, 'utf8'));
-  const broken = report.testResults.filter(
-    (suite) => suite.status === 'failed' && !suite.assertionResults.some(({ status }) => status === 'failed'),
-  ).length;
-  return {
-    passed: report.numPassedTests,
-    failed: report.numFailedTests + broken,
-    skipped: report.numPendingTests + report.numTodoTests,
-  };
+  const failures = report.testResults.flatMap(({ name, status, message, assertionResults }) => {
+    const suite = relative(ROOT, name);
+    const failed = assertionResults.filter((test) => test.status === 'failed');
+    if (status === 'failed' && failed.length === 0) return [`${suite}: ${firstWords(message)}`];
+    return failed.map(
+      ({ fullName, failureMessages }) => `${suite}: ${fullName}: ${firstWords(failureMessages[0])}`,
+    );
+  });
+  return { passed: report.numPassedTests, skipped: report.numPendingTests + report.numTodoTests, failures };
 }
 
 /**
@@ -69,18 +78,24 @@ const directory = mkdtempSync(join(tmpdir(), 'hastate-test-'));
 try {
   const code = await runVitest(directory, process.argv.slice(2));
   const skips = readSkips(join(directory, 'skips'));
-  const counts = readCounts(join(directory, 'report.json'));
+  const { passed, skipped, failures } = readReport(join(directory, 'report.json'));
   if (skips.length > 0) {
     console.log('Skipped suites:');
     for (const skip of skips) console.log(`  ${skip.replace('\t', ': needs ')}`);
     if (process.env.CI === 'true') console.log('With CI=true a skipped suite is a failure.');
   }
-  if (counts.skipped > 0) console.log(`${counts.skipped} skipped`);
-  const line = `${counts.passed} passed, ${counts.failed} failed`;
-  console.log(line);
-  if (process.env.HASTATE_TEST_SUMMARY) writeFileSync(process.env.HASTATE_TEST_SUMMARY, `${line}\n`);
-  const skipsFail = process.env.CI === 'true' && (skips.length > 0 || counts.skipped > 0);
-  process.exitCode = code !== 0 || counts.failed > 0 || skipsFail ? 1 : 0;
+  if (code !== 0 && failures.length === 0)
+    failures.push(`vitest ended with ${code}: an error outside of the tests`);
+  if (skipped > 0) console.log(`${skipped} skipped`);
+  const summary = [
+    ...failures.map((failure) => `failed: ${failure}`),
+    `${passed} passed, ${failures.length} failed`,
+  ];
+  for (const line of summary) console.log(line);
+  if (process.env.HASTATE_TEST_SUMMARY)
+    writeFileSync(process.env.HASTATE_TEST_SUMMARY, `${summary.join('\n')}\n`);
+  const skipsFail = process.env.CI === 'true' && (skips.length > 0 || skipped > 0);
+  process.exitCode = code !== 0 || failures.length > 0 || skipsFail ? 1 : 0;
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }
