@@ -44,7 +44,8 @@ export class PeerDialer {
   }
 
   start(): void {
-    this.#dial();
+    // The peer may have come first.
+    if (this.#socket === null) this.hurry();
   }
 
   /** The hello was accepted. */

@@ -181,6 +181,8 @@ class TcpPeerChannel implements PeerChannel, ConnectionListener {
     if (wasDown) {
       this.#options.log('info', `peer channel: ${peer} is connected (${securityOf(connection.socket)})`);
       callbacks.onUp?.();
+      // It answers now, and only where it has answered its refusal will say something.
+      if (connection.direction === 'in') for (const dialer of this.#dialers) dialer.hurry();
     }
     this.#heard(connection, null);
     if (connection.direction === 'out') this.#sendHeartbeat(connection);

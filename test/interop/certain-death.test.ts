@@ -17,7 +17,7 @@ describe.skipIf(needs('root', 'netns', 'ip', 'nft'))('between real hosts the pee
   });
   beforeEach(async () => {
     [a, b] = [start('a'), start('b')];
-    await Promise.all([a.says('alive'), b.says('alive')]);
+    await Promise.all([a.says('alive'), b.says('alive'), a.says('both')]);
   });
   afterEach(async () => {
     await lab.endProcesses();
