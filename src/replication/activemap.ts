@@ -4,6 +4,8 @@
  * Errs on the side of a set bit: it costs a copy, a missing one costs data.
  * @see hast.md sections 2 and 7, SAFETY A1, A6, A7
  */
+import { MapImage } from './map-image.ts';
+import type { MapImageSetup } from './map-image.ts';
 import type { IoResult } from './ports.ts';
 import { RecentExtents } from './recent-extents.ts';
 
@@ -20,62 +22,64 @@ const KEPT = 16;
 /** A write under way may have lost what it put on the local disk. */
 const SUSPECT = 32;
 
-export interface ActiveMapSetup {
+export interface ActiveMapSetup extends MapImageSetup {
   readonly extents: number;
   readonly keepdirty: number;
-  /** Bytes of the map that are written: the bits, rounded up to sectors. */
-  readonly imageBytes: number;
-  readonly sectorBytes: number;
-  /** Durable write at an offset of the map region. */
-  readonly store: (offset: number, data: Buffer, done: (error: IoResult) => void) => void;
 }
 
 /** Extents that one flush covers. */
-export type FlushRound = readonly number[];
+export interface FlushRound {
+  /** Written on both sides. */
+  readonly both: readonly number[];
+  /** Were so when the link died. */
+  readonly cut: readonly number[];
+}
 
 export class ActiveMap {
   readonly extents: number;
-  /** How often the map was written. */
-  updates = 0;
   /** A failed flush may have taken what only the local disk has, or it is not known what it took. */
   ownLost = false;
-  readonly #setup: ActiveMapSetup;
+  readonly #keepdirty: number;
   readonly #flags: Uint8Array;
   readonly #inflight: Uint32Array;
-  /** What the disk should hold, and what it certainly holds. */
-  readonly #image: Buffer;
-  readonly #durable: Buffer;
+  readonly #image: MapImage;
   readonly #kept: RecentExtents;
   #unflushed = new Set<number>();
-  /** Stale, and perhaps not flushed on the other side. */
+  /** Both sides had them, or were sent them, when the link died, and this one has not flushed since; not written alone. */
+  readonly #cut = new Set<number>();
+  /** Stale since a write failed here, and perhaps not flushed on the other side. */
   readonly #unsure = new Set<number>();
+  /** As `unsure`, since a flush failed here, which may have taken any of it. */
+  readonly #torn = new Set<number>();
   #dirtyCount = 0;
   #staleCount = 0;
   #suspectCount = 0;
-  #changedFrom = Number.MAX_SAFE_INTEGER;
-  #changedTo = -1;
-  #waiting: ((error: IoResult) => void)[] = [];
-  #writing = false;
-  #kicked = false;
   #abandoned = false;
   /** Extents that became dirty while something copies them. */
   readonly #watched = new Map<number, boolean>();
 
   constructor(setup: ActiveMapSetup) {
-    this.#setup = setup;
+    this.#keepdirty = setup.keepdirty;
     this.extents = setup.extents;
     this.#flags = new Uint8Array(setup.extents);
     this.#inflight = new Uint32Array(setup.extents);
-    this.#image = Buffer.alloc(setup.imageBytes);
-    this.#durable = Buffer.alloc(setup.imageBytes);
+    this.#image = new MapImage(setup);
     this.#kept = new RecentExtents(setup.extents);
   }
 
+  /** How often the map was written. */
+  get updates(): number {
+    return this.#image.updates;
+  }
   get dirtyCount(): number {
     return this.#dirtyCount;
   }
   get staleCount(): number {
     return this.#staleCount;
+  }
+  /** Stale, whatever the other side says when it is met again. */
+  get lostCount(): number {
+    return this.#staleCount - this.#unsure.size - this.#torn.size;
   }
   /** Extents of which it is not known before their writes end whether the local copy is good. */
   get suspectCount(): number {
@@ -87,15 +91,13 @@ export class ActiveMap {
 
   /** Takes what the disk holds: every set bit is an extent that may differ. `tail` bytes are kept as they are. */
   load(image: Buffer): void {
-    image.copy(this.#image);
-    this.#image.copy(this.#durable);
-    for (let e = 0; e < this.extents; e++) if (bit(this.#image, e)) this.markDirty(e);
+    this.#image.load(image);
+    for (let e = 0; e < this.extents; e++) if (this.#image.has(e)) this.markDirty(e);
   }
 
   /** Bytes behind the bits that are written with them; lost when a foreign program writes the map. */
   setTail(at: number, bytes: Buffer): void {
-    bytes.copy(this.#image, at);
-    this.#note(at, at + bytes.length - 1);
+    this.#image.setTail(at, bytes);
   }
 
   /** Announces a write of extents `first..last`; `go` is called when their bits are durable (A1), perhaps at once. */
@@ -111,7 +113,7 @@ export class ActiveMap {
       this.#inflight[e] = (this.#inflight[e] ?? 0) + 1;
       this.#keep(e);
       this.#refresh(e);
-      durable &&= bit(this.#durable, e);
+      durable &&= this.#image.isDurable(e);
     }
     return durable || this.#abandoned;
   }
@@ -134,6 +136,10 @@ export class ActiveMap {
 
   isDirty(e: number): boolean {
     return (this.#flag(e) & DIRTY) !== 0;
+  }
+  /** A write of it is under way or was when a flush failed here. */
+  isSuspect(e: number): boolean {
+    return (this.#flag(e) & SUSPECT) !== 0;
   }
   isStale(e: number): boolean {
     return (this.#flag(e) & STALE) !== 0;
@@ -178,11 +184,14 @@ export class ActiveMap {
 
   /** Starts a flush of the other side. Give what it made durable to keep(). */
   takeUnsure(): readonly number[] {
-    return [...this.#unsure];
+    return [...this.#unsure, ...this.#torn];
   }
 
   keep(round: readonly number[]): void {
-    for (const e of round) this.#unsure.delete(e);
+    for (const e of round) {
+      this.#unsure.delete(e);
+      this.#torn.delete(e);
+    }
   }
 
   /** From now on a markDirty() of this extent makes the copy of it incomplete. */
@@ -204,7 +213,7 @@ export class ActiveMap {
   forgetDirty(which: (e: number) => boolean = () => true): void {
     if (this.#abandoned) return;
     for (let e = 0; e < this.extents; e++) if (this.isDirty(e) && which(e)) this.#clearDirty(e);
-    this.#kick();
+    this.#image.kick();
   }
 
   /** Nothing is written here any more: no bit need stay for the next write. */
@@ -215,13 +224,44 @@ export class ActiveMap {
     }
   }
 
-  /** The link is gone: nothing that was not flushed over there is certain (A7), so our copy of it counts. */
-  unflushedToDirty(): void {
+  /**
+   * The link is gone: nothing that was not flushed over there is certain (A7), so our copy of it counts, unless the next
+   * flush here fails.
+   * @param async what is under way may be acknowledged and only here
+   */
+  linkDied(async: boolean): void {
     for (const e of this.#unsure) {
       this.#staleCount--;
       this.#unset(e, STALE);
     }
     this.#unsure.clear();
+    for (let e = 0; e < this.extents; e++) {
+      const underWay = (this.#inflight[e] ?? 0) > 0;
+      const answered = (this.#flag(e) & (UNFLUSHED | FLUSHING)) !== 0;
+      if (!this.isDirty(e) && (async ? answered && !underWay : answered || underWay)) this.#cut.add(e);
+    }
+    this.unflushedToDirty();
+  }
+
+  /** A write of these extents was acknowledged that the other side does not have. */
+  alone(first: number, last: number): void {
+    if (this.#cut.size > 0) for (let e = first; e <= last; e++) this.#cut.delete(e);
+  }
+
+  /**
+   * The other side is met again and has flushed. What a failed flush may have taken here is had from there, unless its
+   * map names it: then it died before it had flushed it, and ours is what is left.
+   */
+  meet(theirs: (e: number) => boolean): void {
+    for (const e of this.#torn) {
+      if (!theirs(e)) continue;
+      this.#staleCount--;
+      this.#unset(e, STALE);
+    }
+    this.#torn.clear();
+  }
+
+  unflushedToDirty(): void {
     for (const e of this.#unflushed) {
       this.#unset(e, UNFLUSHED);
       this.markDirty(e);
@@ -231,29 +271,44 @@ export class ActiveMap {
 
   /** Starts a flush of everything written so far. Give the result to settle(). */
   takeUnflushed(): FlushRound {
-    const round = [...this.#unflushed];
+    const both = [...this.#unflushed];
     this.#unflushed = new Set();
-    for (const e of round) this.#swap(e, UNFLUSHED, FLUSHING);
-    return round;
+    for (const e of both) this.#flags[e] = (this.#flag(e) & ~UNFLUSHED) | FLUSHING;
+    return { both, cut: [...this.#cut].filter((e) => (this.#inflight[e] ?? 0) === 0) };
   }
 
-  /** `again`: the flush could not be done and harms nothing; `dirty`, `stale`: it failed there, here. */
-  settle(round: FlushRound, outcome: 'flushed' | 'again' | 'dirty' | 'stale'): void {
-    for (const e of round) {
+  /** `again`: the flush could not be done there and harms nothing; `dirty`: it failed there; `lost`: and here. */
+  settle({ both, cut }: FlushRound, outcome: 'flushed' | 'again' | 'dirty' | 'lost'): void {
+    for (const e of both) {
       this.#unset(e, FLUSHING);
       if (outcome === 'again') this.#setUnflushed(e);
-      else if (outcome === 'dirty') this.markDirty(e);
-      else if (outcome === 'stale') this.#loseForGood(e);
+      else if (outcome !== 'flushed') this.markDirty(e);
       this.#refresh(e);
     }
-    if (outcome === 'flushed') this.#kick();
+    if (outcome !== 'lost') for (const e of cut) this.#cut.delete(e);
+    if (outcome === 'flushed') this.#image.kick();
+  }
+
+  /** The flush failed here. @param durable it is durable on the other side */
+  settleLost({ both }: FlushRound, durable: boolean): void {
+    for (const e of both) {
+      this.#unset(e, FLUSHING);
+      this.#tear(e);
+      if (durable) this.#torn.delete(e);
+      this.#refresh(e);
+    }
+    for (const e of this.#cut) {
+      this.markStale(e);
+      this.#torn.add(e);
+    }
+    this.#cut.clear();
   }
 
   /** A local flush failed: what was written since it began, or is being written, may be lost with the rest. */
   suspectRecent(): void {
     for (const e of this.#unflushed) {
       this.#unset(e, UNFLUSHED);
-      this.#loseForGood(e);
+      this.#tear(e);
       this.#refresh(e);
     }
     this.#unflushed.clear();
@@ -267,85 +322,45 @@ export class ActiveMap {
     if (this.#staleCount === 0 || this.#dirtyCount > this.#staleCount) this.ownLost = true;
   }
 
-  /** One bit per dirty extent, `bytes` long: what the other side has to copy. */
-  dirtyBits(bytes: number): Buffer {
-    const bits = Buffer.alloc(bytes);
-    for (let e = this.nextDirty(0); e >= 0; e = this.nextDirty(e + 1)) {
-      bits[e >> 3] = (bits[e >> 3] ?? 0) | (1 << (e & 7));
-    }
-    return bits;
-  }
-
   /**
    * Another durable word says that every extent differs and only the other side's copy is good: the disk is not written
    * any more, and no bit is cleared.
    */
   abandon(): void {
     this.#abandoned = true;
+    this.#image.abandon();
     for (let e = 0; e < this.extents; e++) this.markStale(e);
     this.#unsure.clear();
-    this.#kick();
+    this.#torn.clear();
+    this.#image.kick();
   }
 
   /** Calls back when every bit that is set now is durable. */
   commit(done: (error: IoResult) => void): void {
-    this.#waiting.push(done);
-    this.#kick();
-  }
-
-  #kick(): void {
-    if (this.#kicked || this.#writing) return;
-    this.#kicked = true;
-    queueMicrotask(() => {
-      this.#kicked = false;
-      this.#write();
-    });
-  }
-
-  #write(): void {
-    if (this.#writing) return;
-    const batch = this.#waiting;
-    this.#waiting = [];
-    if (this.#changedTo < 0 || this.#abandoned) {
-      for (const done of batch) done(null);
-      return;
-    }
-    const sector = this.#setup.sectorBytes;
-    const from = Math.floor(this.#changedFrom / sector) * sector;
-    const to = Math.min(this.#image.length, (Math.floor(this.#changedTo / sector) + 1) * sector);
-    this.#changedFrom = Number.MAX_SAFE_INTEGER;
-    this.#changedTo = -1;
-    const data = Buffer.from(this.#image.subarray(from, to));
-    for (let i = from; i < to; i++) this.#durable[i] = (this.#durable[i] ?? 0) & (data[i - from] ?? 0);
-    this.#writing = true;
-    this.updates++;
-    this.#setup.store(from, Buffer.from(data), (error) => {
-      this.#writing = false;
-      if (error === null) data.copy(this.#durable, from);
-      else this.#note(from, to - 1);
-      for (const done of batch) done(error);
-      if (this.#waiting.length > 0) this.#kick();
-    });
+    this.#image.commit(done);
   }
 
   #keep(e: number): void {
-    if (this.#setup.keepdirty === 0) return;
+    if (this.#keepdirty === 0) return;
     this.#kept.touch(e);
     this.#flags[e] = this.#flag(e) | KEPT;
-    if (this.#kept.size <= this.#setup.keepdirty) return;
+    if (this.#kept.size <= this.#keepdirty) return;
     const oldest = this.#kept.takeOldest();
     this.#unset(oldest, KEPT);
     this.#refresh(oldest);
   }
 
-  /** As lose(), by a failed flush: whatever becomes of the link, ours is not what was acknowledged. */
-  #loseForGood(e: number): void {
-    if (!this.isDirty(e)) this.markStale(e);
-    this.#unsure.delete(e);
+  /** As lose(), by a failed flush: what is here may not be what was acknowledged. */
+  #tear(e: number): void {
+    if (!this.#unsure.delete(e)) {
+      if (this.isDirty(e)) return;
+      this.markStale(e);
+    }
+    this.#torn.add(e);
   }
 
   #resolve(e: number, outcome: 'clean' | 'dirty'): void {
-    if (outcome === 'clean') this.#loseForGood(e);
+    if (outcome === 'clean') this.#tear(e);
     else if (!this.isStale(e)) this.ownLost = true;
     if ((this.#inflight[e] ?? 0) > 0) return;
     this.#suspectCount--;
@@ -361,6 +376,8 @@ export class ActiveMap {
     if (this.isDirty(e)) this.#dirtyCount--;
     if (this.isStale(e)) this.#staleCount--;
     this.#unsure.delete(e);
+    this.#torn.delete(e);
+    this.#cut.delete(e);
     this.#unset(e, DIRTY | STALE);
     this.#refresh(e);
   }
@@ -375,26 +392,8 @@ export class ActiveMap {
   #unset(e: number, flag: number): void {
     this.#flags[e] = this.#flag(e) & ~flag;
   }
-  #swap(e: number, from: number, to: number): void {
-    this.#flags[e] = (this.#flag(e) & ~from) | to;
-  }
 
   #refresh(e: number): void {
-    const wanted = this.#flag(e) !== 0 || (this.#inflight[e] ?? 0) > 0;
-    if (wanted === bit(this.#image, e)) return;
-    const byte = e >> 3;
-    const mask = 1 << (e & 7);
-    const old = this.#image[byte] ?? 0;
-    this.#image[byte] = wanted ? old | mask : old & ~mask;
-    this.#note(byte, byte);
+    this.#image.set(e, this.#flag(e) !== 0 || (this.#inflight[e] ?? 0) > 0);
   }
-
-  #note(from: number, to: number): void {
-    if (from < this.#changedFrom) this.#changedFrom = from;
-    if (to > this.#changedTo) this.#changedTo = to;
-  }
-}
-
-function bit(map: Buffer, e: number): boolean {
-  return (((map[e >> 3] ?? 0) >> (e & 7)) & 1) === 1;
 }

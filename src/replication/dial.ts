@@ -172,7 +172,7 @@ function readSession(
   const virgin = nv.has('virgin');
   // The second time it has an identity, but no history, and every bit is set, until it has everything.
   const isNew = virgin || (words?.generations.current === NO_ID && isFull(map, core.map.extents));
-  if (isNew && core.map.staleCount > 0) throw new JudgedError('peer-new', lacksWhatOnlyPeerHad(core));
+  if (isNew && core.map.lostCount > 0) throw new JudgedError('peer-new', lacksWhatOnlyPeerHad(core));
   return {
     words,
     counters: { local: nv.big('localcnt', 'uint64') ?? 0n, remote: nv.big('remotecnt', 'uint64') ?? 0n },

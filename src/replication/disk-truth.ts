@@ -5,9 +5,25 @@
 import { DiskError, EngineError } from '../model/errors.ts';
 import { lost, VIRGIN_RECORD } from '../model/record.ts';
 import type { Epoch, Freshness } from '../model/record.ts';
-import type { ActiveMap } from './activemap.ts';
+import { ActiveMap } from './activemap.ts';
+import type { ActiveMapSetup } from './activemap.ts';
 import type { EngineCore } from './core.ts';
+import type { MetadataStore } from './metadata-store.ts';
 import { refuseOld } from './third-copy.ts';
+
+/** What the disk's map says, written from now on with `write`. */
+export function openMap(
+  store: MetadataStore,
+  sectorBytes: number,
+  write: ActiveMapSetup['store'],
+): ActiveMap {
+  const { meta, imageBytes } = store;
+  const extents = Math.ceil(meta.datasize / meta.extentsize);
+  const map = new ActiveMap({ extents, keepdirty: meta.keepdirty, imageBytes, sectorBytes, store: write });
+  map.load(store.image);
+  if (store.canaryAt !== null) map.setTail(store.canaryAt, store.canary);
+  return map;
+}
 
 /** B4: only a sole owner knows by itself that nobody has more. */
 export function freshnessAtStart(core: EngineCore): Freshness {
@@ -165,7 +181,7 @@ export function flushLocal({ map, ports }: EngineCore): Promise<string | null> {
   return new Promise((resolve) => {
     const round = map.takeUnflushed();
     ports.disk.flush((error) => {
-      map.settle(round, error === null ? 'flushed' : 'dirty');
+      map.settle(round, error === null ? 'flushed' : 'lost');
       resolve(error);
     });
   });

@@ -11,7 +11,6 @@ import { changesLink } from '../model/resource-changes.ts';
 import type { HastRole } from '../model/roles.ts';
 import { learnFromSettings } from './ack-mode.ts';
 import { Acceptor } from './acceptor.ts';
-import { ActiveMap } from './activemap.ts';
 import { describeEpoch, namesPeer, noCounters, within } from './core.ts';
 import type { EngineCore } from './core.ts';
 import {
@@ -25,12 +24,14 @@ import {
   refuseGivenUp,
   refuseIncomplete,
   rest,
+  openMap,
 } from './disk-truth.ts';
 import { boundDurableWrites, DiskWatch, HANGING_MS } from './disk-watch.ts';
 import type { Engine } from './engine-interface.ts';
 import { refuseOldEpoch, takeBackRelease } from './epoch-rules.ts';
 import type { EngineCommand, EngineEvent, EngineSetup, EngineSnapshot } from './messages.ts';
 import { METADATA_BYTES } from '../protocol/hast-metadata.ts';
+import { dirtyBits } from './map-image.ts';
 import { copyNews, MetadataStore } from './metadata-store.ts';
 import { Peering } from './peering.ts';
 import type { ConnectionPort, EnginePorts } from './ports.ts';
@@ -86,15 +87,9 @@ class ResourceEngine implements Engine {
     const store = await MetadataStore.open(metadata, sidecar, resource.name, random, (error) =>
       this.#report('metadata-copy', ...copyNews(resource.name, error)),
     );
-    const map = new ActiveMap({
-      extents: Math.ceil(store.meta.datasize / store.meta.extentsize),
-      keepdirty: store.meta.keepdirty,
-      imageBytes: store.imageBytes,
-      sectorBytes: disk.sectorBytes,
-      store: (offset, data, done) => bits.writeDurable(METADATA_BYTES + offset, data, done),
-    });
-    map.load(store.image);
-    if (store.canaryAt !== null) map.setTail(store.canaryAt, store.canary);
+    const map = openMap(store, disk.sectorBytes, (offset, data, done) =>
+      bits.writeDurable(METADATA_BYTES + offset, data, done),
+    );
     let marked = false;
     const core: EngineCore = {
       setup: this.#setup,
@@ -141,7 +136,7 @@ class ResourceEngine implements Engine {
       case 'snapshot':
         return this.#snapshot();
       case 'marks':
-        return { ...this.#snapshot(), marks: core.map.dirtyBits(Math.ceil(core.map.extents / 8)) };
+        return { ...this.#snapshot(), marks: dirtyBits(core.map, Math.ceil(core.map.extents / 8)) };
       case 'peer-outdated':
         this.#peering?.standing.peerOutdated(command.epoch);
         return this.#snapshot();

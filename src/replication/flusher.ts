@@ -4,6 +4,7 @@
  * asks, one runs by itself so that the map does not grow.
  */
 import { ackMode } from './ack-mode.ts';
+import type { FlushRound } from './activemap.ts';
 import type { EngineCore } from './core.ts';
 import { reportDiskError } from './core.ts';
 import { PeerFlush } from './peer-flush.ts';
@@ -16,6 +17,8 @@ import type { Primary, PrimaryHost } from './primary.ts';
  * was written in this time. ms.
  */
 const OWN_FLUSH_MS = 2000;
+
+const NOTHING: FlushRound = { both: [], cut: [] };
 
 export type FlushDone = (error: string | null) => void;
 
@@ -91,7 +94,7 @@ export class Flusher {
     const internal = this.#internal;
     this.#internal = [];
     const { givenUp } = this.#core.store;
-    const round = givenUp ? [] : this.#core.map.takeUnflushed();
+    const round = givenUp ? NOTHING : this.#core.map.takeUnflushed();
     let localError: string | null = null;
     let peer: PeerFlushed = 'absent';
     let parts = 2;
@@ -124,15 +127,19 @@ export class Flusher {
       this.#primary.gate.push({ answer: (failure) => done(failure ?? error) }, withoutPeer);
   }
 
-  #settle(round: readonly number[], localError: string | null, peer: PeerFlushed): void {
+  #settle(round: FlushRound, localError: string | null, peer: PeerFlushed): void {
     const { map } = this.#core;
     const peerHas = peer === 'flushed' || peer === 'unable';
     if (localError !== null) {
       this.#core.counters.flushErrors++;
       this.#failed = true;
       reportDiskError(this.#core, 'flush', localError);
-      map.settle(round, peerHas ? 'stale' : 'dirty');
+      // Both had it before the link died. Where the peer's flush failed, too, its copy is no better.
+      if (peer === 'failed') map.settle(round, 'lost');
+      else map.settleLost(round, peerHas);
       map.suspectRecent();
+      // Written here, perhaps lost with the rest, and not acknowledged yet.
+      if (!peerHas) this.#primary.gate.failAlone('EIO');
       if (map.staleCount > 0) void this.#host.lean();
       return;
     }

@@ -44,8 +44,8 @@ export class OwnCopy {
     try {
       const unsure = map.takeUnsure();
       const durable = await this.#peerFlushes(() => map.keep(unsure));
-      // What this disk lost for certain is recorded without a peer, too.
-      if (!durable && map.staleCount === 0) return false;
+      // What this disk lost whatever the peer has is recorded without it, too.
+      if (!durable && map.lostCount === 0) return false;
       await recordStale(this.#core);
       this.#host.recorded();
       return durable;

@@ -21,6 +21,13 @@ export class PeerOnly {
     return false;
   }
 
+  /** A flush that failed here while it was under way may have taken it. */
+  touchesSuspect(op: WriteOp): boolean {
+    if (this.#core.map.suspectCount === 0) return false;
+    for (let e = op.first; e <= op.last; e++) if (this.#core.map.isSuspect(e)) return true;
+    return false;
+  }
+
   /** Both disks have answered, and ours is not what counts. */
   settled(op: WriteOp): void {
     const { link } = op;

@@ -9,7 +9,7 @@ import type { ResourceSettings } from '../model/settings.ts';
 import { mapBit } from '../protocol/hast-metadata.ts';
 import type { NvMap } from '../protocol/nv.ts';
 import type { SyncProgress } from '../protocol/control.ts';
-import { changesCandidates } from './ack-mode.ts';
+import { ackMode, changesCandidates } from './ack-mode.ts';
 import { ControlWords } from './control-words.ts';
 import type { EngineCore } from './core.ts';
 import { namesPeer, pause } from './core.ts';
@@ -243,6 +243,8 @@ export class Peering {
     const { map } = this.#core;
     this.#peerCounters = dialled.counters;
     this.standing.peerRemote = dialled.counters.remote;
+    const theirs = (e: number): boolean => dialled.map !== null && mapBit(dialled.map, e);
+    map.meet(theirs);
     if (dialled.map !== null)
       for (let e = 0; e < map.extents; e++) if (mapBit(dialled.map, e)) map.markDirty(e);
     if (dialled.source === 'secondary') {
@@ -345,7 +347,7 @@ export class Peering {
     this.#joined = false;
     this.#giveUp.linkDied();
     this.#heartbeat?.stop();
-    this.#core.map.unflushedToDirty();
+    this.#core.map.linkDied(ackMode(this.#core) === 'async');
     this.#resync?.stop();
     this.#resync = null;
     this.#link = null;

@@ -243,6 +243,7 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
       this.#peerOnly.localFailed(op);
       return;
     }
+    if (withoutPeer && this.#peerOnly.touchesSuspect(op)) op.failure = 'EIO';
     if (this.onlyPeerCounts(op)) this.#peerOnly.settled(op);
     else this.acknowledge(op, withoutPeer && op.failure === null);
   }
@@ -260,6 +261,10 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
     if (op.remoteError !== null && this.link?.words)
       this.link.close(`the peer failed to write: ${op.remoteError}`);
     this.#ended();
+  }
+
+  acknowledgedAlone(op: WriteOp): void {
+    this.#core.map.alone(op.first, op.last);
   }
 
   acknowledge(op: WriteOp, withoutPeer: boolean): void {

@@ -16,6 +16,7 @@ import { describeEpoch } from './core.ts';
 import { flushLocal, markEverything } from './disk-truth.ts';
 import { epochFields, readWords, wordsFields } from './heartbeat.ts';
 import type { PeerWords } from './heartbeat.ts';
+import { dirtyBits } from './map-image.ts';
 import { distrusts, proven, tellRefusal } from './peer-proof.ts';
 import type { ConnectionPort } from './ports.ts';
 import { Session } from './session.ts';
@@ -260,7 +261,7 @@ export class Secondary {
       meeting.incoming.send(...encodeFrame(meeting.version, proven(this.#core, proof, fields)));
       return;
     }
-    const bits = verdict.full ? Buffer.alloc(mapsize, 0xff) : this.#core.map.dirtyBits(mapsize);
+    const bits = verdict.full ? Buffer.alloc(mapsize, 0xff) : dirtyBits(this.#core.map, mapsize);
     const { checksum, compression } = this.#core.setup.resource;
     const packed = packPayload(bits, checksum, compression);
     const all = proven(this.#core, proof, [...fields, ...packed.fields], packed.data);

@@ -323,7 +323,7 @@ export class Session {
       release();
       const round = this.#core.map.takeUnflushed();
       this.#core.ports.disk.flush((error) => {
-        this.#core.map.settle(round, error === null ? 'flushed' : 'dirty');
+        this.#core.map.settle(round, error === null ? 'flushed' : 'lost');
         done(error);
         if (error !== null) {
           this.#flushFailed = true;

@@ -13,6 +13,8 @@ export interface WriteOwner {
   onlyPeerCounts(op: WriteOp): boolean;
   /** The mode's conditions hold, or the write failed: `withoutPeer` when the peer lacks it. */
   settled(op: WriteOp, withoutPeer: boolean): void;
+  /** The application has it, and the peer does not. */
+  acknowledgedAlone(op: WriteOp): void;
   /** Both sides have answered. */
   ended(op: WriteOp, outcome: 'clean' | 'dirty'): void;
   /** The local disk has answered. */
@@ -120,7 +122,9 @@ export class WriteOp implements Answer, Asker {
   answer(failure: string | null): void {
     if (this.#answered) return;
     this.#answered = true;
-    this.#done(failure ?? this.failure);
+    const error = failure ?? this.failure;
+    if (error === null && this.withoutPeer) this.#owner.acknowledgedAlone(this);
+    this.#done(error);
   }
 
   #check(): void {

@@ -8,6 +8,8 @@ export interface DiskFaults {
   write?: (offset: number, length: number) => IoResult;
   writeDurable?: (offset: number, length: number) => IoResult;
   flush?: () => IoResult;
+  /** Asked of each write that is not durable when a flush fails: a read then returns what was there before it. */
+  loses?: () => boolean;
 }
 
 interface Pending {
@@ -151,8 +153,19 @@ export class SimDisk implements DiskPort {
       const written = this.#cached.splice(0, covered);
       // As a page cache does: after a failed flush the pages count as clean, and are lost.
       if (error === null) for (const { offset, data } of written) data.copy(this.durable, offset);
+      else this.#lose(written);
       done(error);
     }, 4);
+  }
+
+  /** @param written what the flush covered */
+  #lose(written: readonly Pending[]): void {
+    const { loses } = this.faults;
+    if (loses === undefined) return;
+    const left = [...written, ...this.#cached].filter(() => !loses());
+    this.#cached = this.#cached.filter((pending) => left.includes(pending));
+    this.durable.copy(this.content);
+    for (const { offset, data } of left) data.copy(this.content, offset);
   }
 
   close(): Promise<void> {

@@ -83,6 +83,32 @@ describe.each(MODES)('%s: what both took while a local flush ran that then faile
   });
 });
 
+describe.each(MODES)('%s: a local flush that fails beside a link that is cut', (replication) => {
+  test.each([
+    ['in the same flush', (pair: SimPair) => when(pair.beta, 'flush', () => pair.net.resetAll())],
+    ['just before it', (pair: SimPair) => pair.net.resetAll()],
+  ])('%s is EIO, and the peer’s copy of what it took counts', async (_when, cut) => {
+    const pair = await joined({ replication });
+    const { alpha, clock } = pair;
+    expect(await alpha.write(at(7), block(1))).toBeNull();
+    await clock.run(4000);
+    expect(await alpha.write(at(7), block(2))).toBeNull();
+    // Answered by the peer in every mode.
+    await clock.run(20);
+    loseInFlush(pair, 7);
+    cut(pair);
+    const flush = (): Promise<string | null> => new Promise((resolve) => alpha.device?.flush(resolve));
+    const flushed = watch(flush());
+    await clock.run(20);
+    expect(flushed.answer).toBe('EIO');
+    await mended(pair);
+    expect(await alpha.read(at(7), BLOCK)).toEqual(block(2));
+    const again = watch(flush());
+    await clock.run(50);
+    expect(again.answer).toBeNull();
+  });
+});
+
 describe.each(MODES)('%s: a peer that fails once while only it has everything', (replication) => {
   test.each(['write', 'flush'] as const)(
     'at a %s leaves each extent to the side that has it',

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ActiveMap } from '../../../src/replication/activemap.ts';
+import { dirtyBits } from '../../../src/replication/map-image.ts';
 
 let map: ActiveMap;
 let disk: Buffer;
@@ -140,7 +141,7 @@ describe('a bit', () => {
     image[1] = 0b101;
     map.load(image);
     expect([map.nextDirty(0), map.nextDirty(9), map.nextDirty(11)]).toEqual([8, 10, -1]);
-    expect(map.dirtyBits(2)).toEqual(Buffer.from([0, 0b101]));
+    expect(dirtyBits(map, 2)).toEqual(Buffer.from([0, 0b101]));
   });
 });
 
@@ -174,13 +175,13 @@ test('what the peer lacks anyway does not become stale by our failed flush', () 
   map.begin(2, 2, () => undefined);
   map.end(2, 2, 'clean');
   map.markDirty(2);
-  map.settle(map.takeUnflushed(), 'stale');
+  map.settleLost(map.takeUnflushed(), false);
   expect([map.isStale(2), map.isDirty(2)]).toEqual([false, true]);
 });
 
 describe('an extent that only the peer has', () => {
   const afterDeath = (): [boolean, boolean, number] => {
-    map.unflushedToDirty();
+    map.linkDied(false);
     return [map.isDirty(2), map.isStale(2), map.staleCount];
   };
 
@@ -205,7 +206,7 @@ describe('an extent that only the peer has', () => {
     map.end(2, 2, 'clean');
     const round = map.takeUnflushed();
     map.lose(2);
-    map.settle(round, 'stale');
+    map.settleLost(round, true);
     expect(afterDeath()).toEqual([true, true, 1]);
   });
 
@@ -216,6 +217,32 @@ describe('an extent that only the peer has', () => {
     map.markDirty(3);
     map.lose(3);
     expect([map.takeUnsure(), map.staleCount, map.isStale(3)]).toEqual([[], 0, false]);
+  });
+});
+
+describe('what both sides had when the link died, and this one had not flushed,', () => {
+  beforeEach(() => {
+    begin(2);
+    map.end(2, 2, 'clean');
+    map.linkDied(false);
+  });
+
+  test('is ours until a flush fails here, then the peer’s', () => {
+    expect([map.isDirty(2), map.isStale(2)]).toEqual([true, false]);
+    map.settleLost(map.takeUnflushed(), false);
+    expect([map.isStale(2), map.staleCount]).toEqual([true, 1]);
+  });
+
+  test('is ours when it is flushed first, whatever fails later', () => {
+    map.settle(map.takeUnflushed(), 'dirty');
+    map.settleLost(map.takeUnflushed(), false);
+    expect([map.isDirty(2), map.isStale(2)]).toEqual([true, false]);
+  });
+
+  test('is ours, too, when it is written again: then neither has all of it', () => {
+    map.alone(2, 2);
+    map.settleLost(map.takeUnflushed(), false);
+    expect([map.isDirty(2), map.isStale(2)]).toEqual([true, false]);
   });
 });
 

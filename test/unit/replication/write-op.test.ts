@@ -4,6 +4,7 @@ import { WriteOp, type WriteOwner } from '../../../src/replication/write-op.ts';
 const IGNORED: WriteOwner = {
   onlyPeerCounts: () => false,
   settled: () => undefined,
+  acknowledgedAlone: () => undefined,
   ended: () => undefined,
   localDone: () => undefined,
 };
