@@ -49,6 +49,8 @@ export class WriteOp implements Answer, Asker {
   #awaitsAck = 0;
   #awaitsFinal = 0;
   #lost = false;
+  /** The peer lacked it when the mode's conditions held. What it had received until then it has, whatever it says later. */
+  #alone = false;
   #settled = false;
   #answered = false;
   #ended = false;
@@ -123,7 +125,8 @@ export class WriteOp implements Answer, Asker {
     if (this.#answered) return;
     this.#answered = true;
     const error = failure ?? this.failure;
-    if (error === null && this.withoutPeer) this.#owner.acknowledgedAlone(this);
+    const alone = this.#mode === 'async' ? this.withoutPeer : this.#alone;
+    if (error === null && alone) this.#owner.acknowledgedAlone(this);
     this.#done(error);
   }
 
@@ -134,6 +137,7 @@ export class WriteOp implements Answer, Asker {
     const enough = this.localError === null && (this.#mode === 'async' || this.#awaitsAck <= 0 || this.#lost);
     if (!this.#settled && (finished || (enough && !this.#owner.onlyPeerCounts(this)))) {
       this.#settled = true;
+      this.#alone = this.withoutPeer;
       this.#owner.settled(this, this.withoutPeer && !(this.#mode === 'async' && this.localError === null));
     }
     if (finished && !this.#ended) {

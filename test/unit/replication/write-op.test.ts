@@ -49,3 +49,25 @@ describe('the memory of a write that has ended', () => {
     expect(op.isFree).toBe(false);
   });
 });
+
+describe('a write that is acknowledged after the link died', () => {
+  function acknowledged(mode: 'fullsync' | 'memsync' | 'async', received: boolean): boolean {
+    let alone = false;
+    const owner = { ...IGNORED, acknowledgedAlone: () => (alone = true) };
+    const op = new WriteOp(owner, mode, 0, Buffer.alloc(512), 2 * 1024 * 1024, () => undefined);
+    op.expect(1);
+    op.local(null);
+    if (received) op.received();
+    op.lost();
+    op.answer(null);
+    return alone;
+  }
+
+  it.each(['fullsync', 'memsync', 'async'] as const)('%s: is only here', (mode) => {
+    expect(acknowledged(mode, false)).toBe(true);
+  });
+
+  it('is on both sides when the peer had received it and memsync asks for no more', () => {
+    expect(acknowledged('memsync', true)).toBe(false);
+  });
+});
