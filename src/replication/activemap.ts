@@ -188,10 +188,7 @@ export class ActiveMap {
   }
 
   keep(round: readonly number[]): void {
-    for (const e of round) {
-      this.#unsure.delete(e);
-      this.#torn.delete(e);
-    }
+    for (const set of [this.#unsure, this.#torn]) for (const e of round) set.delete(e);
   }
 
   /** From now on a markDirty() of this extent makes the copy of it incomplete. */
@@ -249,14 +246,16 @@ export class ActiveMap {
   }
 
   /**
-   * The other side is met again and has flushed. What a failed flush may have taken here is had from there, unless its
-   * map names it: then it died before it had flushed it, and ours is what is left.
+   * The other side is met again and has flushed. What a failed flush took here, or will take, is had from there, unless
+   * its map names it: then it died before it had flushed it, and ours is what is left.
    */
   meet(theirs: (e: number) => boolean): void {
+    for (const e of this.#cut) if (theirs(e)) this.#cut.delete(e);
     for (const e of this.#torn) {
       if (!theirs(e)) continue;
       this.#staleCount--;
       this.#unset(e, STALE);
+      this.ownLost = true;
     }
     this.#torn.clear();
   }
@@ -289,19 +288,21 @@ export class ActiveMap {
     if (outcome === 'flushed') this.#image.kick();
   }
 
-  /** The flush failed here. @param durable it is durable on the other side */
-  settleLost({ both }: FlushRound, durable: boolean): void {
+  /**
+   * The flush failed here.
+   * @param durable it is durable on the other side
+   * @returns true when something that was written here alone is to be overwritten
+   */
+  settleLost({ both }: FlushRound, durable: boolean): boolean {
+    const overwrites = this.#cut.size > 0;
     for (const e of both) {
       this.#unset(e, FLUSHING);
       this.#tear(e);
       if (durable) this.#torn.delete(e);
       this.#refresh(e);
     }
-    for (const e of this.#cut) {
-      this.markStale(e);
-      this.#torn.add(e);
-    }
-    this.#cut.clear();
+    for (const e of this.#cut) this.#tear(e);
+    return overwrites;
   }
 
   /** A local flush failed: what was written since it began, or is being written, may be lost with the rest. */
@@ -330,8 +331,7 @@ export class ActiveMap {
     this.#abandoned = true;
     this.#image.abandon();
     for (let e = 0; e < this.extents; e++) this.markStale(e);
-    this.#unsure.clear();
-    this.#torn.clear();
+    for (const set of [this.#unsure, this.#torn, this.#cut]) set.clear();
     this.#image.kick();
   }
 
@@ -352,8 +352,9 @@ export class ActiveMap {
 
   /** As lose(), by a failed flush: what is here may not be what was acknowledged. */
   #tear(e: number): void {
+    const cut = this.#cut.delete(e);
     if (!this.#unsure.delete(e)) {
-      if (this.isDirty(e)) return;
+      if (cut ? this.isStale(e) : this.isDirty(e)) return;
       this.markStale(e);
     }
     this.#torn.add(e);

@@ -135,11 +135,12 @@ export class Flusher {
       this.#failed = true;
       reportDiskError(this.#core, 'flush', localError);
       // Both had it before the link died. Where the peer's flush failed, too, its copy is no better.
+      let overwrites = false;
       if (peer === 'failed') map.settle(round, 'lost');
-      else map.settleLost(round, peerHas);
+      else overwrites = map.settleLost(round, peerHas);
       map.suspectRecent();
       // Written here, perhaps lost with the rest, and not acknowledged yet.
-      if (!peerHas) this.#primary.gate.failAlone('EIO');
+      if (!peerHas || overwrites) this.#primary.gate.failAlone('EIO');
       if (map.staleCount > 0) void this.#host.lean();
       return;
     }

@@ -239,6 +239,22 @@ describe('what both sides had when the link died, and this one had not flushed,'
     expect([map.isDirty(2), map.isStale(2)]).toEqual([true, false]);
   });
 
+  test('is ours when the peer lost it meanwhile, and a flush that fails after that changes nothing', () => {
+    map.meet((e) => e === 2);
+    expect(map.settleLost(map.takeUnflushed(), true)).toBe(false);
+    expect([map.isDirty(2), map.isStale(2)]).toEqual([true, false]);
+  });
+
+  test('counts once when a write of it failed as well', () => {
+    begin(3);
+    map.linkDied(false);
+    map.lose(3);
+    map.settleLost(map.takeUnflushed(), false);
+    expect([map.staleCount, map.lostCount]).toEqual([2, 0]);
+    map.meet(() => true);
+    expect([map.staleCount, map.ownLost]).toEqual([0, true]);
+  });
+
   test('is ours, too, when it is written again: then neither has all of it', () => {
     map.alone(2, 2);
     map.settleLost(map.takeUnflushed(), false);
