@@ -137,10 +137,6 @@ export class ActiveMap {
   isDirty(e: number): boolean {
     return (this.#flag(e) & DIRTY) !== 0;
   }
-  /** A write of it is under way or was when a flush failed here. */
-  isSuspect(e: number): boolean {
-    return (this.#flag(e) & SUSPECT) !== 0;
-  }
   isStale(e: number): boolean {
     return (this.#flag(e) & STALE) !== 0;
   }
@@ -235,7 +231,10 @@ export class ActiveMap {
     for (let e = 0; e < this.extents; e++) {
       const underWay = (this.#inflight[e] ?? 0) > 0;
       const answered = (this.#flag(e) & (UNFLUSHED | FLUSHING)) !== 0;
-      if (!this.isDirty(e) && (async ? answered && !underWay : answered || underWay)) this.#cut.add(e);
+      if (this.isDirty(e) || !(async ? answered && !underWay : answered || underWay)) continue;
+      this.#cut.add(e);
+      // A flush failed here already while it was under way.
+      if ((this.#flag(e) & SUSPECT) !== 0) this.#tear(e);
     }
     this.unflushedToDirty();
   }

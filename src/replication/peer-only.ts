@@ -22,10 +22,8 @@ export class PeerOnly {
   }
 
   /** A flush that failed here while it was under way may have taken it. */
-  touchesSuspect(op: WriteOp): boolean {
-    if (this.#core.map.suspectCount === 0) return false;
-    for (let e = op.first; e <= op.last; e++) if (this.#core.map.isSuspect(e)) return true;
-    return false;
+  isSuspect(op: WriteOp): boolean {
+    return op.flushErrors !== this.#core.counters.flushErrors;
   }
 
   /** Both disks have answered, and ours is not what counts. */

@@ -243,7 +243,7 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
       this.#peerOnly.localFailed(op);
       return;
     }
-    if (withoutPeer && this.#peerOnly.touchesSuspect(op)) op.failure = 'EIO';
+    if (withoutPeer && this.#peerOnly.isSuspect(op)) op.failure = 'EIO';
     if (this.onlyPeerCounts(op)) this.#peerOnly.settled(op);
     else this.acknowledge(op, withoutPeer && op.failure === null);
   }
@@ -300,6 +300,7 @@ export class Primary implements BlockDevice, WriteOwner, ReadOwner {
   #start(op: WriteOp): void {
     const { link } = this;
     op.link = link;
+    op.flushErrors = this.#core.counters.flushErrors;
     if (link !== null && link.isUp() && op.punch && link.words?.punches === true) {
       op.expect(1);
       link.request(HAST_CMD.DELETE, op.offset, op.data.length, null, false, op);

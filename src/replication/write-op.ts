@@ -41,6 +41,8 @@ export class WriteOp implements Answer, Asker {
   unlinked = false;
   /** What it was sent on, or null. */
   link: unknown = null;
+  /** How often a local flush had failed when it began. */
+  flushErrors = 0;
   readonly #owner: WriteOwner;
   readonly #mode: ReplicationMode;
   readonly #done: (error: string | null) => void;

@@ -3,8 +3,9 @@
  * again. @see SAFETY A2, A3, A6
  */
 import { expect, test } from 'vitest';
-import type { SimOptions, SimPair } from '../../src/simulate/sim-node.ts';
-import { at, block, BLOCK, joined, mended, watch } from '../support/stale-pair.ts';
+import { SimPair } from '../../src/simulate/sim-node.ts';
+import type { SimOptions } from '../../src/simulate/sim-node.ts';
+import { at, block, BLOCK, joined, mended, watch, when } from '../support/stale-pair.ts';
 import type { Watched } from '../support/stale-pair.ts';
 
 const EXTENTS = Array.from({ length: 15 }, (_, i) => i + 5);
@@ -100,4 +101,55 @@ test('after a failed flush none is success while our copy counts again and the p
   const after = flush(pair);
   await clock.run(50);
   expect([during.answer, after.answer]).toEqual(['EIO', null]);
+});
+
+test('memsync: what was acknowledged before a flush failed here is the peer’s when the link dies before its last word', async () => {
+  const outcomes = new Set<string>();
+  for (let seed = 1; seed <= 12; seed++) {
+    const pair = await joined({ replication: 'memsync' }, seed);
+    const { alpha, beta, clock, net } = pair;
+    expect(await alpha.write(at(7), block(1))).toBeNull();
+    await clock.run(4000);
+    let write: Watched = { answer: undefined };
+    alpha.disk.latencyMs = 4;
+    when(alpha, 'flush', () =>
+      clock.after(2.5, () => {
+        alpha.disk.latencyMs = 0.1;
+        beta.disk.latencyMs = 20;
+        write = watch(alpha.submit(at(7), block(2)));
+      }),
+    );
+    alpha.disk.faults.loses = () => true;
+    alpha.disk.faults.flush = () => {
+      clock.after(0.01, () => net.resetAll());
+      return 'EIO';
+    };
+    flush(pair);
+    await clock.run(60);
+    alpha.disk.latencyMs = beta.disk.latencyMs = 0.3;
+    const { answer } = write;
+    await mended(pair);
+    if (answer === null) outcomes.add(String((await alpha.read(at(7), BLOCK))[0]));
+  }
+  expect([...outcomes]).toEqual(['2']);
+});
+
+test('without a peer a failed flush fails the writes that were under way, and none that begins later', async () => {
+  const pair = new SimPair(61, { single: true });
+  const { alpha, clock } = pair;
+  await alpha.start();
+  await pair.promote(alpha, ['alpha']);
+  await clock.run(100);
+  failFlush(pair);
+  const flushed = flush(pair);
+  const answers: (string | null)[] = [];
+  // One of the extent is always under way.
+  const load = (n: number): void => {
+    if (n < 60) void alpha.submit(at(6, n % 16), block(9)).then((answer) => load(answers.push(answer) + 3));
+  };
+  for (let n = 0; n < 4; n++) load(n);
+  await clock.run(100);
+  expect(flushed.answer).toBe('EIO');
+  expect(answers.filter((answer) => answer === 'EIO').length).toBeLessThanOrEqual(4);
+  expect(answers.length).toBeGreaterThan(40);
 });
