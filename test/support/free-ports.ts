@@ -1,24 +1,45 @@
-/** Ports that nobody uses at this moment. */
+/**
+ * Ports that nobody uses at this moment, nor will before they are used: below those that the system gives to
+ * connections, each worker of the tests from a range of its own.
+ */
 import { createSocket } from 'node:dgram';
 import { createServer, type Server } from 'node:net';
 
-export async function freeTcpPort(host: string): Promise<number> {
-  const server = await holdTcpPort(host, 0);
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error(`no port on ${host}`);
-  return address.port;
+const LOWEST = 12_000;
+const RANGE = 5_000;
+const RANGES = 4;
+const range = (Number(process.env.VITEST_POOL_ID ?? 1) - 1) % RANGES;
+let next = Math.floor(Math.random() * RANGE);
+
+/** The first one of the range that can be had. */
+async function find(tries: (port: number) => Promise<void>): Promise<number> {
+  for (let left = RANGE; left > 0; left -= 1) {
+    const port = LOWEST + range * RANGE + (next++ % RANGE);
+    try {
+      await tries(port);
+      return port;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    }
+  }
+  throw new Error(`no port from ${LOWEST + range * RANGE} on is free`);
 }
 
-export async function freeUdpPort(host: string): Promise<number> {
-  const socket = createSocket('udp4');
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', reject);
-    socket.bind(0, host, resolve);
+export function freeTcpPort(host: string): Promise<number> {
+  return find(async (port) => {
+    const server = await holdTcpPort(host, port);
+    await new Promise((resolve) => server.close(resolve));
   });
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => socket.close(resolve));
-  return port;
+}
+
+export function freeUdpPort(host: string): Promise<number> {
+  return find(async (port) => {
+    const socket = createSocket('udp4');
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', reject);
+      socket.bind(port, host, resolve);
+    }).finally(() => socket.close());
+  });
 }
 
 /** Somebody else's server: the port is in use until it is closed. */

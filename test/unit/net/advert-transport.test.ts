@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { openAdvertTransport } from '../../../src/net/advert-transport.ts';
 import type { AdvertMeta, AdvertTransport } from '../../../src/net/advert-transport.ts';
+import { freeUdpPort } from '../../support/free-ports.ts';
 
 const A = '127.0.78.1';
 const B = '127.0.78.2';
@@ -18,13 +19,6 @@ afterEach(() => {
   lines.splice(0);
 });
 
-async function freePort(): Promise<number> {
-  const probe = await udpSocket(A);
-  const { port } = probe.address();
-  opened.splice(opened.indexOf(probe), 1);
-  probe.close();
-  return port;
-}
 async function udpSocket(address: string): Promise<Socket> {
   const socket = createSocket('udp4');
   opened.push(socket);
@@ -51,7 +45,7 @@ const next = (transport: AdvertTransport): Promise<{ packet: string; meta: Adver
 
 describe('adverts by UDP', () => {
   it('go both ways between configured peers', async () => {
-    const port = await freePort();
+    const port = await freeUdpPort(A);
     const [a, b] = [await udp(A, B, port), await udp(B, A, port)];
     const [atA, atB] = [next(a), next(b)];
     expect(a.send(Buffer.from('from a'))).toBeNull();
@@ -62,7 +56,7 @@ describe('adverts by UDP', () => {
   });
 
   it('from anybody else are counted and told once', async () => {
-    const port = await freePort();
+    const port = await freeUdpPort(A);
     const b = await udp(B, A, port);
     const heard: string[] = [];
     b.onAdvert((packet) => heard.push(packet.toString()));
@@ -80,7 +74,7 @@ describe('adverts by UDP', () => {
   });
 
   it('that wait are all delivered by a drain', async () => {
-    const port = await freePort();
+    const port = await freeUdpPort(A);
     const [a, b] = [await udp(A, B, port), await udp(B, A, port)];
     const heard: string[] = [];
     b.onAdvert((packet) => heard.push(packet.toString()));
@@ -93,7 +87,7 @@ describe('adverts by UDP', () => {
   });
 
   it('of several groups share one port of one node', async () => {
-    const port = await freePort();
+    const port = await freeUdpPort(A);
     const [one, two] = [await udp(A, B, port), await udp(A, B, port)];
     const b = await udp(B, A, port);
     const both = Promise.all([next(one), next(two)]);
@@ -106,17 +100,17 @@ describe('adverts by UDP', () => {
   });
 
   it('give the reason when they can no longer be sent', async () => {
-    const a = await udp(A, B, await freePort());
+    const a = await udp(A, B, await freeUdpPort(A));
     a.close();
     a.close();
     expect(a.send(Buffer.from('x'))).toMatch(/closed/);
-    const b = await udp(B, '::1', await freePort());
+    const b = await udp(B, '::1', await freeUdpPort(A));
     expect(b.send(Buffer.from('x'))).toMatch(/family/);
   });
 
   it('cannot be had without a peer, a known peer, or on a taken port', async () => {
     const options = { transport: 'udp', interface: 'lo', bind: [A], log: () => undefined } as const;
-    const port = await freePort();
+    const port = await freeUdpPort(A);
     await expect(openAdvertTransport({ ...options, peers: [], port })).rejects.toMatchObject({
       code: 'no-advert-peer',
     });
@@ -131,7 +125,11 @@ describe('choosing how adverts travel', () => {
   const options = { interface: 'no-such-if0', peers: [B], bind: [A], log: () => undefined };
 
   it('takes UDP and says why when raw sockets cannot be had', async () => {
-    const transport = await openAdvertTransport({ ...options, transport: 'auto', port: await freePort() });
+    const transport = await openAdvertTransport({
+      ...options,
+      transport: 'auto',
+      port: await freeUdpPort(A),
+    });
     opened.push(transport);
     expect(transport.kind).toBe('udp');
     expect(transport.why).toMatch(/no raw socket: /);

@@ -1,10 +1,9 @@
 /** Channels on loopback addresses of their own, with every callback recorded and waitable. */
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import type { PeerAddress } from '../../../src/model/settings.ts';
 import { createPeerChannel } from '../../../src/net/peer-channel.ts';
 import type { PeerChannel, PeerChannelOptions } from '../../../src/net/peer-channel-types.ts';
 import type { HeartbeatBody, PeerHeartbeat } from '../../../src/protocol/peer-message.ts';
+import { freeTcpPort } from '../../support/free-ports.ts';
 
 export const SECRET = Buffer.from('a secret of more than sixteen bytes');
 export const HEARTBEAT_MS = 20;
@@ -134,11 +133,7 @@ export async function closeAll(): Promise<void> {
 
 /** An address of this machine on which nothing listens. */
 export async function freeAddress(host: string): Promise<PeerAddress> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, host, resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return { host, port };
+  return { host, port: await freeTcpPort(host) };
 }
 
 /** Both started and connected in both directions. */

@@ -6,6 +6,7 @@ import { DataListener } from '../../../../src/daemon/engine/data-listener.ts';
 import type { DataListenerOptions } from '../../../../src/daemon/engine/data-listener.ts';
 import type { AcceptedConnection } from '../../../../src/daemon/engine/hand-over.ts';
 import { FrameReader } from '../../../../src/protocol/hast-message.ts';
+import { freeTcpPort } from '../../../support/free-ports.ts';
 import { vectorBytes } from '../../protocol/hast-vectors.ts';
 import { until, written } from './tcp-pair.ts';
 
@@ -28,9 +29,10 @@ async function start(
   over: Partial<DataListenerOptions> = {},
 ): Promise<void> {
   listener = await DataListener.start({
-    listen: ['tcp4://127.0.0.1:0', 'tcp4://127.0.0.2:0'].map((address) =>
-      address.replace(':0', `:${freePort()}`),
-    ),
+    listen: [
+      `tcp4://127.0.0.1:${await freeTcpPort('127.0.0.1')}`,
+      `tcp4://127.0.0.2:${await freeTcpPort('127.0.0.2')}`,
+    ],
     resources: () =>
       Object.entries(remotes).map(([name, remote]) => ({
         name,
@@ -43,11 +45,6 @@ async function start(
       })),
     ...over,
   });
-}
-// Below those that the system gives to connections.
-let lastPort = 20_000 + (process.pid % 12_000);
-function freePort(): number {
-  return ++lastPort;
 }
 async function client(from = '127.0.0.1'): Promise<Socket> {
   const socket = connect({ port: listener?.ports[0] ?? 0, host: '127.0.0.1', localAddress: from });
@@ -175,8 +172,9 @@ describe('data listener', () => {
   });
 
   it('listens on IPv6 and IPv4 at once, and on what hastd listens by default', async () => {
-    const port = freePort();
-    const addresses = [`tcp4://0.0.0.0:${port}`, `tcp6://[::]:${port}`, `[::1]:${freePort()}`];
+    const port = await freeTcpPort('0.0.0.0');
+    const other = await freeTcpPort('::1');
+    const addresses = [`tcp4://0.0.0.0:${port}`, `tcp6://[::]:${port}`, `[::1]:${other}`];
     await start({ test: '::1', other: '127.0.0.1' }, { listen: addresses });
     for (const [index, host] of ['127.0.0.1', '::1', '::1'].entries()) {
       const socket = connect({ port: listener?.ports[index] ?? 0, host });
@@ -196,14 +194,15 @@ describe('data listener', () => {
     await until(() => taken.length === 1);
     const [first = 0, second = 0] = listener?.ports ?? [];
     const narrow = `tcp4://127.0.0.1:${second}`;
-    await listener?.relisten([narrow, `tcp4://127.0.0.1:${freePort()}`]);
-    expect(listener?.ports).toEqual([second, lastPort]);
+    const third = await freeTcpPort('127.0.0.1');
+    await listener?.relisten([narrow, `tcp4://127.0.0.1:${third}`]);
+    expect(listener?.ports).toEqual([second, third]);
     await expect(once(connect({ port: first, host: '127.0.0.1' }), 'connect')).rejects.toThrow(
       'ECONNREFUSED',
     );
     expect(taken[0]?.connection.socket.destroyed).toBe(false);
     await expect(listener?.relisten(['tcp4://192.0.2.77'])).rejects.toMatchObject({ code: 'listen-failed' });
-    expect(listener?.ports).toEqual([second, lastPort]);
+    expect(listener?.ports).toEqual([second, third]);
     const again = await client();
     await written(again, FIRST);
     await until(() => taken.length === 2);

@@ -1,7 +1,7 @@
 /** The secondary's end of the data link as its node has it, over real sockets: a listener and an engine's entrance. */
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
 import { MessageChannel } from 'node:worker_threads';
 import { expect } from 'vitest';
 import { dataConnector } from '../../../../src/daemon/engine/connector.ts';
@@ -13,6 +13,7 @@ import { encodeFrame } from '../../../../src/protocol/hast-message.ts';
 import { nameOfWay } from '../../../../src/protocol/link-keys.ts';
 import type { LinkAccess } from '../../../../src/protocol/link-keys.ts';
 import type { ConnectionPort } from '../../../../src/replication/ports.ts';
+import { freeTcpPort } from '../../../support/free-ports.ts';
 import { TcpRelay } from '../../../support/tcp-relay.ts';
 import { until } from './tcp-pair.ts';
 
@@ -57,11 +58,7 @@ export class Secondary {
       },
     });
     port2.on('message', (message: Adoption) => entrance.take(message, access));
-    const free = createServer().listen(0, '127.0.0.1');
-    await once(free, 'listening');
-    made.#port = (free.address() as AddressInfo).port;
-    free.close();
-    await once(free, 'close');
+    made.#port = await freeTcpPort('127.0.0.1');
     const worker = {
       postMessage: (value: unknown, transfer?: readonly never[]) =>
         port1.postMessage(value, [...(transfer ?? [])]),
