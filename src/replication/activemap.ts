@@ -368,6 +368,7 @@ export class ActiveMap {
   }
 
   #setUnflushed(e: number): void {
+    if ((this.#flag(e) & UNFLUSHED) !== 0) return;
     this.#unflushed.add(e);
     this.#set(e, UNFLUSHED);
   }
