@@ -89,7 +89,7 @@ export class ActiveMap {
     return this.#unflushed.size;
   }
 
-  /** Takes what the disk holds: every set bit is an extent that may differ. `tail` bytes are kept as they are. */
+  /** Takes what the disk holds: every set bit is an extent that may differ. */
   load(image: Buffer): void {
     this.#image.load(image);
     for (let e = 0; e < this.extents; e++) if (this.#image.has(e)) this.markDirty(e);

@@ -245,8 +245,7 @@ export class Peering {
     this.standing.peerRemote = dialled.counters.remote;
     const theirs = (e: number): boolean => dialled.map !== null && mapBit(dialled.map, e);
     map.meet(theirs);
-    if (dialled.map !== null)
-      for (let e = 0; e < map.extents; e++) if (mapBit(dialled.map, e)) map.markDirty(e);
+    for (let e = 0; e < map.extents; e++) if (theirs(e)) map.markDirty(e);
     if (dialled.source === 'secondary') {
       for (let e = map.nextDirty(0); e >= 0; e = map.nextDirty(e + 1)) map.markStale(e);
       // Nothing that differs counts as ours any more.

@@ -1,6 +1,7 @@
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { setImmediate } from 'node:timers/promises';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { HastateError, NetError } from '../../../src/model/errors.ts';
 import { createPeerChannel } from '../../../src/net/peer-channel.ts';
 import { encodePeerMessage } from '../../../src/protocol/peer-message.ts';
@@ -155,6 +156,38 @@ describe('two peer channels', () => {
         .join(),
     ).toContain('not an address of this machine yet');
   });
+});
+
+it('dials without a pause when the peer came first', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const [at1, at2] = [await freeAddress('127.0.0.11'), await freeAddress('127.0.0.12')];
+  let attempts = 0;
+  const silent = createServer((socket) => {
+    attempts += 1;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => silent.listen(at2.port, at2.host, resolve));
+  /** No pause passes meanwhile. */
+  const dialled = async (times: number): Promise<boolean> => {
+    for (let turns = 2000; turns > 0 && attempts < times; turns -= 1) {
+      vi.advanceTimersByTime(0);
+      await setImmediate();
+    }
+    return attempts >= times;
+  };
+  try {
+    const { channel, heard } = makeChannel(at1, [at2], { secret: null, insecure: true });
+    await channel.start();
+    // The second one follows the first at once, the third after a pause.
+    expect([await dialled(2), await dialled(3)]).toEqual([true, false]);
+    const socket = await handMadePeer(at1);
+    await heard.some('up');
+    expect(await dialled(3)).toBe(true);
+    socket.destroy();
+  } finally {
+    vi.useRealTimers();
+    silent.close();
+  }
 });
 
 describe('a peer that misbehaves after its hello', () => {
